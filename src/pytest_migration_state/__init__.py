@@ -1,0 +1,68 @@
+"""Migrations validated by pytest, gated and audited.
+
+Names are loaded when they are first used (PEP 562): pytest loads this package in every run of every project that has it
+installed, and must not pay for what it does not use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_migration_state.core.errors import GateBlockedError as GateBlockedError
+    from pytest_migration_state.core.errors import InvalidArgumentError as InvalidArgumentError
+    from pytest_migration_state.core.errors import InvalidTransitionError as InvalidTransitionError
+    from pytest_migration_state.core.errors import MigrationStateError as MigrationStateError
+    from pytest_migration_state.core.errors import MigrationStateWarning as MigrationStateWarning
+    from pytest_migration_state.core.errors import RollbackUnavailableError as RollbackUnavailableError
+    from pytest_migration_state.core.errors import StateDamagedError as StateDamagedError
+    from pytest_migration_state.core.errors import StateExistsError as StateExistsError
+    from pytest_migration_state.core.errors import StateLockedError as StateLockedError
+    from pytest_migration_state.core.errors import StateNotFoundError as StateNotFoundError
+    from pytest_migration_state.core.errors import StateVersionError as StateVersionError
+    from pytest_migration_state.core.errors import StateWriteError as StateWriteError
+    from pytest_migration_state.core.gate import Blocker as Blocker
+    from pytest_migration_state.core.gate import GateResult as GateResult
+    from pytest_migration_state.core.gate import Policy as Policy
+    from pytest_migration_state.core.models import AuditEntry as AuditEntry
+    from pytest_migration_state.core.models import ErrorRecord as ErrorRecord
+    from pytest_migration_state.core.models import Metadata as Metadata
+    from pytest_migration_state.core.models import MigrationState as MigrationState
+    from pytest_migration_state.core.models import NativeProcess as NativeProcess
+    from pytest_migration_state.core.models import OutstandingValidation as OutstandingValidation
+    from pytest_migration_state.core.models import RemovedContainer as RemovedContainer
+    from pytest_migration_state.core.models import ValidationResult as ValidationResult
+    from pytest_migration_state.core.phases import Phase as Phase
+    from pytest_migration_state.core.tracker import MigrationTracker as MigrationTracker
+
+_MODULES = {
+    "errors": (
+        "GateBlockedError", "InvalidArgumentError", "InvalidTransitionError", "MigrationStateError", "MigrationStateWarning",
+        "RollbackUnavailableError", "StateDamagedError", "StateExistsError", "StateLockedError", "StateNotFoundError", "StateVersionError",
+        "StateWriteError",
+    ),
+    "gate": ("Blocker", "GateResult", "Policy"),
+    "models": (
+        "AuditEntry", "ErrorRecord", "Metadata", "MigrationState", "NativeProcess", "OutstandingValidation", "RemovedContainer",
+        "ValidationResult",
+    ),
+    "phases": ("Phase",),
+    "tracker": ("MigrationTracker",),
+}  # fmt: skip
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+__version__ = "0.1.0"
+__all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604  # the names are in one place, above
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.core.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

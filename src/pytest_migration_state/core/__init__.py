@@ -1,0 +1,1 @@
+"""The state tracker. It knows nothing of pytest."""

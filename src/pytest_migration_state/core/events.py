@@ -1,0 +1,206 @@
+"""What can happen to a migration, as events, and what each does to the document.
+
+An event's ``data`` is a partial document: applied to the document before it, it gives the document after it. Texts and
+names of fields are those of the audit log that operators already have. Everything here is pure; the moment is passed in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_migration_state.core.document import Document, JsonObject, new_document
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pytest_migration_state.core.document import Key
+    from pytest_migration_state.core.gate import Blocker
+    from pytest_migration_state.core.phases import Phase
+
+LEVELS: Final = ("INFO", "WARNING", "ERROR")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the audit log before it is written.
+
+    :ivar action: the kind of event.
+    :ivar details: the event in words.
+    :ivar data: the change to the document; empty where there is none.
+    :ivar level: one of :data:`LEVELS`.
+    """
+
+    action: str
+    details: str
+    data: JsonObject = field(default_factory=dict)
+    level: str = "INFO"
+
+
+# --- the effect -------------------------------------------------------------------------------------------------------
+
+_SET: Final = ("phase", "completed_at", "rollback_available", "error")
+_MERGED: Final = ("data_preserved", "metadata")
+_APPENDED: Final = ("docker_containers_removed", "native_processes_started")
+
+
+def apply(document: Document, data: JsonObject, timestamp: str) -> Document:
+    """The document after an event with this ``data`` at ``timestamp``. ``document`` is changed and must not be used again.
+
+    A key of ``data`` that is no key of the document is information for the reader of the log (who ran it, where).
+    """
+    if "initialize" in data:
+        new = data["initialize"]
+        audit = document.metadata.get("audit")
+        document = new_document(new["started_at"], new["migration_id"], new["platform"])
+        if audit:
+            document.metadata["audit"] = audit
+    for key in _SET:
+        if key in data:
+            document.fields[key] = data[key]
+    for key in _MERGED:
+        if key in data:
+            _merge(document.fields[key], data[key])
+    for key in _APPENDED:
+        document.fields[key].extend(data.get(key, ()))
+    for entry in data.get("outstanding_validations", ()):
+        document.put_outstanding(entry)
+    for verdict in data.get("validation_results", ()):
+        document.put_verdict(verdict)
+    for gone in data.get("forgotten", ()):
+        document.forget((gone["component"], gone["test_name"]))
+    metadata = document.metadata
+    metadata["revision"] = (metadata.get("revision") or 0) + 1
+    document.fields["last_updated"] = timestamp
+    return document
+
+
+def _merge(target: JsonObject, patch: JsonObject) -> None:
+    """JSON Merge Patch (RFC 7396): objects are merged, ``null`` removes."""
+    for key, value in patch.items():
+        if value is None:
+            target.pop(key, None)
+        elif isinstance(value, dict):
+            # Into a dict of its own: the event keeps its data, and may have to be applied again.
+            _merge(target.setdefault(key, {}), value)
+        else:
+            target[key] = value
+
+
+# --- the operations' events -------------------------------------------------------------------------------------------
+
+
+def initialized(now: str, migration_id: str, platform: str, state_name: str) -> Event:
+    """``state_name`` is the document's file name: the log must not be taken for that of another state in the folder."""
+    new = {"state": state_name, "started_at": now, "migration_id": migration_id, "platform": platform}
+    return Event("Initialize", "Migration state initialized", {"initialize": new})
+
+
+def phase_changed(now: str, current: Phase, requested: Phase, *, final: bool, forced: str | None) -> Event:
+    """``forced`` is the reason of a transition that had to be forced (empty: none was given), else ``None``."""
+    details = f"Transitioned from '{current}' to '{requested}'"
+    data = {"phase": requested.value, "completed_at": now if final else None}
+    if forced is None:
+        return Event("PhaseTransition", details, data)
+    return Event("PhaseTransition", f"{details} (forced: {forced or 'no reason given'})", data, "WARNING")
+
+
+def container_removed(now: str, name: str, container_id: str) -> Event:
+    item = {"name": name, "id": container_id, "removed_at": now}
+    return Event("ContainerProcessed", f"Container '{name}' ({container_id}) marked as removed", {"docker_containers_removed": [item]})
+
+
+def data_preserved(key: str, backup_path: str) -> Event:
+    return Event("DataPreserved", f"Data '{key}' preserved at '{backup_path}'", {"data_preserved": {key: backup_path}})
+
+
+def process_started(now: str, name: str, process_id: int | None) -> Event:
+    item: JsonObject = {"name": name}
+    if process_id is not None:
+        item["process_id"] = process_id
+    item["started_at"] = now
+    return Event("ProcessStarted", f"Native process '{name}' started", {"native_processes_started": [item]})
+
+
+def verdict_details(component: str, test_name: str, passed: bool) -> str:
+    return f"Test '{test_name}' for '{component}': {'PASSED' if passed else 'FAILED'}"
+
+
+def verdict_given(now: str, component: str, test_name: str, passed: bool, error_message: str | None, **more: Any) -> Event:
+    """``more`` are the keys that a verdict may carry after the format's five; those that are ``None`` are left out."""
+    verdict = {"component": component, "test_name": test_name, "passed": passed, "error_message": error_message, "tested_at": now}
+    verdict.update((key, value) for key, value in more.items() if value is not None)
+    return Event("ValidationResult", verdict_details(component, test_name, passed), {"validation_results": [verdict]})
+
+
+def rollback_set(available: bool) -> Event:
+    words = "available" if available else "unavailable"
+    return Event("RollbackAvailability", f"Rollback set to {words}", {"rollback_available": available})
+
+
+def error_set(now: str, message: str) -> Event:
+    return Event("Error", message, {"error": {"message": message, "occurred_at": now}}, "ERROR")
+
+
+def forgotten(component: str, test_name: str, reason: str) -> Event:
+    gone = {"component": component, "test_name": test_name}
+    return Event("ValidationForgotten", f"Test '{test_name}' for '{component}' forgotten: {reason}", {"forgotten": [gone]}, "WARNING")
+
+
+def gate_blocked(blockers: Sequence[Blocker]) -> Event:
+    """The transition was refused; nothing changes."""
+    kinds: dict[str, int] = {}
+    for blocker in blockers:
+        kinds[blocker.kind] = kinds.get(blocker.kind, 0) + 1
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    shown = [blocker.to_object() for blocker in blockers[:20]]
+    return Event("GateBlocked", f"Transition to 'Completed' refused: {counts}", {"blockers": shown}, "WARNING")
+
+
+def recovered(details: str, **data: Any) -> Event:
+    """Something was set aside, begun again or rebuilt; ``details`` says what."""
+    return Event("Recovered", details, data, "WARNING")
+
+
+# --- a run's events ---------------------------------------------------------------------------------------------------
+
+
+def run_started(now: str, run_id: str, where: JsonObject) -> Event:
+    """``where``: host, process, versions, commit and CI job, for the reader of the log."""
+    run = {"started_at": now, "host": where.get("host"), "process_id": where.get("process_id")}
+    return Event("RunStarted", f"Run {run_id} started", {**where, "metadata": {"open_runs": {run_id: run}}})
+
+
+def run_finished(run_id: str, exit_status: int, counts: dict[str, int], seconds: float) -> Event:
+    words = ", ".join(f"{count} {outcome}" for outcome, count in counts.items()) or "nothing recorded"
+    data = {"exit_status": exit_status, "counts": counts, "seconds": round(seconds, 3), "metadata": {"open_runs": {run_id: None}}}
+    return Event("RunFinished", f"Run {run_id} finished with exit status {exit_status} after {seconds:.1f} s: {words}", data)
+
+
+def outstanding(now: str, key: Key, reason: str, detail: str | None = None, node_id: str | None = None) -> JsonObject:
+    """An outstanding validation. ``node_id`` where the test's name is not its node id."""
+    entry: JsonObject = {"component": key[0], "test_name": key[1], "reason": reason, "since": now}
+    if detail:
+        entry["detail"] = detail
+    if node_id is not None and node_id != key[1]:
+        entry["node_id"] = node_id
+    return entry
+
+
+def planned(entries: Iterable[JsonObject], gone: Iterable[Key] = ()) -> Event:
+    """What a run is about to do: ``entries`` come on the books, ``gone`` (files that could be collected again) go."""
+    entries = list(entries)
+    counts = {
+        reason: sum(entry["reason"] == reason for entry in entries) for reason in ("pending", "deselected", "skipped", "collection_error")
+    }
+    words = ", ".join(f"{count} {reason}" for reason, count in counts.items() if count) or "nothing new"
+    data: JsonObject = {"outstanding_validations": entries}
+    if away := [{"component": component, "test_name": test_name} for component, test_name in gone]:
+        data["forgotten"] = away
+    return Event("ValidationPlanned", f"Validations planned: {words}", data)
+
+
+def skipped(entry: JsonObject) -> Event:
+    """A planned validation that was skipped: it stays without a verdict."""
+    details = f"Test '{entry['test_name']}' for '{entry['component']}': SKIPPED ({entry.get('detail') or 'no reason given'})"
+    return Event("ValidationSkipped", details, {"outstanding_validations": [entry]}, "WARNING")

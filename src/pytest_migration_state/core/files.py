@@ -1,0 +1,96 @@
+"""Files that are replaced whole: what a writer does so that no reader ever finds half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_TEMPORARY: Final = ".tmp-"
+_NO_FOLLOW: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+#: How long Windows' sharing violations are waited out, in seconds: a virus scanner or an editor has the file open.
+_SHARING_PATIENCE: Final = 3.0
+
+
+def write_temporary(target: Path, pieces: Iterable[bytes]) -> Path:
+    """Write ``pieces`` to a new file beside ``target``, with the mode of ``target``, and flush it to the disk.
+
+    The name is random and the file is created exclusively: a link planted in its place is not followed.
+
+    :raises OSError: it cannot be written; what was begun is removed.
+    """
+    temporary = target.with_name(f"{target.name}{_TEMPORARY}{secrets.token_hex(8)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, 0o666)
+    try:
+        with os.fdopen(descriptor, "wb", buffering=1 << 16) as file:
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                _keep_access(descriptor, target)
+            file.writelines(pieces)
+            file.flush()
+            os.fsync(descriptor)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    return temporary
+
+
+def _keep_access(descriptor: int, target: Path) -> None:
+    """Give the new file the mode of the old one and, so that a state shared by a group stays so, its group."""
+    if sys.platform == "win32":
+        return
+    old, new = target.stat(), os.fstat(descriptor)
+    if old.st_gid != new.st_gid:
+        with contextlib.suppress(PermissionError):
+            os.fchown(descriptor, -1, old.st_gid)
+    os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
+
+
+def replace(temporary: Path, target: Path) -> None:
+    """Put ``temporary`` in the place of ``target`` and flush the folder.
+
+    :raises OSError: the operating system refused; ``temporary`` is removed and ``target`` is as it was.
+    """
+    deadline = time.monotonic() + _SHARING_PATIENCE
+    while True:
+        try:
+            os.replace(temporary, target)
+            break
+        except PermissionError:
+            if sys.platform != "win32" or time.monotonic() > deadline:
+                temporary.unlink(missing_ok=True)
+                raise
+            time.sleep(0.05)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+    flush_folder(target.parent)
+
+
+def flush_folder(folder: Path) -> None:
+    """Flush the names in ``folder`` to the disk; Windows does so by itself."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sweep(target: Path) -> None:
+    """Remove what killed writers of ``target`` left behind. Only under the lock: a living writer's file looks the same."""
+    prefix = target.name + _TEMPORARY
+    with contextlib.suppress(OSError), os.scandir(target.parent) as entries:
+        for entry in entries:
+            if entry.name.startswith(prefix):
+                with contextlib.suppress(OSError):
+                    os.unlink(entry.path)

@@ -1,0 +1,136 @@
+"""The lock that every writer of a state holds: filelock's native lock on the sidecar file.
+
+One primitive serves all: :func:`filelock.lock_descriptor` on an open descriptor, which contends with
+``filelock.FileLock`` on the same file and costs a recorder one system call a verdict. There is no soft lock to fall back
+to: where the file system knows no locks, that is an error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import socket
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from filelock import lock_descriptor, unlock_descriptor
+
+from pytest_migration_state.core.errors import StateLockedError, StateWriteError
+from pytest_migration_state.core.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: How long a writer waits for the lock, in seconds.
+DEFAULT_TIMEOUT: Final = 60.0
+_LONGEST_PAUSE: Final = 0.02
+# Windows locks the first byte of the file, and nobody else may read it then: the record of the holder begins after it.
+_RECORD_AT: Final = 1
+_RECORD_LIMIT: Final = 1024
+
+
+def acquire_descriptor(descriptor: int, timeout: float) -> bool:
+    """Take the exclusive native lock on ``descriptor``; false if it was still held after ``timeout`` seconds.
+
+    :raises OSError: the file system has no such locks.
+    """
+    if lock_descriptor(descriptor, blocking=False):
+        return True
+    deadline = time.monotonic() + timeout
+    pause = 0.0005
+    while time.monotonic() < deadline:
+        # At random, so that many waiters do not keep step with one that lets go and takes it again.
+        time.sleep(random.uniform(pause / 2, pause))  # noqa: S311  # a pause, no secret
+        if lock_descriptor(descriptor, blocking=False):
+            return True
+        pause = min(pause * 2, _LONGEST_PAUSE)
+    return False
+
+
+class StateLock:
+    """The lock file of one state, kept open between uses. Not for two threads at once.
+
+    :param path: the lock file; created where it is missing, never deleted.
+    :param timeout: how long to wait, in seconds.
+    """
+
+    def __init__(self, path: Path, timeout: float = DEFAULT_TIMEOUT) -> None:
+        self.path = path
+        self.timeout = timeout
+        self._descriptor = -1
+        self._own_record: tuple[int, int] | None = None
+        command = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "python"
+        self._record = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "command": command}).encode()[: _RECORD_LIMIT - 1]
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the lock.
+
+        :raises StateLockedError: it was still held by another process after the timeout.
+        :raises StateWriteError: the lock file cannot be opened, or the file system has no locks.
+        """
+        self.acquire()
+        try:
+            yield
+        finally:
+            self.release()
+
+    def acquire(self) -> None:
+        """See :meth:`held`."""
+        deadline = time.monotonic() + self.timeout
+        while True:
+            if self._descriptor < 0:
+                self._descriptor = self._open()
+            try:
+                taken = acquire_descriptor(self._descriptor, max(0.0, deadline - time.monotonic()))
+            except OSError as error:
+                self.close()
+                raise StateWriteError(str(self.path), f"no lock is to be had on this file system ({error.strerror})") from error
+            if not taken:
+                raise StateLockedError(str(self.path), self.timeout, self._last_holder())
+            found = os.fstat(self._descriptor)
+            if found.st_nlink == 0:
+                # Somebody deleted the file: a lock on it excludes nobody.
+                self.close()
+                continue
+            if (found.st_size, found.st_mtime_ns) != self._own_record:
+                self._write_record()
+            return
+
+    def release(self) -> None:
+        unlock_descriptor(self._descriptor)
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        try:
+            return os.open(self.path, flags, 0o666)
+        except OSError as error:
+            raise StateWriteError(str(self.path), f"the lock file cannot be opened for writing ({error.strerror})") from error
+
+    def _write_record(self) -> None:
+        """Say who holds the lock. A disk that is full does not keep anybody from holding it."""
+        try:
+            os.ftruncate(self._descriptor, 0)
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            os.write(self._descriptor, b" " * _RECORD_AT + self._record + b"\n")
+            found = os.fstat(self._descriptor)
+            self._own_record = found.st_size, found.st_mtime_ns
+        except OSError:
+            self._own_record = None
+
+    def _last_holder(self) -> str | None:
+        try:
+            os.lseek(self._descriptor, _RECORD_AT, os.SEEK_SET)
+            record = json.loads(os.read(self._descriptor, _RECORD_LIMIT))
+            return printable(f"process {record['pid']} on {record['host']} ({record['command']})")
+        except (OSError, ValueError, KeyError, TypeError):
+            return None

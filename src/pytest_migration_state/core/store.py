@@ -1,0 +1,529 @@
+"""One state on disk: the document as checkpoint, the audit log as write-ahead log, and the lock that ties them.
+
+The commit protocol (every writer, under the lock): bring the document up to date (the checkpoint, and every entry of the
+log behind ``metadata.audit``), decide, append the entry (the commit point), replace the document now or later. The store
+decides nothing; that is the caller's part between :meth:`Store.held` and :meth:`Store.append`.
+
+Other programs write the document and the log without our lock (PowerShell above all), so a checkpoint makes sure under a
+lock on the document itself that it still is the one that was read, and starts again from what it finds where it is not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import getpass
+import hashlib
+import os
+import socket
+import sys
+import threading
+import time
+import uuid
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pytest_migration_state.core import events
+from pytest_migration_state.core.document import FORMAT_VERSION, Document, NewerVersionError, decode_object, is_cut_short, new_document
+from pytest_migration_state.core.errors import StateDamagedError, StateNotFoundError, StateVersionError, StateWriteError
+from pytest_migration_state.core.files import replace, sweep, write_temporary
+from pytest_migration_state.core.journal import Journal, Position, signature
+from pytest_migration_state.core.lock import DEFAULT_TIMEOUT, StateLock, acquire_descriptor
+from pytest_migration_state.core.text import storable, utc_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pytest_migration_state.core.events import Event
+    from pytest_migration_state.core.journal import Entry
+
+#: How long a document that is empty or cut is read again before it is called damaged, in seconds: PowerShell cuts it to
+#: nothing and writes it anew in pieces.
+_REREAD_PATIENCE: Final = 2.0
+#: How often a checkpoint begins again because another program changed the document in the meantime.
+_CHECKPOINT_ATTEMPTS: Final = 100
+
+#: What a document of another tool is given when we first write it.
+_ADOPTED: Final = ("version", "migration_type", "platform", "migration_id", "revision")
+
+
+def audit_log_name(document_name: str) -> str:
+    """The audit log's name: the stem of the document's without a final ``-state``, and ``-audit.log``."""
+    return Path(document_name).stem.removesuffix("-state") + "-audit.log"
+
+
+def this_actor() -> str:
+    """Who writes: ``user@host``."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user id without a name
+        user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+    return storable(f"{user}@{socket.gethostname()}")
+
+
+def this_platform() -> str:
+    return {"win32": "windows", "darwin": "macos"}.get(sys.platform, "linux")
+
+
+class Store:
+    """A state on disk, for one user of it.
+
+    :param path: the document. A symbolic link is followed first; log and lock stand beside what it leads to.
+    :param run_id: the run that the entries belong to, or ``None``.
+    :param lock_timeout: how long to wait for the lock, in seconds.
+    :param notify: called with a sentence about what a person should know although the work goes on.
+    :ivar document: the state as it was last brought up to date. Only to be read or changed while the lock is held.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        run_id: str | None = None,
+        lock_timeout: float = DEFAULT_TIMEOUT,
+        notify: Callable[[str], None],
+    ) -> None:
+        self.path = path
+        self.document_path = Path(os.path.realpath(path))
+        self.log_path = self.document_path.with_name(audit_log_name(self.document_path.name))
+        self.document: Document
+        self._notify = notify
+        self._signature = signature(run_id, this_actor())
+        self._lock = StateLock(self.document_path.with_name(self.document_path.name + ".lock"), lock_timeout)
+        self._journal = Journal(self.log_path)
+        self._mutex = threading.RLock()
+        self._is_loaded = False
+        # What the document on disk was when it was read or written: its digest, and the last entry it contains.
+        self._digest: bytes | None = None
+        self._anchor = Position(0, "")
+        # Events that neither the document on disk nor, for the unlogged ones, the log holds yet; with their timestamps.
+        self._fresh: list[tuple[Event, str]] = []
+        self._unlogged: list[tuple[Event, str]] = []
+        # Events that are applied and not committed.
+        self._staged: list[tuple[Event, str]] = []
+        self._log_failed = False
+        # In words, what the log has lost and does not say yet.
+        self._gap: str | None = None
+
+    # --- reading without the lock -----------------------------------------------------------------------------------
+
+    def read(self) -> Document:
+        """The state as it is now, without the lock and without changing anything.
+
+        :raises StateNotFoundError: there is none.
+        :raises StateDamagedError: document or log cannot be used.
+        :raises StateVersionError: written by a newer version of the format.
+        """
+        attempts = 5
+        while True:
+            attempts -= 1
+            try:
+                return self._read_once()
+            except StateDamagedError:
+                # Document and log are read one after the other, and a writer may come in between.
+                if not attempts:
+                    raise
+                time.sleep(0.02)
+
+    def _read_once(self) -> Document:
+        journal = Journal(self.log_path)
+        try:
+            content = self._read_document()
+            try:
+                journal.open(writable=False)
+            except OSError as error:
+                self._notify(f"{self.log_path}: cannot be read ({error.strerror}); shown is the document alone")
+            document, _ = self._bring_up_to_date(journal, content)
+            return document
+        finally:
+            journal.close()
+
+    # --- holding the lock -------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def held(self, *, create: bool = False, reuse: bool = False) -> Iterator[bool]:
+        """Hold the lock with :attr:`document` up to date; gives whether the state had to be created.
+
+        :param create: create the state (and its folder) where there is none.
+        :param reuse: keep the document of the last time and read only what came into the log since: what a recorder does
+            for each verdict. Changes that other programs made to the document are found at the next checkpoint.
+        :raises MigrationStateError: of every kind of :meth:`read`, and when the lock or the files cannot be had.
+        """
+        with self._mutex:
+            if not self._is_loaded:
+                self._prepare(create)
+            with self._lock.held():
+                created = False
+                if not (reuse and self._is_loaded and self._catch_up()):
+                    created = self._load(create)
+                yield created
+
+    def _prepare(self, create: bool) -> None:
+        """Refuse what needs no lock to be refused, and make the folder."""
+        if self.document_path.is_dir():
+            raise StateDamagedError(str(self.path), "this is a folder; name the state file in it, such as migration-state.json")
+        if create:
+            try:
+                self.document_path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StateWriteError(str(self.path), f"its folder cannot be created ({error.strerror})") from error
+        elif not (self.document_path.exists() or self.log_path.exists()):
+            raise self._not_found()
+
+    def _not_found(self) -> StateNotFoundError:
+        return StateNotFoundError(str(self.path), "there is no migration state here; begin one with 'migration-state init'")
+
+    def _catch_up(self) -> bool:
+        """Bring the document of the last time up to date from the log; false where it must be loaded anew."""
+        if not self._log_failed and not self._journal.is_current():
+            # The log was deleted, cut or exchanged under us. What it held since the last checkpoint is held here still.
+            self._log_is_lost("it is gone or was cut")
+            self._unlogged, self._fresh = self._fresh + self._unlogged, []
+        if not self._log_failed and self._journal.has_news():
+            self.document = _replay(self.document, self._journal.read_new())
+            self._mend(rebuilt=False)
+        return True
+
+    def _load(self, create: bool) -> bool:
+        self._is_loaded = False
+        self._fresh, self._unlogged, self._staged, self._gap = [], [], [], None
+        sweep(self.document_path)
+        content = self._read_document()
+        self._open_log()
+        try:
+            self.document, self._gap = self._bring_up_to_date(self._journal, content)
+        except StateNotFoundError:
+            if not create:
+                raise
+            self.begin()
+            self._is_loaded = True
+            return True
+        self._digest = None if content is None else _digest(content)
+        rebuilt = content is None
+        adopted = self.document.audit is None and not rebuilt
+        self._anchor = Position(*(self.document.audit or self._journal.head)) if not rebuilt else Position(0, "")
+        self._is_loaded = True
+        self._mend(rebuilt=rebuilt)
+        if adopted:
+            self._adopt()
+        return False
+
+    def _mend(self, *, rebuilt: bool) -> None:
+        """Set a torn line aside, and say in the log what had to be mended."""
+        news = []
+        if self._journal.is_open and not self._log_failed:
+            try:
+                if torn := self._journal.mend_tail():
+                    news.append(events.recovered(f"A torn last line was set aside in '{torn}'"))
+                self.document = _replay(self.document, self._journal.read_new())
+            except OSError as error:
+                self._log_is_lost(error)
+        if rebuilt:
+            news.append(events.recovered(f"The document '{self.document_path.name}' was missing and has been rebuilt from this log"))
+        if news or self._gap:
+            for event in news:
+                self._notify(f"{self.log_path}: {event.details}")
+            self.append(*news)
+            self.checkpoint()
+
+    def _adopt(self) -> None:
+        """Give the document of another tool what it lacks, so that entries can be replayed onto it."""
+        model = new_document("", uuid.uuid4().hex, this_platform()).metadata
+        for key in _ADOPTED:
+            self.document.metadata.setdefault(key, model[key])
+        self.checkpoint()
+
+    # --- reading the files ------------------------------------------------------------------------------------------
+
+    def _read_document(self) -> bytes | None:
+        """The document's bytes, whole JSON as far as one can tell; ``None`` where there is no document."""
+        deadline = time.monotonic() + _REREAD_PATIENCE
+        while True:
+            try:
+                content = self.document_path.read_bytes()
+            except FileNotFoundError:
+                return None
+            except IsADirectoryError:
+                raise StateDamagedError(
+                    str(self.path), "this is a folder; name the state file in it, such as migration-state.json"
+                ) from None
+            except OSError as error:
+                raise StateDamagedError(str(self.path), f"it cannot be read ({error.strerror})") from error
+            try:
+                decode_object(content)
+            except ValueError as error:
+                if is_cut_short(content, error) and time.monotonic() < deadline:
+                    time.sleep(0.02)
+                    continue
+            return content
+
+    def _decode(self, content: bytes) -> Document:
+        try:
+            return Document(decode_object(content))
+        except NewerVersionError as error:
+            reason = f"it was written in version {error} of the format, and this program knows {FORMAT_VERSION}; install a newer one"
+            raise StateVersionError(str(self.path), reason) from None
+        except ValueError as error:
+            what = "it is empty" if not content.strip() else f"it is no migration state ({error})"
+            way_out = "Restore it from a copy, or move it away: the next command then rebuilds it from the audit log if that is whole"
+            raise StateDamagedError(str(self.path), f"{what}. {way_out}") from None
+
+    def _bring_up_to_date(self, journal: Journal, content: bytes | None) -> tuple[Document, str | None]:
+        """The document with what the log has behind it, and in words what the log lacks."""
+        if content is None:
+            return self._rebuilt(journal), None
+        document = self._decode(content)
+        if document.audit is None:
+            journal.seek_last()
+            return document, None
+        if not journal.is_open and self.log_path.exists():
+            # It can be neither written nor read, as a warning has said: the document is all that there is.
+            journal.head = Position(*document.audit)
+            return document, None
+        gap = journal.seek(Position(*document.audit), document.metadata.get("migration_id"))
+        if journal.is_open:
+            document = _replay(document, journal.read_new())
+        return document, gap
+
+    def _rebuilt(self, journal: Journal) -> Document:
+        """The document as the log alone tells it."""
+        entries = journal.read_new() if journal.is_open else []
+        begun = [index for index, entry in enumerate(entries) if "initialize" in entry.data]
+        if not entries:
+            raise self._not_found()
+        if not begun:
+            reason = (
+                f"the document is gone, and its audit log {self.log_path.name} does not reach back to its beginning; restore it from a copy"
+            )
+            raise StateDamagedError(str(self.path), f"{reason}, or begin anew with 'migration-state init --force'")
+        owner = entries[begun[-1]].data["initialize"].get("state")
+        if owner != self.document_path.name:
+            reason = f"its audit log {self.log_path.name} is that of {owner} in the same folder; give this state another name"
+            raise StateDamagedError(str(self.path), reason)
+        nothing = new_document("", "", "")
+        return _replay(nothing, entries[begun[-1] :])
+
+    def _open_log(self) -> None:
+        self._log_failed = False
+        try:
+            self._journal.open(writable=self.log_path.exists())
+        except OSError as error:
+            self._log_is_lost(error)
+            self._journal.close()
+            with contextlib.suppress(OSError):
+                self._journal.open(writable=False)
+
+    # --- writing ----------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Begin a new migration, whatever is there; an older document is set aside. Only while the lock is held."""
+        if not self._journal.is_open:
+            self._open_log()
+            self._journal.seek_last()
+        self._digest = self._set_document_aside()
+        self._anchor = self._journal.head
+        now = utc_text(datetime.now(UTC))
+        self.document = new_document(now, "", "")
+        self.append(events.initialized(now, uuid.uuid4().hex, this_platform(), self.document_path.name))
+        self.checkpoint()
+
+    @contextmanager
+    def held_for_beginning(self) -> Iterator[bool]:
+        """Hold the lock whatever the state is like; gives whether there is a document or a log of one."""
+        with self._mutex:
+            self._prepare(create=True)
+            with self._lock.held():
+                self._open_log()
+                self._journal.seek_last()
+                yield self.document_path.exists() or self._journal.head.seq > 0
+                self._is_loaded = True
+
+    def _set_document_aside(self) -> bytes | None:
+        """Keep the document that is about to be replaced under another name; gives its digest."""
+        aside = self.document_path.with_name(f"{self.document_path.name}.replaced-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
+        try:
+            content = self.document_path.read_bytes()
+            with aside.open("xb") as file:
+                file.write(content)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StateWriteError(str(self.path), f"the earlier document cannot be set aside ({error.strerror})") from error
+        self._notify(f"{self.path}: the earlier document is kept as {aside.name}")
+        return _digest(content)
+
+    def append(self, *news: Event) -> None:
+        """:meth:`stage` and :meth:`commit`. Only while the lock is held."""
+        self.stage(*news)
+        self.commit()
+
+    def stage(self, *news: Event) -> None:
+        """Apply events to :attr:`document` without writing anything yet."""
+        timestamp = utc_text(datetime.now(UTC))
+        for event in news:
+            self.document = events.apply(self.document, event.data, timestamp)
+            self._staged.append((event, timestamp))
+
+    def discard(self) -> None:
+        """Take back what is staged: the document is read anew."""
+        self._load(create=False)
+
+    def commit(self) -> None:
+        """Append an entry for each staged event, all in one write.
+
+        A log that cannot be written stops nothing: the events are kept for the document, with a warning.
+        """
+        (self._fresh if self._try_to_log() else self._unlogged).extend(self._staged)
+        self._staged.clear()
+
+    def _try_to_log(self) -> bool:
+        """Log what is staged, before it what the log would not take earlier, and before that what it must say of itself."""
+        try:
+            if self._log_failed or not self._journal.is_open:
+                self._reopen_log()
+            now = utc_text(datetime.now(UTC))
+            about = [(event, now) for event in self._about_the_log()]
+            if every := [*about, *self._unlogged, *self._staged]:
+                self._journal.append(every, self._signature)
+        except OSError as error:
+            self._log_is_lost(error)
+            return False
+        self._gap = None
+        self.document = _applied(self.document, about)
+        self._fresh.extend(self._unlogged)
+        self._unlogged.clear()
+        return True
+
+    def _about_the_log(self) -> list[Event]:
+        about = []
+        if self._gap:
+            head = self._journal.head
+            self._notify(f"{self.log_path}: {self._gap}")
+            about.append(events.recovered(f"{self._gap}; the document holds their effect", continues={"seq": head.seq, "hash": head.hash}))
+        if missing := self.document.metadata.get("unlogged_changes"):
+            details = f"{missing} changes stand in the document alone: the log could not be written when they were made"
+            about.append(events.recovered(details, metadata={"unlogged_changes": None}))
+        return about
+
+    def _reopen_log(self) -> None:
+        head = self._journal.head
+        self._journal.open(writable=True)
+        if head.seq:
+            self._gap = self._gap or self._journal.seek(head, self.document.metadata.get("migration_id"))
+        else:
+            self._journal.seek_last()
+        self._journal.head = head if head.seq else self._journal.head
+        self._log_failed = False
+
+    def _log_is_lost(self, error: OSError | str) -> None:
+        if not self._log_failed:
+            reason = error if isinstance(error, str) else error.strerror or error
+            self._notify(f"{self.log_path}: the audit log cannot be written ({reason}); the document is written directly")
+        self._log_failed = True
+
+    def checkpoint(self) -> None:
+        """Replace the document by :attr:`document` and flush both files to the disk. Only while the lock is held.
+
+        :raises StateWriteError: the document could not be written. What is in the log is not lost.
+        """
+        if self._journal.is_open and not self._log_failed:
+            try:
+                self._journal.flush()
+            except OSError as error:
+                # The pages that could not be written count as written from now on: trying again would prove nothing.
+                self._notify(f"{self.log_path}: could not be flushed to the disk ({error.strerror}); the document is written all the same")
+        try:
+            for _ in range(_CHECKPOINT_ATTEMPTS):
+                if self._try_to_replace():
+                    return
+                self._merge()
+        except OSError as error:
+            raise StateWriteError(str(self.path), f"the document cannot be written ({error.strerror or error})") from error
+        raise StateWriteError(str(self.path), "another program changes the document all the time")
+
+    def _try_to_replace(self) -> bool:
+        metadata = self.document.metadata
+        metadata["audit"] = {"seq": self._journal.head.seq, "hash": self._journal.head.hash}
+        if self._unlogged:
+            metadata["unlogged_changes"] = (metadata.get("unlogged_changes") or 0) + len(self._unlogged)
+        written = hashlib.sha256()
+
+        def pieces() -> Iterator[bytes]:
+            for piece in self.document.encoded():
+                written.update(piece)
+                yield piece
+
+        temporary = write_temporary(self.document_path, pieces())
+        try:
+            with self._document_locked() as digest:
+                if digest != self._digest:
+                    temporary.unlink()
+                    return False
+                replace(temporary, self.document_path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        self._digest, self._anchor = written.digest(), self._journal.head
+        self._fresh.clear()
+        self._unlogged.clear()
+        return True
+
+    @contextmanager
+    def _document_locked(self) -> Iterator[bytes | None]:
+        """The document on disk locked against PowerShell, and its digest; ``None`` where there is none."""
+        try:
+            file = self.document_path.open("rb")
+        except FileNotFoundError:
+            yield None
+            return
+        with file:
+            if not acquire_descriptor(file.fileno(), self._lock.timeout):
+                raise OSError(errno.EAGAIN, "another program keeps it locked")
+            yield hashlib.file_digest(file, "sha256").digest()
+
+    def _merge(self) -> None:
+        """Another program wrote the document: bring what it wrote up to date with all that we know."""
+        content = self._read_document()
+        if content is None:
+            # It was deleted. What we hold is the whole state.
+            self._digest = None
+            return
+        document = self._decode(content)
+        journal = Journal(self.log_path)
+        try:
+            # A document that names no entry is an edit of one that did not name one when we read it.
+            anchor = Position(*document.audit) if document.audit else self._anchor
+            if journal.open(writable=False):
+                journal.seek(anchor, self.document.metadata.get("migration_id"))
+                document = _replay(document, journal.read_new())
+        finally:
+            journal.close()
+        document = _applied(document, self._unlogged)
+        for key in _ADOPTED:
+            document.metadata.setdefault(key, self.document.metadata.get(key))
+        self.document, self._digest = document, _digest(content)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        with self._mutex, contextlib.suppress(OSError):
+            self._journal.close()
+            self._lock.close()
+            self._is_loaded = False
+
+
+def _replay(document: Document, entries: list[Entry]) -> Document:
+    for entry in entries:
+        document = events.apply(document, entry.data, entry.timestamp)
+    return document
+
+
+def _applied(document: Document, news: list[tuple[Event, str]]) -> Document:
+    for event, timestamp in news:
+        document = events.apply(document, event.data, timestamp)
+    return document
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()

@@ -1,0 +1,1 @@
+"""From pytest to the state: loaded only with --migration-state."""
