@@ -70,6 +70,8 @@ def apply(document: Document, data: JsonObject, timestamp: str) -> Document:
     for gone in data.get("forgotten", ()):
         document.forget((gone["component"], gone["test_name"]))
     metadata = document.metadata
+    if metadata.get("open_runs") == {}:
+        del metadata["open_runs"]
     metadata["revision"] = (metadata.get("revision") or 0) + 1
     document.fields["last_updated"] = timestamp
     return document

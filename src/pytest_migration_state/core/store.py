@@ -101,11 +101,26 @@ class Store:
         # Events that neither the document on disk nor, for the unlogged ones, the log holds yet; with their timestamps.
         self._fresh: list[tuple[Event, str]] = []
         self._unlogged: list[tuple[Event, str]] = []
-        # Events that are applied and not committed.
+        # Events that are applied and not committed; whether one of them begins a migration in the place of another.
         self._staged: list[tuple[Event, str]] = []
+        self._sets_aside = False
         self._log_failed = False
         # In words, what the log has lost and does not say yet.
         self._gap: str | None = None
+
+    @property
+    def lock_timeout(self) -> float:
+        """How long to wait for the lock, in seconds."""
+        return self._lock.timeout
+
+    @lock_timeout.setter
+    def lock_timeout(self, seconds: float) -> None:
+        self._lock.timeout = seconds
+
+    @property
+    def is_log_failing(self) -> bool:
+        """Does the log not take entries, so that the document alone holds the newest?"""
+        return self._log_failed
 
     # --- reading without the lock -----------------------------------------------------------------------------------
 
@@ -146,6 +161,8 @@ class Store:
     def held(self, *, create: bool = False, reuse: bool = False) -> Iterator[bool]:
         """Hold the lock with :attr:`document` up to date; gives whether the state had to be created.
 
+        A state that had to be created is staged: it is on the disk with the first commit, and where none follows it never was.
+
         :param create: create the state (and its folder) where there is none.
         :param reuse: keep the document of the last time and read only what came into the log since: what a recorder does
             for each verdict. Changes that other programs made to the document are found at the next checkpoint.
@@ -158,7 +175,11 @@ class Store:
                 created = False
                 if not (reuse and self._is_loaded and self._catch_up()):
                     created = self._load(create)
-                yield created
+                try:
+                    yield created
+                finally:
+                    if self._staged:
+                        self._is_loaded = False
 
     def _prepare(self, create: bool) -> None:
         """Refuse what needs no lock to be refused, and make the folder."""
@@ -188,7 +209,7 @@ class Store:
 
     def _load(self, create: bool) -> bool:
         self._is_loaded = False
-        self._fresh, self._unlogged, self._staged, self._gap = [], [], [], None
+        self._fresh, self._unlogged, self._staged, self._gap, self._sets_aside = [], [], [], None, False
         sweep(self.document_path)
         content = self._read_document()
         self._open_log()
@@ -197,7 +218,7 @@ class Store:
         except StateNotFoundError:
             if not create:
                 raise
-            self.begin()
+            self.stage_beginning()
             self._is_loaded = True
             return True
         self._digest = None if content is None else _digest(content)
@@ -317,17 +338,16 @@ class Store:
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
-    def begin(self) -> None:
-        """Begin a new migration, whatever is there; an older document is set aside. Only while the lock is held."""
+    def stage_beginning(self) -> None:
+        """Stage a new migration, whatever is there. An older document is set aside by the commit."""
         if not self._journal.is_open:
             self._open_log()
             self._journal.seek_last()
-        self._digest = self._set_document_aside()
+        self._sets_aside = True
         self._anchor = self._journal.head
         now = utc_text(datetime.now(UTC))
         self.document = new_document(now, "", "")
-        self.append(events.initialized(now, uuid.uuid4().hex, this_platform(), self.document_path.name))
-        self.checkpoint()
+        self.stage(events.initialized(now, uuid.uuid4().hex, this_platform(), self.document_path.name))
 
     @contextmanager
     def held_for_beginning(self) -> Iterator[bool]:
@@ -335,6 +355,7 @@ class Store:
         with self._mutex:
             self._prepare(create=True)
             with self._lock.held():
+                self._fresh, self._unlogged, self._staged, self._gap = [], [], [], None
                 self._open_log()
                 self._journal.seek_last()
                 yield self.document_path.exists() or self._journal.head.seq > 0
@@ -374,7 +395,12 @@ class Store:
         """Append an entry for each staged event, all in one write.
 
         A log that cannot be written stops nothing: the events are kept for the document, with a warning.
+
+        :raises StateWriteError: the document that a new migration replaces cannot be set aside.
         """
+        if self._sets_aside:
+            self._digest = self._set_document_aside()
+            self._sets_aside = False
         (self._fresh if self._try_to_log() else self._unlogged).extend(self._staged)
         self._staged.clear()
 
@@ -387,8 +413,8 @@ class Store:
             about = [(event, now) for event in self._about_the_log()]
             if every := [*about, *self._unlogged, *self._staged]:
                 self._journal.append(every, self._signature)
-        except OSError as error:
-            self._log_is_lost(error)
+        except (OSError, StateDamagedError) as error:
+            self._log_is_lost(error if isinstance(error, OSError) else error.reason)
             return False
         self._gap = None
         self.document = _applied(self.document, about)

@@ -1,1 +1,44 @@
 """From pytest to the state: loaded only with --migration-state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_migration_state.core.errors import InvalidArgumentError
+from pytest_migration_state.core.gate import Policy
+from pytest_migration_state.recording.recorder import Recorder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: Options under which pytest collects or prepares tests without running them: nothing is recorded then.
+_PASSIVE = ("collectonly", "setuponly", "setupplan", "showfixtures", "show_fixtures_per_test", "markers", "help", "version")
+
+
+def start(config: pytest.Config) -> None:
+    """Have this run recorded, in the one process or as xdist's controller.
+
+    :raises pytest.UsageError: an option has a value that it cannot have.
+    """
+    given = config.option.migration_state
+    if not given.strip():
+        raise pytest.UsageError("--migration-state: the path is empty; name the migration state, such as migration-state.json")
+    # Where pytest was started, whatever a test or a conftest does to the working directory later.
+    path = config.invocation_params.dir / Path(given).expanduser()
+    policy = _policy(config)
+    passive = next((f"--{name.replace('_', '-')}" for name in _PASSIVE if config.getoption(name, None)), None)
+    recorder = Recorder(config, path, policy, complete=config.option.migration_complete, passive=passive)
+    config.pluginmanager.register(recorder, "migration_state_recorder")
+
+
+def _policy(config: pytest.Config) -> Policy:
+    def both(option: str) -> Iterable[str]:
+        return dict.fromkeys([*config.getini(option), *config.getoption(option)])
+
+    try:
+        return Policy(require=tuple(both("migration_require")), allow=frozenset(both("migration_allow")))
+    except InvalidArgumentError as error:
+        raise pytest.UsageError(f"--migration-allow: {error}") from error

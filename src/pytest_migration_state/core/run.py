@@ -1,0 +1,188 @@
+"""What a run of tests writes: its plan, each verdict as it falls, and its end.
+
+A run keeps the document in memory and appends to the log under the lock; the document is replaced now and then, so that
+the cost stays linear in the number of tests.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_migration_state.core import events, operations
+from pytest_migration_state.core.errors import GateBlockedError, MigrationStateError
+from pytest_migration_state.core.gate import COLLECTION, evaluate
+from pytest_migration_state.core.phases import Phase
+from pytest_migration_state.core.store import Store
+from pytest_migration_state.core.text import storable, utc_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+    from pathlib import Path
+
+    from pytest_migration_state.core.document import Document, JsonObject, Key
+    from pytest_migration_state.core.events import Event
+    from pytest_migration_state.core.gate import GateResult, Policy
+
+#: The shortest time between two checkpoints of a run, in seconds, and how many times its own cost one must wait.
+CHECKPOINT_INTERVAL: Final = 1.0
+CHECKPOINT_SHARE: Final = 10
+#: After a failure the state is tried again no sooner than this, in seconds: the tests must not wait for it each time.
+_RETRY_INTERVAL: Final = 1.0
+#: How many validations one line of the plan holds: lines stay short enough to be read.
+_PLAN_PIECE: Final = 500
+
+
+class RunRecorder:
+    """The writer of one run.
+
+    :param path: the state; created where there is none.
+    :param run_id: the run's id in log and document.
+    :param notify: called with a sentence about what a person should know although the work goes on.
+    :ivar failure: why the last write failed; ``None`` where it did not.
+    """
+
+    def __init__(self, path: Path, run_id: str, *, clock: Callable[[], datetime], notify: Callable[[str], None]) -> None:
+        self.path = path
+        self.run_id = run_id
+        self._waiting: list[Event] = []
+        # Written to a document in memory only, because the log does not take them and the disk no document.
+        self._doubtful: list[Event] = []
+        self.failure: MigrationStateError | None = None
+        self._clock = clock
+        self._store = Store(path, run_id=run_id, notify=notify)
+        self._timeout = self._store.lock_timeout
+        self._tried_at = 0.0
+        self._checkpointed_at = time.monotonic()
+        self._checkpoint_cost = 0.0
+
+    @property
+    def document(self) -> Document:
+        """The state as this run last saw it."""
+        return self._store.document
+
+    @property
+    def now(self) -> str:
+        return utc_text(self._clock())
+
+    def open(self, check: Callable[[Document], None], where: JsonObject) -> bool:
+        """Begin the run on the state; gives whether it had to be created.
+
+        :param check: called with the state under the lock; raises to refuse the run before anything of it is written.
+        :param where: who runs it and where, for the log.
+        """
+        with self._store.held(create=True) as created:
+            check(self.document)
+            self._store.append(events.run_started(self.now, self.run_id, where))
+            self._checkpoint()
+        return created
+
+    def plan(self, entries: list[JsonObject], collected: Iterable[str] = ()) -> None:
+        """Put on the books, and on the disk, what the run is about to do.
+
+        :param entries: outstanding validations. A deselected one counts only if nothing is known of it yet.
+        :param collected: files (node ids) that could be collected: an earlier collection error of theirs is settled.
+        """
+        with self._store.held(create=True, reuse=True):
+            known = self.document
+            # A deselected test that is known keeps what is known of it.
+            entries = [
+                entry
+                for entry in entries
+                if entry["reason"] != "deselected" or not _is_known(known, (entry["component"], entry["test_name"]))
+            ]
+            failing = {entry["test_name"] for entry in entries if entry["component"] == COLLECTION}
+            gone = [key for name in collected if name not in failing and (key := (COLLECTION, name)) in known.outstanding]
+            if entries or gone:
+                for start in range(0, max(len(entries), 1), _PLAN_PIECE):
+                    self._store.stage(events.planned(entries[start : start + _PLAN_PIECE], gone if start == 0 else ()))
+                self._store.commit()
+                self._checkpoint()
+
+    @property
+    def unrecorded(self) -> list[Event]:
+        """What could not be written yet. Each later write tries again, in order."""
+        return [*self._doubtful, *self._waiting]
+
+    def record(self, event: Event) -> None:
+        """Write an event. Never raises for the state's sake: see :attr:`unrecorded` and :attr:`failure`."""
+        self._waiting.append(event)
+        if self.failure is None:
+            self._flush(self._timeout)
+        elif time.monotonic() - self._tried_at > _RETRY_INTERVAL:
+            self._flush(0.0)
+
+    def verdict(self, key: Key, passed: bool, error_message: str | None, **more: Any) -> None:
+        """Record a verdict of this run. ``more``: see :func:`~pytest_migration_state.core.events.verdict_given`."""
+        message = None if error_message is None else storable(error_message)
+        self.record(events.verdict_given(self.now, *key, passed, message, **more))
+
+    def skip(self, key: Key, reason: str, node_id: str) -> None:
+        """Record that a planned validation was skipped."""
+        self.record(events.skipped(events.outstanding(self.now, key, "skipped", storable(reason), node_id)))
+
+    def _flush(self, timeout: float) -> None:
+        self._store.lock_timeout = timeout
+        try:
+            with self._store.held(create=True, reuse=True):
+                self._store.stage(*self._waiting)
+                self._store.commit()
+                if self._store.is_log_failing:
+                    # The document is the only place for them, and there they must be before they count as recorded.
+                    self._doubtful.extend(self._waiting)
+                    self._waiting.clear()
+                    self._checkpoint()
+                self._waiting.clear()
+                self._doubtful.clear()
+                if time.monotonic() - self._checkpointed_at > max(CHECKPOINT_INTERVAL, CHECKPOINT_SHARE * self._checkpoint_cost):
+                    self._checkpoint()
+            self.failure = None
+        except MigrationStateError as error:
+            self.failure = error
+        finally:
+            self._tried_at = time.monotonic()
+
+    def _checkpoint(self) -> None:
+        began = time.monotonic()
+        self._store.checkpoint()
+        self._checkpointed_at = time.monotonic()
+        self._checkpoint_cost = self._checkpointed_at - began
+
+    def gate(self, policy: Policy) -> GateResult:
+        """The gate on the state as this run last saw it."""
+        return evaluate(self.document, policy, state=str(self.path))
+
+    def complete(self, policy: Policy) -> GateResult:
+        """Move Validation → Completed if the gate is open, in one hold of the lock.
+
+        :raises MigrationStateError: the phase does not allow it, or the state cannot be used.
+        """
+        self._store.lock_timeout = self._timeout
+        with self._store.held(create=True):
+            try:
+                event = operations.set_phase(self.document, self.now, Phase.COMPLETED, policy=policy, state=str(self.path))
+            except GateBlockedError as error:
+                event = events.gate_blocked(error.blockers)
+            self._store.append(event)
+            self._checkpoint()
+            return self.gate(policy)
+
+    def finish(self, exit_status: int, counts: dict[str, int], seconds: float) -> None:
+        """Write what is left and the run's end, and bring all of it to the disk. Never raises for the state's sake."""
+        self._waiting.append(events.run_finished(self.run_id, exit_status, counts, seconds))
+        self._flush(self._timeout)
+        if self.failure is None:
+            try:
+                with self._store.held(create=True, reuse=True):
+                    self._checkpoint()
+            except MigrationStateError as error:
+                self.failure = error
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._store.close()
+
+
+def _is_known(document: Document, key: Key) -> bool:
+    return key in document.verdicts or key in document.outstanding

@@ -1,0 +1,48 @@
+"""Who runs the tests and where, for the audit log. Never the command line: it may hold secrets."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from pytest_migration_state.core.text import storable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_migration_state.core.document import JsonObject
+
+#: Where CI services name the commit that they build.
+_COMMIT: Final = ("GITHUB_SHA", "CI_COMMIT_SHA", "BUILD_SOURCEVERSION", "GIT_COMMIT", "CIRCLE_SHA1", "BITBUCKET_COMMIT")
+#: Where they name the page of the job.
+_JOB: Final = ("CI_JOB_URL", "BUILD_URL", "CIRCLE_BUILD_URL")
+
+
+def whereabouts() -> JsonObject:
+    """Host, process, versions and, where the environment names them, git commit and CI job."""
+    found: JsonObject = {
+        "host": storable(socket.gethostname()),
+        "process_id": os.getpid(),
+        "python_version": platform.python_version(),
+        "pytest_version": pytest.__version__,
+    }
+    if commit := _first(os.environ, _COMMIT):
+        found["git_commit"] = storable(commit)
+    if job := _job_url(os.environ):
+        found["ci_job_url"] = storable(job)
+    return found
+
+
+def _first(environment: Mapping[str, str], names: tuple[str, ...]) -> str | None:
+    return next((environment[name] for name in names if environment.get(name)), None)
+
+
+def _job_url(environment: Mapping[str, str]) -> str | None:
+    if run := environment.get("GITHUB_RUN_ID"):
+        server = environment.get("GITHUB_SERVER_URL", "https://github.com")
+        return f"{server}/{environment.get('GITHUB_REPOSITORY', '')}/actions/runs/{run}"
+    return _first(environment, _JOB)
