@@ -1,0 +1,50 @@
+"""guardian-hive answers over HTTP, by the rules that its container had."""
+
+from __future__ import annotations
+
+import json
+from http.client import HTTPConnection
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Native
+
+pytestmark = pytest.mark.migration_component("guardian-hive")
+
+TIMEOUT = 5.0  # seconds
+
+
+def ask(native: Native, address: str) -> Any:
+    """What the service answers. Any status but 200 fails the test with the service's own words."""
+    connection = HTTPConnection("127.0.0.1", native.port, timeout=TIMEOUT)
+    try:
+        connection.request("GET", address)
+        response = connection.getresponse()
+        answer = json.loads(response.read())
+    finally:
+        connection.close()
+    assert response.status == 200, f"{address} was answered with {response.status}: {answer}"
+    return answer
+
+
+def may_run(native: Native, command: str) -> bool:
+    allowed: bool = ask(native, f"/check?{urlencode({'command': command})}")["allowed"]
+    return allowed
+
+
+def test_health(native: Native) -> None:
+    """The service is healthy, and it is the process that the migration started."""
+    assert ask(native, "/health") == {"status": "healthy", "process_id": native.process_id}
+
+
+def test_denies_by_the_preserved_rules(native: Native) -> None:
+    """What the container's rules denied is denied."""
+    assert not may_run(native, "docker system prune --all")
+
+
+def test_allows_the_rest(native: Native) -> None:
+    """What no rule denies is allowed."""
+    assert may_run(native, "docker ps")
