@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pytest_migration_state.core.chain import Problem as Problem
     from pytest_migration_state.core.errors import GateBlockedError as GateBlockedError
     from pytest_migration_state.core.errors import InvalidArgumentError as InvalidArgumentError
     from pytest_migration_state.core.errors import InvalidTransitionError as InvalidTransitionError
@@ -35,8 +36,10 @@ if TYPE_CHECKING:
     from pytest_migration_state.core.models import ValidationResult as ValidationResult
     from pytest_migration_state.core.phases import Phase as Phase
     from pytest_migration_state.core.tracker import MigrationTracker as MigrationTracker
+    from pytest_migration_state.core.verify import VerifyReport as VerifyReport
 
 _MODULES = {
+    "chain": ("Problem",),
     "errors": (
         "GateBlockedError", "InvalidArgumentError", "InvalidTransitionError", "MigrationStateError", "MigrationStateWarning",
         "RollbackUnavailableError", "StateDamagedError", "StateExistsError", "StateLockedError", "StateNotFoundError", "StateVersionError",
@@ -49,6 +52,7 @@ _MODULES = {
     ),
     "phases": ("Phase",),
     "tracker": ("MigrationTracker",),
+    "verify": ("VerifyReport",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_migration_state.core.phases import Phase
@@ -231,30 +232,35 @@ def _indented(value: object, indent: int) -> bytes:
 
 
 _PIECE: Final = 256
+# The encoder that indents is written in Python and four times as slow as the one that does not. No text in JSON holds a
+# line end of its own, so the ones in these separators can be told from everything else.
+_flat_encoder: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",\n      ", ": "))
+_NESTED: Final = frozenset({dict, list})
 
 
 def _encoded_list(items: Iterable[JsonObject]) -> Iterator[bytes]:
-    """A list of objects, :data:`_PIECE` of them at a time: one call of the encoder for each would cost twice as much."""
-    piece: list[JsonObject] = []
+    """A list of objects, :data:`_PIECE` of them at a time."""
+    rest = iter(items)
     opening = b"["
-    for item in items:
-        piece.append(item)
-        if len(piece) == _PIECE:
-            yield opening + _indented(piece, 2)[1:-4]
-            piece, opening = [], b","
-    if piece:
-        yield opening + _indented(piece, 2)[1:-4]
-    elif opening == b"[":
-        yield b"[]"
-        return
-    yield b"\n  ]"
+    while piece := list(islice(rest, _PIECE)):
+        yield opening + _encoded_piece(piece)
+        opening = b","
+    yield b"[]" if opening == b"[" else b"\n  ]"
+
+
+def _encoded_piece(piece: list[JsonObject]) -> bytes:
+    """Objects of a list on the top level, without the list's brackets."""
+    if any(not item or not _NESTED.isdisjoint(map(type, item.values())) for item in piece):
+        return _indented(piece, 2)[1:-4]
+    text = _flat_encoder.encode(piece)[2:-2].replace("},\n      {", "\n    },\n    {\n      ")
+    return encodable(f"\n    {{\n      {text}\n    }}")
 
 
 # --- shape ------------------------------------------------------------------------------------------------------------
 
 
-def new_document(now: str, migration_id: str, platform: str) -> Document:
-    """The document of a migration that begins at ``now``."""
+def new_document(now: str | None, migration_id: str, platform: str) -> Document:
+    """The document of a migration that begins at ``now`` (``None``: not yet)."""
     return Document(
         {
             "phase": Phase.NOT_STARTED.value,

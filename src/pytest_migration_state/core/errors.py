@@ -20,7 +20,7 @@ attributes of the exception, so each survives pickling.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,13 +42,21 @@ __all__ = [
     "StateWriteError",
 ]
 
+#: How much of a value that cannot be used its error shows, in characters: a person must find the sentence's end.
+_SHOWN: Final = 200
+
 
 class MigrationStateWarning(UserWarning):
     """Something to know about a state that could still be used (a log begun again, a torn line set aside)."""
 
 
 class MigrationStateError(Exception):
-    """Base of every error of this package."""
+    """Base of every error of this package.
+
+    :ivar position: which operation of several could not be carried out, counted from 1; ``None`` where it is about none.
+    """
+
+    position: int | None = None
 
 
 class InvalidTransitionError(MigrationStateError):
@@ -115,7 +123,8 @@ class InvalidArgumentError(MigrationStateError, ValueError):
         self.argument, self.value, self.reason = argument, str(value), reason
 
     def __str__(self) -> str:
-        return f"{self.argument} {self.value!r} cannot be used: {self.reason}"
+        shown = self.value if len(self.value) <= _SHOWN else f"{self.value[:_SHOWN]}…"
+        return f"{self.argument} {shown!r} cannot be used: {self.reason}"
 
 
 class _PathError(MigrationStateError):

@@ -135,6 +135,16 @@ def verdict_given(now: str, component: str, test_name: str, passed: bool, error_
     return Event("ValidationResult", verdict_details(component, test_name, passed), {"validation_results": [verdict]})
 
 
+def backup_imported(folder: str, verdict: Event, preserved: Event | None, checked: JsonObject) -> Event:
+    """The backup of one container: its verdict and, where that is passed, where it is, in one entry.
+
+    :param checked: what was read for it, for the reader of the log.
+    """
+    container, words = verdict.data["validation_results"][0]["component"], "PASSED" if preserved else "FAILED"
+    data = {**(preserved.data if preserved else {}), **verdict.data, "checked": checked}
+    return Event("BackupImported", f"Backup of '{container}' at '{folder}': {words}", data)
+
+
 def rollback_set(available: bool) -> Event:
     words = "available" if available else "unavailable"
     return Event("RollbackAvailability", f"Rollback set to {words}", {"rollback_available": available})

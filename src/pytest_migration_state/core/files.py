@@ -86,11 +86,11 @@ def flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def sweep(target: Path) -> None:
-    """Remove what killed writers of ``target`` left behind. Only under the lock: a living writer's file looks the same."""
-    prefix = target.name + _TEMPORARY
-    with contextlib.suppress(OSError), os.scandir(target.parent) as entries:
+def sweep(folder: Path, *names: str) -> None:
+    """Remove what killed writers of these files left behind. Only under the lock: a living writer's file looks the same."""
+    prefixes = tuple(name + _TEMPORARY for name in names)
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(prefix):
+            if entry.name.startswith(prefixes):
                 with contextlib.suppress(OSError):
                     os.unlink(entry.path)

@@ -22,6 +22,9 @@ ALLOWABLE: Final = ("skipped", "deselected", "xfailed")
 #: The component under which a file that could not be collected (or was skipped as a whole) is outstanding.
 COLLECTION: Final = "(collection)"
 
+#: The test name of the verdict on a container's backup.
+BACKUP: Final = "backup"
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -135,8 +138,10 @@ def _name(key: Key) -> str:
 
 def _run(key: Key, entry: JsonObject, state: str) -> str:
     """The command that runs just this validation. One recorded by hand has no test to run."""
+    if key[1] == BACKUP:
+        return f"run: migration-state import-backup -s {state} MANIFEST"
     node_id = entry.get("node_id", key[1])
-    if ".py" in node_id:
+    if key[0] == COLLECTION or ".py" in node_id or "::" in node_id:
         return f"run: pytest --migration-state={state} {_quoted(node_id)}"
     return f"check it and record what you see: migration-state result -s {state} {_quoted(key[0])} {_quoted(key[1])} --passed (or --failed)"
 

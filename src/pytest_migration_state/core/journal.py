@@ -4,27 +4,33 @@ An entry of ours has a sequence number and a hash: SHA-256 over the hash of the 
 entry's line, and its own line without the hash. Lines of other writers (four keys, no hash) stand in between and are
 covered by the hash of the next entry of ours.
 
+Entries that are committed together say so (``"part":[1,3]``): they count when the last of them stands there, so that a
+writer killed in the middle of its write leaves all of them or none.
+
 This module knows lines and hashes; what an entry means is the business of :mod:`~pytest_migration_state.core.events`.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
-from contextlib import contextmanager
+import stat
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from filelock import unlock_descriptor
 
 from pytest_migration_state.core.document import JsonObject, decode_object, encodable
-from pytest_migration_state.core.errors import StateDamagedError
+from pytest_migration_state.core.errors import StateDamagedError, StateWriteError
+from pytest_migration_state.core.files import replace, write_temporary
 from pytest_migration_state.core.lock import acquire_descriptor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from pytest_migration_state.core.events import Event
@@ -33,7 +39,12 @@ if TYPE_CHECKING:
 GENESIS: Final = "0" * 64
 #: How long another program may keep the log open for an append of its own before ours is given up, in seconds.
 _APPEND_PATIENCE: Final = 10.0
-_HASH: Final = re.compile(rb',"hash":"([0-9a-f]{64})"\}\Z')
+# A pipe in the log's place would keep whoever opens it waiting for the other end.
+_OPEN_FLAGS: Final = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+#: Where a line states its hash.
+HASH_AT_END: Final = re.compile(rb',"hash":"([0-9a-f]{64})"\}\Z')
+#: What is wrong with a last line that is not ended.
+NO_LINE_END: Final = "it has no line end: its writer was killed in it"
 _BOM: Final = b"\xef\xbb\xbf"
 _WAY_OUT: Final = (
     "Nothing was changed. 'migration-state verify' names every such line; restore the log from a copy, or move it away: "
@@ -93,7 +104,7 @@ def parse_line(raw: bytes, number: int = 0) -> Line:
         return Line(number, raw, None, None)
     if not any(ours) or not ({"seq", "hash"} & content.keys()):
         return Line(number, raw, content, None)
-    digest = _HASH.search(raw)
+    digest = HASH_AT_END.search(raw)
     if not digest or type(content.get("seq")) is not int or not isinstance(content.get("data"), dict):
         raise DamagedLineError("it is an entry of ours whose number, data or hash was changed")
     return Line(number, raw, content, digest[1].decode())
@@ -106,15 +117,23 @@ def chained_hash(previous: str, between: bytes, body: bytes) -> str:
 
 def without_hash(raw: bytes) -> bytes:
     """An entry's line without its hash: what the hash is computed of."""
-    return _HASH.sub(b"}", raw)
+    return HASH_AT_END.sub(b"}", raw)
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False).encode
 
 
-def encode_entry(event: Event, timestamp: str, signature: str, previous: Position, between: bytes) -> tuple[bytes, Position]:
-    """An entry's line, with its line end, and its position. ``signature`` is run id and actor as JSON members."""
+def encode_entry(
+    event: Event, timestamp: str, signature: str, previous: Position, between: bytes, part: tuple[int, int] = (1, 1)
+) -> tuple[bytes, Position]:
+    """An entry's line, with its line end, and its position.
+
+    :param signature: run id and actor as JSON members.
+    :param part: which one it is of how many that are committed together.
+    """
     seq = previous.seq + 1
+    if part[1] > 1:
+        signature = f'"part":[{part[0]},{part[1]}],{signature}'
     body = encodable(
         f'{{"timestamp":"{timestamp}","level":"{event.level}","action":{_encode(event.action)},"details":{_encode(event.details)},'
         f'"seq":{seq},{signature},"data":{_encode(event.data)}'
@@ -134,6 +153,21 @@ def continues(data: JsonObject) -> Position | None:
     return Position(named["seq"], named["hash"]) if isinstance(named, dict) else None
 
 
+class _Part(NamedTuple):
+    """Which entry it is of how many that were committed together."""
+
+    number: int
+    total: int
+
+
+def _part(line: Line) -> _Part:
+    match line.content and line.content.get("part"):
+        case [int() as number, int() as total] if 1 <= number <= total:
+            return _Part(number, total)
+        case _:
+            return _Part(1, 1)
+
+
 class Journal:
     """A position in one audit log, and what is needed to go on from there.
 
@@ -147,6 +181,7 @@ class Journal:
         self._identity = (0, 0)
         self._offset = 0
         self._between = b""
+        self._patience = _APPEND_PATIENCE
 
     # --- the file ---
 
@@ -157,21 +192,28 @@ class Journal:
         """
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT if writable else os.O_RDONLY
         try:
-            descriptor = os.open(self.path, flags | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0), 0o666)
+            descriptor = os.open(self.path, flags | _OPEN_FLAGS, 0o666)
         except FileNotFoundError:
             if writable:
                 raise
             return False
-        self.close()
         found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            os.close(descriptor)
+            raise OSError(errno.EINVAL, "it is no regular file")
+        self.close()
         self._descriptor, self._identity = descriptor, (found.st_dev, found.st_ino)
         return True
 
     def close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        # Given up before it is closed: an interrupt in between must not have it closed twice, when it may be another file's.
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
         self.head, self._offset, self._between = Position(0, GENESIS), 0, b""
+
+    def __del__(self) -> None:
+        self.close()
 
     @property
     def is_open(self) -> bool:
@@ -225,12 +267,18 @@ class Journal:
                 raise self.damaged(offset, f"entry {audit.seq} is not the one that the document names: the log belongs to another state")
             self.head, self._offset = audit, offset + len(line.raw) + 1
             return None
+        if found := self._find_last(
+            b'"continues":', lambda line: line.content is not None and continues(line.content.get("data", {})) == audit
+        ):
+            # The writer that began the log again was killed before it replaced the document.
+            self.head, self._offset = audit, found[0]
+            return None
         last = self._find_last(b'"hash":"', lambda line: line.hash is not None)
         last_seq = last[1].content["seq"] if last and last[1].content else 0
         if last and last_seq > audit.seq:
             raise self.damaged(last[0], f"entry {last_seq} stands here, but entry {audit.seq}, which the document names, is missing")
         self._check_owner(migration_id)
-        self.head, self._offset = audit, os.fstat(self._descriptor).st_size
+        self.head, self._offset = audit, self._end_of_lines()
         return f"the audit log has lost entries {last_seq + 1} to {audit.seq}"
 
     def _check_owner(self, migration_id: str | None) -> None:
@@ -239,11 +287,16 @@ class Journal:
             raise self.damaged(found[0], "the log tells of another migration than the document")
 
     def seek_last(self) -> None:
-        """Go to just behind the last entry of ours, or stay at the start where there is none."""
-        if self.is_open and (found := self._find_last(b'"hash":"', lambda line: line.hash is not None)):
+        """Go to the end, to write on behind the last entry of ours that can be read, whatever else the log holds."""
+        if not self.is_open:
+            return
+        start = 0
+        if found := self._find_last(b'"hash":"', lambda line: line.hash is not None):
             offset, line = found
             assert line.content is not None and line.hash is not None
-            self.head, self._offset = Position(line.content["seq"], line.hash), offset + len(line.raw) + 1
+            self.head, start = Position(line.content["seq"], line.hash), offset + len(line.raw) + 1
+        self._offset = self._end_of_lines()
+        self._between = self._read(start, self._offset)
 
     def _find_last(self, token: bytes, wanted: Callable[[Line], bool]) -> tuple[int, Line] | None:
         """Offset and content of the last whole line with ``token`` in it that is ``wanted``; read from the end backwards."""
@@ -269,6 +322,19 @@ class Journal:
                 return None
             reach *= 16
 
+    def _end_of_lines(self) -> int:
+        """The offset behind the last line that has an end."""
+        size = os.fstat(self._descriptor).st_size
+        reach = 1 << 12
+        while True:
+            start = max(0, size - reach)
+            found = self._read(start, size).rfind(b"\n")
+            if found >= 0:
+                return start + found + 1
+            if start == 0:
+                return 0
+            reach *= 16
+
     # --- reading on ---
 
     def read_new(self) -> list[Entry]:
@@ -277,17 +343,26 @@ class Journal:
         :raises StateDamagedError: a line is not what it was when it was written.
         """
         content = self._read(self._offset)
-        entries = []
+        entries: list[Entry] = []
+        # Entries of a commit whose last one is still to come, and the position before them.
+        waiting: list[Entry] = []
+        before = self.head, self._offset, self._between
         for raw in content.split(b"\n")[:-1]:
             try:
                 line = parse_line(raw)
                 if line.hash is not None:
-                    entries.append(self._follow(line))
+                    waiting.append(self._follow(line))
                 else:
                     self._between += raw + b"\n"
             except DamagedLineError as error:
                 raise self.damaged(self._offset, str(error)) from None
             self._offset += len(raw) + 1
+            if line.hash is not None and (part := _part(line)).number == part.total:
+                entries += waiting
+                waiting = []
+            if not waiting:
+                before = self.head, self._offset, self._between
+        self.head, self._offset, self._between = before
         return entries
 
     def _follow(self, line: Line) -> Entry:
@@ -306,46 +381,60 @@ class Journal:
     # --- writing ---
 
     def mend_tail(self) -> str | None:
-        """Deal with a last line that has no end: a writer was killed in it, or another tool ends its lines differently.
+        """Deal with what a killed writer left at the end: a line without end, or a part of what it committed together.
 
-        :returns: the name of the file that the torn line was set aside in; ``None`` where nothing had to be.
+        :returns: the name of the file that it was set aside in; ``None`` where nothing had to be.
         :raises OSError: it cannot be written.
         """
-        if not self.has_news():
+        if self._unfinished() is None:
             return None
         with self._locked():
-            rest = self._read(self._offset)
-            whole, torn = rest.rpartition(b"\n")[::2]
-            if whole or not torn:
+            # Not before the lock is held: it may have been another program in the middle of its line.
+            end, size = self._end_of_lines(), os.fstat(self._descriptor).st_size
+            if end < size and _is_whole(self._read(end)):
+                os.write(self._descriptor, b"\n")
+            if (start := self._unfinished()) is None:
                 return None
+            rest = self._read(start)
             try:
-                parse_line(torn)
-                decode_object(torn.removeprefix(_BOM).strip())
-            except ValueError:
-                return self._set_aside(torn)
-            os.write(self._descriptor, b"\n")
-            return None
+                foreign = [raw for raw in rest.split(b"\n")[:-1] if parse_line(raw).hash is None]
+            except DamagedLineError:
+                # More is amiss here than a killed writer: reading on says what.
+                return None
+            aside = self._set_aside(rest)
+            os.ftruncate(self._descriptor, start)
+            os.write(self._descriptor, b"".join(raw + b"\n" for raw in foreign))
+            return aside
+
+    def _unfinished(self) -> int | None:
+        """The offset from which on the log was not written to its end; ``None`` where it was."""
+        last = self._find_last(b'"hash":"', lambda line: line.hash is not None)
+        if last and last[1].content and (part := _part(last[1])).number < part.total:
+            seq = last[1].content["seq"] - part.number + 1
+            first = self._find_last(b'"seq":%d,' % seq, lambda line: line.content is not None and line.content.get("seq") == seq)
+            return (first or last)[0]
+        end = self._end_of_lines()
+        return end if end < os.fstat(self._descriptor).st_size else None
 
     def _set_aside(self, torn: bytes) -> str:
         aside = self.path.with_name(f"{self.path.name}.torn-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
-        with aside.open("xb") as file:
-            file.write(torn)
-            file.flush()
-            os.fsync(file.fileno())
-        os.ftruncate(self._descriptor, self._offset)
+        replace(write_temporary(self.path, [torn]), aside)
         return aside.name
 
-    def append(self, events: Iterable[tuple[Event, str]], signed: str) -> None:
+    def append(self, events: Sequence[tuple[Event, str]], signed: str) -> None:
         """Append an entry for each event and its timestamp, all in one write: the commit point.
 
         :raises OSError: they could not be written; the log is as it was.
+        :raises StateWriteError: another writer appended entries of its own, although the lock is held.
         """
         with self._locked():
             if self.has_news():
                 self._take_foreign()
             lines, head, between = [], self.head, self._between
-            for event, timestamp in events:
-                line, head = encode_entry(event, timestamp, signed, head, between)
+            for number, (event, timestamp) in enumerate(events, 1):
+                if continues(event.data):
+                    between = b""
+                line, head = encode_entry(event, timestamp, signed, head, between, (number, len(events)))
                 lines.append(line)
                 between = b""
             content = b"".join(lines)
@@ -354,8 +443,12 @@ class Journal:
             self._offset += len(content)
 
     def _take_foreign(self) -> None:
-        """Step over what other programs appended since we looked. No entry of ours: those are written under the state's lock."""
+        """Step over what other programs appended since we looked. No entries of ours: those are written under the state's lock."""
         content = self._read(self._offset)
+        if _holds_entry(content):
+            # The lock excludes nobody any more, and what is about to be written was decided without knowing these.
+            reason = "another writer came in between, as when the lock file is deleted while it is held; nothing was written, try again"
+            raise StateWriteError(str(self.path), reason)
         if not content.endswith(b"\n"):
             # Its writer measured the log's end before we did and is done: our line must not become a part of it.
             os.write(self._descriptor, b"\n")
@@ -376,12 +469,17 @@ class Journal:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Keep PowerShell from appending, which writes at an offset that it measured before."""
-        if not acquire_descriptor(self._descriptor, _APPEND_PATIENCE):
-            raise OSError(f"another program keeps {self.path.name} locked")
         try:
+            if not acquire_descriptor(self._descriptor, self._patience):
+                # Not as long again each time: a run of tests must not wait for it at every verdict.
+                self._patience = 0.0
+                raise OSError(errno.EAGAIN, "another program keeps it locked")
+            self._patience = _APPEND_PATIENCE
             yield
         finally:
-            unlock_descriptor(self._descriptor)
+            # What was written is written. A lock that cannot be given back ends when the log is closed.
+            with suppress(OSError):
+                unlock_descriptor(self._descriptor)
 
     def flush(self) -> None:
         """Flush the log to the disk.
@@ -389,6 +487,23 @@ class Journal:
         :raises OSError: the disk refused. What was written since the last flush may be lost with the machine's power.
         """
         os.fsync(self._descriptor)
+
+
+def _is_whole(torn: bytes) -> bool:
+    """Is this line all there but for its end?"""
+    try:
+        parse_line(torn)
+        decode_object(torn.removeprefix(_BOM).strip())
+    except ValueError:
+        return False
+    return True
+
+
+def _holds_entry(content: bytes) -> bool:
+    try:
+        return any(parse_line(raw).hash is not None for raw in content.split(b"\n"))
+    except DamagedLineError:
+        return True
 
 
 def read_lines(path: Path) -> Iterator[Line]:
@@ -402,4 +517,4 @@ def read_lines(path: Path) -> Iterator[Line]:
                 line = parse_line(raw.removesuffix(b"\n"), number)
             except DamagedLineError as error:
                 line = Line(number, raw.removesuffix(b"\n"), None, None, str(error))
-            yield line if raw.endswith(b"\n") else line._replace(damage="it has no line end: its writer was killed in it")
+            yield line if raw.endswith(b"\n") else line._replace(damage=NO_LINE_END)

@@ -63,8 +63,6 @@ class StateLock:
         self.timeout = timeout
         self._descriptor = -1
         self._own_record: tuple[int, int] | None = None
-        command = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "python"
-        self._record = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "command": command}).encode()[: _RECORD_LIMIT - 1]
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -73,11 +71,16 @@ class StateLock:
         :raises StateLockedError: it was still held by another process after the timeout.
         :raises StateWriteError: the lock file cannot be opened, or the file system has no locks.
         """
-        self.acquire()
+        # Ctrl-C or a test's time limit may come at any place here, and the rest of this process must not find it locked.
         try:
+            self.acquire()
             yield
         finally:
-            self.release()
+            try:
+                self.release()
+            except BaseException:
+                self.release()
+                raise
 
     def acquire(self) -> None:
         """See :meth:`held`."""
@@ -93,8 +96,8 @@ class StateLock:
             if not taken:
                 raise StateLockedError(str(self.path), self.timeout, self._last_holder())
             found = os.fstat(self._descriptor)
-            if found.st_nlink == 0:
-                # Somebody deleted the file: a lock on it excludes nobody.
+            if not self._is_at_path(found):
+                # Somebody deleted the file, or put another in its place: a lock on it excludes nobody.
                 self.close()
                 continue
             if (found.st_size, found.st_mtime_ns) != self._own_record:
@@ -102,12 +105,21 @@ class StateLock:
             return
 
     def release(self) -> None:
-        unlock_descriptor(self._descriptor)
+        """Let go. Whatever goes wrong with that, the lock ends with the open file."""
+        if self._descriptor >= 0:
+            try:
+                unlock_descriptor(self._descriptor)
+            except OSError:
+                self.close()
 
     def close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        # Given up before it is closed: an interrupt in between must not have it closed twice, when it may be another file's.
+        descriptor, self._descriptor, self._own_record = self._descriptor, -1, None
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __del__(self) -> None:
+        self.close()
 
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -116,12 +128,20 @@ class StateLock:
         except OSError as error:
             raise StateWriteError(str(self.path), f"the lock file cannot be opened for writing ({error.strerror})") from error
 
+    def _is_at_path(self, found: os.stat_result) -> bool:
+        try:
+            return os.path.samestat(found, self.path.stat())
+        except OSError:
+            return False
+
     def _write_record(self) -> None:
         """Say who holds the lock. A disk that is full does not keep anybody from holding it."""
+        command = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "python"
+        record = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "command": command}).encode()
         try:
             os.ftruncate(self._descriptor, 0)
             os.lseek(self._descriptor, 0, os.SEEK_SET)
-            os.write(self._descriptor, b" " * _RECORD_AT + self._record + b"\n")
+            os.write(self._descriptor, b" " * _RECORD_AT + record[: _RECORD_LIMIT - 1] + b"\n")
             found = os.fstat(self._descriptor)
             self._own_record = found.st_size, found.st_mtime_ns
         except OSError:

@@ -24,6 +24,11 @@ def _message(value: object) -> object:
     return value or None
 
 
+def _text(value: object) -> object:
+    """Other tools leave null where a path is not known."""
+    return "" if value is None else value
+
+
 Moment = Annotated[datetime, BeforeValidator(_moment)]
 Message = Annotated[str | None, BeforeValidator(_message)]
 
@@ -149,7 +154,7 @@ class MigrationState(_Record):
     completed_at: Moment | None = None
     last_updated: Moment | None = None
     docker_containers_removed: tuple[RemovedContainer, ...] = ()
-    data_preserved: dict[str, str | None] = Field(default_factory=dict)
+    data_preserved: dict[str, Annotated[str, BeforeValidator(_text)]] = Field(default_factory=dict)
     native_processes_started: tuple[NativeProcess, ...] = ()
     validation_results: tuple[ValidationResult, ...] = ()
     rollback_available: bool | None = True

@@ -84,7 +84,7 @@ class RunRecorder:
         :param entries: outstanding validations. A deselected one counts only if nothing is known of it yet.
         :param collected: files (node ids) that could be collected: an earlier collection error of theirs is settled.
         """
-        with self._store.held(create=True, reuse=True):
+        with self._store.held(reuse=True):
             known = self.document
             # A deselected test that is known keeps what is known of it.
             entries = [
@@ -125,7 +125,7 @@ class RunRecorder:
     def _flush(self, timeout: float) -> None:
         self._store.lock_timeout = timeout
         try:
-            with self._store.held(create=True, reuse=True):
+            with self._store.held(reuse=True):
                 self._store.stage(*self._waiting)
                 self._store.commit()
                 if self._store.is_log_failing:
@@ -159,7 +159,7 @@ class RunRecorder:
         :raises MigrationStateError: the phase does not allow it, or the state cannot be used.
         """
         self._store.lock_timeout = self._timeout
-        with self._store.held(create=True):
+        with self._store.held():
             try:
                 event = operations.set_phase(self.document, self.now, Phase.COMPLETED, policy=policy, state=str(self.path))
             except GateBlockedError as error:
@@ -174,7 +174,7 @@ class RunRecorder:
         self._flush(self._timeout)
         if self.failure is None:
             try:
-                with self._store.held(create=True, reuse=True):
+                with self._store.held(reuse=True):
                     self._checkpoint()
             except MigrationStateError as error:
                 self.failure = error

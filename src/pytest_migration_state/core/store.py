@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 import uuid
+import weakref
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,9 +28,15 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_migration_state.core import events
 from pytest_migration_state.core.document import FORMAT_VERSION, Document, NewerVersionError, decode_object, is_cut_short, new_document
-from pytest_migration_state.core.errors import StateDamagedError, StateNotFoundError, StateVersionError, StateWriteError
+from pytest_migration_state.core.errors import (
+    MigrationStateError,
+    StateDamagedError,
+    StateNotFoundError,
+    StateVersionError,
+    StateWriteError,
+)
 from pytest_migration_state.core.files import replace, sweep, write_temporary
-from pytest_migration_state.core.journal import Journal, Position, signature
+from pytest_migration_state.core.journal import Journal, Position, continues, signature
 from pytest_migration_state.core.lock import DEFAULT_TIMEOUT, StateLock, acquire_descriptor
 from pytest_migration_state.core.text import storable, utc_text
 
@@ -42,6 +49,8 @@ if TYPE_CHECKING:
 #: How long a document that is empty or cut is read again before it is called damaged, in seconds: PowerShell cuts it to
 #: nothing and writes it anew in pieces.
 _REREAD_PATIENCE: Final = 2.0
+#: How long to wait before something is read again that another program is writing, in seconds.
+_READ_PAUSE: Final = 0.02
 #: How often a checkpoint begins again because another program changed the document in the meantime.
 _CHECKPOINT_ATTEMPTS: Final = 100
 
@@ -65,6 +74,19 @@ def this_actor() -> str:
 
 def this_platform() -> str:
     return {"win32": "windows", "darwin": "macos"}.get(sys.platform, "linux")
+
+
+_stores: Final[weakref.WeakSet[Store]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """In the child: locks belong to open files, and those of the parent are open here too. Neither may use the other's."""
+    for store in list(_stores):
+        store.let_go()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class Store:
@@ -105,8 +127,10 @@ class Store:
         self._staged: list[tuple[Event, str]] = []
         self._sets_aside = False
         self._log_failed = False
-        # In words, what the log has lost and does not say yet.
+        # In words, what the log has lost, and what was mended, and the log does not say yet.
         self._gap: str | None = None
+        self._repairs: list[str] = []
+        _stores.add(self)
 
     @property
     def lock_timeout(self) -> float:
@@ -136,11 +160,17 @@ class Store:
             attempts -= 1
             try:
                 return self._read_once()
-            except StateDamagedError:
-                # Document and log are read one after the other, and a writer may come in between.
-                if not attempts:
+            except StateDamagedError as error:
+                # Document and log are read one after the other, and a writer may come in between. What is amiss with the
+                # document alone was waited out already.
+                if not attempts or error.path == str(self.path):
                     raise
-                time.sleep(0.02)
+                time.sleep(_READ_PAUSE)
+
+    def read_checkpoint(self) -> Document | None:
+        """The document as it stands on the disk, without what the log has behind it; ``None`` where there is none."""
+        content = self._read_document()
+        return None if content is None else self._decode(content)
 
     def _read_once(self) -> Document:
         journal = Journal(self.log_path)
@@ -149,7 +179,7 @@ class Store:
             try:
                 journal.open(writable=False)
             except OSError as error:
-                self._notify(f"{self.log_path}: cannot be read ({error.strerror}); shown is the document alone")
+                self._notify(f"{self.log_path}: the audit log cannot be read ({error.strerror}); the document alone is all that is known")
             document, _ = self._bring_up_to_date(journal, content)
             return document
         finally:
@@ -173,44 +203,69 @@ class Store:
                 self._prepare(create)
             with self._lock.held():
                 created = False
-                if not (reuse and self._is_loaded and self._catch_up()):
-                    created = self._load(create)
                 try:
+                    if not reuse:
+                        self._forget()
+                    if not (self._is_loaded and self._catch_up()):
+                        created = self._load(create)
                     yield created
+                except MigrationStateError:
+                    raise
+                except BaseException:
+                    # Interrupted anywhere, by Ctrl-C or a test's time limit: files and memory may be out of step.
+                    self._is_loaded = False
+                    raise
                 finally:
                     if self._staged:
                         self._is_loaded = False
 
     def _prepare(self, create: bool) -> None:
         """Refuse what needs no lock to be refused, and make the folder."""
-        if self.document_path.is_dir():
-            raise StateDamagedError(str(self.path), "this is a folder; name the state file in it, such as migration-state.json")
-        if create:
-            try:
-                self.document_path.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise StateWriteError(str(self.path), f"its folder cannot be created ({error.strerror})") from error
-        elif not (self.document_path.exists() or self.log_path.exists()):
-            raise self._not_found()
+        try:
+            if os.path.isdir(self.document_path):
+                raise self._is_folder()
+            if create:
+                os.makedirs(self.document_path.parent, exist_ok=True)
+            elif not (_is_there(self.document_path) or _is_there(self.log_path)):
+                raise self.not_found()
+        except OSError as error:
+            reason = f"its folder cannot be {'created' if create else 'reached'} ({error.strerror})"
+            raise StateWriteError(str(self.path), reason) from error
 
-    def _not_found(self) -> StateNotFoundError:
+    def _is_folder(self) -> StateDamagedError:
+        return StateDamagedError(str(self.path), "this is a folder; name the state file in it, such as migration-state.json")
+
+    def not_found(self) -> StateNotFoundError:
+        """The error that there is no state."""
         return StateNotFoundError(str(self.path), "there is no migration state here; begin one with 'migration-state init'")
 
     def _catch_up(self) -> bool:
         """Bring the document of the last time up to date from the log; false where it must be loaded anew."""
-        if not self._log_failed and not self._journal.is_current():
-            # The log was deleted, cut or exchanged under us. What it held since the last checkpoint is held here still.
-            self._log_is_lost("it is gone or was cut")
+        try:
+            if self._log_failed or not self._journal.is_current():
+                if not self._log_failed:
+                    # The log was deleted, cut or exchanged under us. What we wrote to it since the last checkpoint is ours to keep.
+                    self._unlogged, self._fresh = self._fresh + self._unlogged, []
+                self._reopen_log()
+            elif self._journal.has_news():
+                self.document = _replay(self.document, self._journal.read_new())
+                if self._journal.has_news():
+                    self._mend_log()
+                    self.document = _replay(self.document, self._journal.read_new())
+            self._tell_repairs()
+        except OSError as error:
+            self._log_is_lost(error)
+        except StateDamagedError:
+            # It is not the log that we knew: the files tell what there is now, and what only we know goes on top of it.
             self._unlogged, self._fresh = self._fresh + self._unlogged, []
-        if not self._log_failed and self._journal.has_news():
-            self.document = _replay(self.document, self._journal.read_new())
-            self._mend(rebuilt=False)
+            return False
         return True
 
     def _load(self, create: bool) -> bool:
-        self._is_loaded = False
-        self._fresh, self._unlogged, self._staged, self._gap, self._sets_aside = [], [], [], None, False
-        sweep(self.document_path)
+        """Read the state anew; gives whether it had to be begun. What the log has never taken is kept, and put on top."""
+        self._is_loaded = self._sets_aside = False
+        self._staged, self._gap, self._repairs = [], None, []
+        sweep(self.document_path.parent, self.document_path.name, self.log_path.name)
         content = self._read_document()
         self._open_log()
         try:
@@ -221,37 +276,39 @@ class Store:
             self.stage_beginning()
             self._is_loaded = True
             return True
+        self._fresh = []
         self._digest = None if content is None else _digest(content)
         rebuilt = content is None
+        if rebuilt:
+            self._repairs.append(f"The document '{self.document_path.name}' was missing and has been rebuilt from this log")
         adopted = self.document.audit is None and not rebuilt
         self._anchor = Position(*(self.document.audit or self._journal.head)) if not rebuilt else Position(0, "")
+        self.document = _applied(self.document, self._unlogged)
         self._is_loaded = True
-        self._mend(rebuilt=rebuilt)
+        self._tell_repairs()
         if adopted:
             self._adopt()
         return False
 
-    def _mend(self, *, rebuilt: bool) -> None:
-        """Set a torn line aside, and say in the log what had to be mended."""
-        news = []
-        if self._journal.is_open and not self._log_failed:
-            try:
-                if torn := self._journal.mend_tail():
-                    news.append(events.recovered(f"A torn last line was set aside in '{torn}'"))
-                self.document = _replay(self.document, self._journal.read_new())
-            except OSError as error:
-                self._log_is_lost(error)
-        if rebuilt:
-            news.append(events.recovered(f"The document '{self.document_path.name}' was missing and has been rebuilt from this log"))
-        if news or self._gap:
-            for event in news:
-                self._notify(f"{self.log_path}: {event.details}")
-            self.append(*news)
+    def _forget(self) -> None:
+        """Hold nothing of an earlier time."""
+        self._is_loaded = self._sets_aside = False
+        self._fresh, self._unlogged, self._staged, self._gap, self._repairs = [], [], [], None, []
+
+    def _mend_log(self) -> None:
+        """Set aside what a killed writer left unfinished at the log's end."""
+        if torn := self._journal.mend_tail():
+            self._repairs.append(f"A torn last line was set aside in '{torn}'")
+
+    def _tell_repairs(self) -> None:
+        """Say in the log what it has lost and what had to be mended."""
+        if self._repairs or self._gap:
+            self.append()
             self.checkpoint()
 
     def _adopt(self) -> None:
         """Give the document of another tool what it lacks, so that entries can be replayed onto it."""
-        model = new_document("", uuid.uuid4().hex, this_platform()).metadata
+        model = new_document(None, uuid.uuid4().hex, this_platform()).metadata
         for key in _ADOPTED:
             self.document.metadata.setdefault(key, model[key])
         self.checkpoint()
@@ -261,22 +318,24 @@ class Store:
     def _read_document(self) -> bytes | None:
         """The document's bytes, whole JSON as far as one can tell; ``None`` where there is no document."""
         deadline = time.monotonic() + _REREAD_PATIENCE
+        before: bytes | None = None
         while True:
             try:
                 content = self.document_path.read_bytes()
             except FileNotFoundError:
                 return None
             except IsADirectoryError:
-                raise StateDamagedError(
-                    str(self.path), "this is a folder; name the state file in it, such as migration-state.json"
-                ) from None
+                raise self._is_folder() from None
             except OSError as error:
-                raise StateDamagedError(str(self.path), f"it cannot be read ({error.strerror})") from error
+                raise _unreadable(self.path, error) from error
             try:
                 decode_object(content)
             except ValueError as error:
-                if is_cut_short(content, error) and time.monotonic() < deadline:
-                    time.sleep(0.02)
+                # Damage stays as it is. What a reader finds while another program writes is cut, or the beginning of the old
+                # and the end of the new, and is another thing a moment later.
+                if (content != before or is_cut_short(content, error)) and time.monotonic() < deadline:
+                    before = content
+                    time.sleep(_READ_PAUSE)
                     continue
             return content
 
@@ -296,53 +355,74 @@ class Store:
         if content is None:
             return self._rebuilt(journal), None
         document = self._decode(content)
-        if document.audit is None:
-            journal.seek_last()
-            return document, None
-        if not journal.is_open and self.log_path.exists():
-            # It can be neither written nor read, as a warning has said: the document is all that there is.
-            journal.head = Position(*document.audit)
-            return document, None
-        gap = journal.seek(Position(*document.audit), document.metadata.get("migration_id"))
-        if journal.is_open:
-            document = _replay(document, journal.read_new())
-        return document, gap
+        try:
+            if document.audit is None:
+                journal.seek_last()
+                return document, None
+            if not journal.is_open and os.path.lexists(self.log_path):
+                # It can be neither written nor read, as a warning has said: the document is all that there is.
+                journal.head = Position(*document.audit)
+                return document, None
+            gap = journal.seek(Position(*document.audit), document.metadata.get("migration_id"))
+            return _replay(document, journal.read_new()) if journal.is_open else document, gap
+        except OSError as error:
+            raise _unreadable(self.log_path, error) from error
 
     def _rebuilt(self, journal: Journal) -> Document:
-        """The document as the log alone tells it."""
-        entries = journal.read_new() if journal.is_open else []
-        begun = [index for index, entry in enumerate(entries) if "initialize" in entry.data]
+        """The document as the log alone tells it.
+
+        :raises StateDamagedError: the log does not tell all of it.
+        """
+        try:
+            entries = journal.read_new() if journal.is_open else []
+        except OSError as error:
+            raise _unreadable(self.log_path, error) from error
         if not entries:
-            raise self._not_found()
+            if not journal.is_open and os.path.lexists(self.log_path):
+                raise self._cannot_rebuild("cannot be read")
+            raise self.not_found()
+        begun = [index for index, entry in enumerate(entries) if "initialize" in entry.data]
         if not begun:
-            reason = (
-                f"the document is gone, and its audit log {self.log_path.name} does not reach back to its beginning; restore it from a copy"
-            )
-            raise StateDamagedError(str(self.path), f"{reason}, or begin anew with 'migration-state init --force'")
+            raise self._cannot_rebuild("does not reach back to its beginning")
         owner = entries[begun[-1]].data["initialize"].get("state")
         if owner != self.document_path.name:
             reason = f"its audit log {self.log_path.name} is that of {owner} in the same folder; give this state another name"
             raise StateDamagedError(str(self.path), reason)
-        nothing = new_document("", "", "")
-        return _replay(nothing, entries[begun[-1] :])
+        told = entries[begun[-1] :]
+        if any(continues(entry.data) or "unlogged_changes" in entry.data.get("metadata", {}) for entry in told):
+            raise self._cannot_rebuild("has lost entries, or was not writable at times")
+        return _replay(new_document(None, "", ""), told)
+
+    def _cannot_rebuild(self, why: str) -> StateDamagedError:
+        reason = f"the document is gone, and its audit log {self.log_path.name}, which it could be rebuilt from, {why}"
+        return StateDamagedError(
+            str(self.path), f"{reason}; restore the document from a copy, or begin anew with 'migration-state init --force'"
+        )
 
     def _open_log(self) -> None:
         self._log_failed = False
         try:
-            self._journal.open(writable=self.log_path.exists())
+            if self._journal.open(writable=_is_there(self.log_path)):
+                self._mend_log()
         except OSError as error:
             self._log_is_lost(error)
-            self._journal.close()
-            with contextlib.suppress(OSError):
-                self._journal.open(writable=False)
+            if not self._journal.is_open:
+                with contextlib.suppress(OSError):
+                    self._journal.open(writable=False)
+
+    def _open_log_at_end(self) -> None:
+        self._open_log()
+        try:
+            self._journal.seek_last()
+        except OSError as error:
+            raise _unreadable(self.log_path, error) from error
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
     def stage_beginning(self) -> None:
         """Stage a new migration, whatever is there. An older document is set aside by the commit."""
         if not self._journal.is_open:
-            self._open_log()
-            self._journal.seek_last()
+            self._open_log_at_end()
         self._sets_aside = True
         self._anchor = self._journal.head
         now = utc_text(datetime.now(UTC))
@@ -351,14 +431,13 @@ class Store:
 
     @contextmanager
     def held_for_beginning(self) -> Iterator[bool]:
-        """Hold the lock whatever the state is like; gives whether there is a document or a log of one."""
+        """Hold the lock whatever the state is like; gives whether there is neither a document nor a log of one."""
         with self._mutex:
             self._prepare(create=True)
             with self._lock.held():
-                self._fresh, self._unlogged, self._staged, self._gap = [], [], [], None
-                self._open_log()
-                self._journal.seek_last()
-                yield self.document_path.exists() or self._journal.head.seq > 0
+                self._forget()
+                self._open_log_at_end()
+                yield not (os.path.lexists(self.document_path) or self._journal.head.seq)
                 self._is_loaded = True
 
     def _set_document_aside(self) -> bytes | None:
@@ -366,8 +445,7 @@ class Store:
         aside = self.document_path.with_name(f"{self.document_path.name}.replaced-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
         try:
             content = self.document_path.read_bytes()
-            with aside.open("xb") as file:
-                file.write(content)
+            replace(write_temporary(self.document_path, [content]), aside)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -416,7 +494,7 @@ class Store:
         except (OSError, StateDamagedError) as error:
             self._log_is_lost(error if isinstance(error, OSError) else error.reason)
             return False
-        self._gap = None
+        self._gap, self._repairs = None, []
         self.document = _applied(self.document, about)
         self._fresh.extend(self._unlogged)
         self._unlogged.clear()
@@ -426,21 +504,35 @@ class Store:
         about = []
         if self._gap:
             head = self._journal.head
-            self._notify(f"{self.log_path}: {self._gap}")
             about.append(events.recovered(f"{self._gap}; the document holds their effect", continues={"seq": head.seq, "hash": head.hash}))
+        about += [events.recovered(repair) for repair in self._repairs]
+        for event in about:
+            self._notify(f"{self.log_path}: {event.details}")
         if missing := self.document.metadata.get("unlogged_changes"):
             details = f"{missing} changes stand in the document alone: the log could not be written when they were made"
             about.append(events.recovered(details, metadata={"unlogged_changes": None}))
         return about
 
     def _reopen_log(self) -> None:
+        """Go on with the log that is there now, from the entry that the document contains.
+
+        :raises OSError: it cannot be written.
+        :raises StateDamagedError: it is damaged, or belongs to something else.
+        """
         head = self._journal.head
-        self._journal.open(writable=True)
-        if head.seq:
-            self._gap = self._gap or self._journal.seek(head, self.document.metadata.get("migration_id"))
-        else:
-            self._journal.seek_last()
-        self._journal.head = head if head.seq else self._journal.head
+        try:
+            self._journal.open(writable=True)
+            self._mend_log()
+            if head.seq:
+                gap = self._journal.seek(head, self.document.metadata.get("migration_id"))
+                self._gap = self._gap or gap
+            else:
+                self._journal.seek_last()
+            self.document = _replay(self.document, self._journal.read_new())
+        except BaseException:
+            self._journal.close()
+            self._journal.head = head
+            raise
         self._log_failed = False
 
     def _log_is_lost(self, error: OSError | str) -> None:
@@ -458,8 +550,10 @@ class Store:
             try:
                 self._journal.flush()
             except OSError as error:
-                # The pages that could not be written count as written from now on: trying again would prove nothing.
-                self._notify(f"{self.log_path}: could not be flushed to the disk ({error.strerror}); the document is written all the same")
+                # The pages that could not be written count as written from now on: trying again would prove nothing. The
+                # document holds the effect of these entries, and is flushed by itself.
+                self._repairs.append(f"The disk refused to flush this log ({error.strerror}): lines before this one may be missing on it")
+                self.append()
         try:
             for _ in range(_CHECKPOINT_ATTEMPTS):
                 if self._try_to_replace():
@@ -467,13 +561,17 @@ class Store:
                 self._merge()
         except OSError as error:
             raise StateWriteError(str(self.path), f"the document cannot be written ({error.strerror or error})") from error
-        raise StateWriteError(str(self.path), "another program changes the document all the time")
+        except RecursionError as error:
+            reason = "the document is nested too deep to be written back; take out of it what another tool nested so deep"
+            raise StateWriteError(str(self.path), reason) from error
+        raise StateWriteError(str(self.path), "another program changes the document all the time; stop it, then try again")
 
     def _try_to_replace(self) -> bool:
         metadata = self.document.metadata
         metadata["audit"] = {"seq": self._journal.head.seq, "hash": self._journal.head.hash}
+        counted = metadata.get("unlogged_changes")
         if self._unlogged:
-            metadata["unlogged_changes"] = (metadata.get("unlogged_changes") or 0) + len(self._unlogged)
+            metadata["unlogged_changes"] = (counted or 0) + len(self._unlogged)
         written = hashlib.sha256()
 
         def pieces() -> Iterator[bytes]:
@@ -481,15 +579,20 @@ class Store:
                 written.update(piece)
                 yield piece
 
-        temporary = write_temporary(self.document_path, pieces())
+        temporary = None
         try:
+            temporary = write_temporary(self.document_path, pieces())
             with self._document_locked() as digest:
                 if digest != self._digest:
                     temporary.unlink()
                     return False
                 replace(temporary, self.document_path)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            if temporary:
+                temporary.unlink(missing_ok=True)
+            if self._unlogged:
+                # They are counted anew when it is tried again.
+                metadata["unlogged_changes"] = counted
             raise
         self._digest, self._anchor = written.digest(), self._journal.head
         self._fresh.clear()
@@ -500,14 +603,21 @@ class Store:
     def _document_locked(self) -> Iterator[bytes | None]:
         """The document on disk locked against PowerShell, and its digest; ``None`` where there is none."""
         try:
-            file = self.document_path.open("rb")
+            # For writing where that is allowed: NFS gives an exclusive lock on nothing else.
+            is_writable = os.access(self.document_path, os.W_OK)
+            file = self.document_path.open("r+b") if is_writable else self.document_path.open("rb")
         except FileNotFoundError:
             yield None
             return
         with file:
             if not acquire_descriptor(file.fileno(), self._lock.timeout):
                 raise OSError(errno.EAGAIN, "another program keeps it locked")
-            yield hashlib.file_digest(file, "sha256").digest()
+            digest = hashlib.file_digest(file, "sha256").digest()
+            if sys.platform != "win32":
+                yield digest
+                return
+        # Windows replaces no file that is open.
+        yield digest
 
     def _merge(self) -> None:
         """Another program wrote the document: bring what it wrote up to date with all that we know."""
@@ -518,15 +628,21 @@ class Store:
             return
         document = self._decode(content)
         journal = Journal(self.log_path)
+        has_all = False
         try:
             # A document that names no entry is an edit of one that did not name one when we read it.
             anchor = Position(*document.audit) if document.audit else self._anchor
+            if self._journal.is_open and not self._log_failed:
+                # Nothing, unless somebody deleted the lock file: the document must not name an entry before its last one.
+                self._journal.read_new()
             if journal.open(writable=False):
-                journal.seek(anchor, self.document.metadata.get("migration_id"))
+                has_all = not journal.seek(anchor, self.document.metadata.get("migration_id"))
                 document = _replay(document, journal.read_new())
+        except OSError as error:
+            self._log_is_lost(error)
         finally:
             journal.close()
-        document = _applied(document, self._unlogged)
+        document = _applied(document, self._unlogged if has_all else self._fresh + self._unlogged)
         for key in _ADOPTED:
             document.metadata.setdefault(key, self.document.metadata.get(key))
         self.document, self._digest = document, _digest(content)
@@ -537,6 +653,12 @@ class Store:
             self._journal.close()
             self._lock.close()
             self._is_loaded = False
+
+    def let_go(self) -> None:
+        """:meth:`close`, and forget who was using it: what a forked child does with the store of its parent."""
+        self._mutex = threading.RLock()
+        self.close()
+        self._forget()
 
 
 def _replay(document: Document, entries: list[Entry]) -> Document:
@@ -549,6 +671,22 @@ def _applied(document: Document, news: list[tuple[Event, str]]) -> Document:
     for event, timestamp in news:
         document = events.apply(document, event.data, timestamp)
     return document
+
+
+def _is_there(path: Path) -> bool:
+    """Does it exist?
+
+    :raises OSError: that cannot be told.
+    """
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _unreadable(path: Path, error: OSError) -> StateDamagedError:
+    return StateDamagedError(str(path), f"it cannot be read ({error.strerror or error}). Nothing was changed; try again when it can be")
 
 
 def _digest(content: bytes) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 #: What one name or message may take in the files, in bytes of UTF-8.
@@ -56,7 +56,8 @@ def utc_text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-_DOTNET_DATE: Final = re.compile(r"/Date\((-?\d+)\)/")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_DOTNET_DATE: Final = re.compile(r"/Date\((-?\d{1,15})\)/")
 
 
 def parse_time(text: str) -> datetime:
@@ -66,10 +67,13 @@ def parse_time(text: str) -> datetime:
 
     :raises ValueError: it names none.
     """
-    if match := _DOTNET_DATE.fullmatch(text):
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        if not (match := _DOTNET_DATE.fullmatch(text)):
+            raise
         try:
-            return datetime.fromtimestamp(int(match[1]) / 1000, UTC)
-        except (OverflowError, OSError) as error:
+            return _EPOCH + timedelta(milliseconds=int(match[1]))
+        except OverflowError as error:
             raise ValueError(str(error)) from None
-    moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

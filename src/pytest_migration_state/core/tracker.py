@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_migration_state.core import operations
-from pytest_migration_state.core.errors import GateBlockedError, InvalidArgumentError, MigrationStateWarning, StateExistsError
+from pytest_migration_state.core.errors import (
+    GateBlockedError,
+    InvalidArgumentError,
+    MigrationStateError,
+    MigrationStateWarning,
+    StateExistsError,
+)
 from pytest_migration_state.core.events import gate_blocked
 from pytest_migration_state.core.gate import evaluate
 from pytest_migration_state.core.journal import read_lines
@@ -20,12 +26,14 @@ from pytest_migration_state.core.store import Store
 from pytest_migration_state.core.text import utc_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from pytest_migration_state.core.backup import Finding
     from pytest_migration_state.core.document import Document, JsonObject
     from pytest_migration_state.core.gate import GateResult, Policy
     from pytest_migration_state.core.journal import Line
     from pytest_migration_state.core.models import AuditEntry, MigrationState
+    from pytest_migration_state.core.verify import VerifyReport
 
 
 class MigrationTracker:
@@ -74,7 +82,7 @@ class MigrationTracker:
 
         :raises StateExistsError: there is a state already and ``force`` was not given.
         """
-        return _snapshot(self.begin(force=force))
+        return self._do("initialize", force=force)
 
     def set_phase(self, phase: str, *, force: bool = False, reason: str | None = None, policy: Policy | None = None) -> MigrationState:
         """Move to ``phase``. Validation → Completed passes the gate in the same hold of the lock.
@@ -86,7 +94,8 @@ class MigrationTracker:
         :raises GateBlockedError: the gate is shut; a ``GateBlocked`` entry is in the log.
         :raises RollbackUnavailableError: → RolledBack while rollback is unavailable.
         """
-        return self._do("set_phase", phase=phase, force=force, reason=reason, policy=policy)
+        require, allow = (policy.require, sorted(policy.allow)) if policy else ((), [])
+        return self._do("set_phase", phase=phase, force=force, reason=reason, require=require, allow=allow)
 
     def add_processed_container(self, name: str, container_id: str) -> MigrationState:
         """Record that a container was removed."""
@@ -123,53 +132,101 @@ class MigrationTracker:
         """Write an entry of one's own to the audit log. ``level`` is INFO, WARNING or ERROR."""
         return self._do("write_audit", action=action, details=details, level=level)
 
+    def apply(self, operations: Iterable[Mapping[str, Any]]) -> MigrationState:
+        """Carry out operations, all of them or none: one hold of the lock, one append, one checkpoint.
+
+        Each is judged on the state as those before have left it, and raises what the method of its name raises, with
+        ``position`` saying which it was.
+
+        :param operations: each names its ``operation``, a method of this class that changes the state, and that method's
+            arguments. In the place of a ``policy``, ``set_phase`` has the lists ``require`` and ``allow``.
+        """
+        return _snapshot(self.commit(operations))
+
+    def import_backup(
+        self,
+        manifest: str | os.PathLike[str],
+        root: str | os.PathLike[str] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> MigrationState:
+        """Check the backup that a manifest of the operators' script describes against its files, and record what was found.
+
+        Each container is given a verdict with the test name ``backup``. It is passed only if every checksum was computed
+        anew from the files and is right; then ``data_preserved`` names the container's folder too, as ``<container>-backup``.
+        The files are read before the state is locked; all containers are recorded, or none.
+
+        :param root: where the manifest's ``backup_root`` is mounted here; by default where the manifest says it is.
+        :param progress: called with the bytes read so far and the bytes to read.
+        :raises InvalidArgumentError: ``manifest`` cannot be read or is no manifest, or a key would differ from one that is
+            there only in case.
+        """
+        from pytest_migration_state.core import backup
+
+        return _snapshot(self.commit_backups(backup.check(backup.read_manifest(manifest), root, progress)))
+
     def _do(self, operation: str, **arguments: Any) -> MigrationState:
-        return _snapshot(self.commit([{"operation": operation, **arguments}]))
+        return self.apply([{"operation": operation, **arguments}])
 
     # --- the working form, for the command line and the recorder ----------------------------------------------------
 
     def begin(self, *, force: bool = False) -> Document:
         """:meth:`initialize` without the snapshot."""
-        try:
-            with self._store.held_for_beginning() as exists:
-                if exists and not force:
-                    raise StateExistsError(
-                        str(self.path), "there is a migration state already; go on with it, or set it aside with --force"
-                    )
-                self._store.begin()
-                return self._store.document
-        finally:
-            self._pass_notices_on()
+        return self.commit([{"operation": "initialize", "force": force}])
 
     def commit(self, requests: Iterable[Mapping[str, Any]]) -> Document:
-        """Carry out operations, all of them or none: one hold of the lock, one append, one checkpoint.
-
-        :param requests: each names its ``operation`` (a method of this class that changes the state) and its arguments.
-        :returns: the document after them.
-        """
+        """:meth:`apply` without the snapshot."""
+        asked = list(_checked(requests))
+        # A migration can be begun whatever the state is like; every other operation needs one that can be read.
+        begins = bool(asked) and asked[0][0] == "initialize"
+        hold = self._store.held_for_beginning() if begins else self._store.held(create=self._create)
         try:
-            with self._store.held(create=self._create) as created:
-                if created:
-                    self._notices.append(f"{self.path}: created, in phase {self._store.document.phase}")
-                for request in requests:
-                    self._stage(dict(request))
+            with hold as is_new:
+                for position, (operation, arguments) in enumerate(asked, 1):
+                    try:
+                        self._stage(operation, arguments, exists=not (is_new and begins and position == 1))
+                    except MigrationStateError as error:
+                        error.position = position
+                        if isinstance(error, GateBlockedError) and not (is_new or begins):
+                            self._put_on_record(error)
+                        raise
                 self._store.commit()
                 self._store.checkpoint()
+                if is_new and not begins:
+                    self._notices.append(f"{self.path}: created, in phase {self._store.document.phase}")
                 return self._store.document
         finally:
             self._pass_notices_on()
 
-    def _stage(self, request: JsonObject) -> None:
-        name = request.pop("operation")
-        if name == "set_phase":
-            request["state"] = str(self.path)
+    def commit_backups(self, findings: Iterable[Finding]) -> Document:
+        """The second half of :meth:`import_backup`, without the snapshot: record what was found."""
         try:
-            self._store.stage(getattr(operations, name)(self._store.document, utc_text(datetime.now(UTC)), **request))
-        except GateBlockedError as error:
-            self._store.discard()
-            self._store.append(gate_blocked(error.blockers))
-            self._store.checkpoint()
-            raise
+            with self._store.held(create=self._create) as is_new:
+                for finding in findings:
+                    self._store.stage(operations.import_backup(self._store.document, utc_text(datetime.now(UTC)), finding))
+                self._store.commit()
+                self._store.checkpoint()
+                if is_new:
+                    self._notices.append(f"{self.path}: created, in phase {self._store.document.phase}")
+                return self._store.document
+        finally:
+            self._pass_notices_on()
+
+    def _stage(self, operation: str, arguments: JsonObject, *, exists: bool) -> None:
+        if operation == "initialize":
+            if not operations.truth("force", arguments.get("force", False)) and exists:
+                raise StateExistsError(str(self.path), "there is a migration state already; go on with it, or set it aside with --force")
+            self._store.stage_beginning()
+            return
+        if operation == "set_phase":
+            policy = operations.gate_policy(arguments.pop("require", ()), arguments.pop("allow", ()))
+            arguments = {**arguments, "policy": policy, "state": str(self.path)}
+        self._store.stage(getattr(operations, operation)(self._store.document, utc_text(datetime.now(UTC)), **arguments))
+
+    def _put_on_record(self, error: GateBlockedError) -> None:
+        """Take back what is staged, and say in the log that Completed was asked for and refused."""
+        self._store.discard()
+        self._store.append(gate_blocked(error.blockers))
+        self._store.checkpoint()
 
     def read(self) -> Document:
         """:attr:`state` without the snapshot."""
@@ -184,7 +241,7 @@ class MigrationTracker:
             if self._notify:
                 self._notify(notice)
             else:
-                warnings.warn(notice, MigrationStateWarning, stacklevel=4)
+                warnings.warn(notice, MigrationStateWarning, stacklevel=_callers_level())
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
@@ -222,17 +279,35 @@ class MigrationTracker:
         self._pass_notices_on()
         return list(lines)
 
+    def verify(self) -> VerifyReport:
+        """Check the hash chain, and the document against the log, without the lock and without changing anything.
+
+        Damage of the log is in the report. A document that cannot be used raises as everywhere.
+        """
+        from pytest_migration_state.core.verify import verify
+
+        return verify(self._store)
+
     def close(self) -> None:
         """Let go of the files. A closed tracker opens them again when it is used."""
         self._store.close()
 
 
-#: The operations by name, with their parameters: what :meth:`MigrationTracker.commit` accepts.
-OPERATIONS: Final = {
-    name: inspect.signature(function)
-    for name, function in vars(operations).items()
-    if inspect.isfunction(function) and function.__module__ == operations.__name__ and not name.startswith("_")
-}
+def _callers_level() -> int:
+    """The ``stacklevel`` of whoever called into this module, seen from the function that calls this one."""
+    frame, level = inspect.currentframe(), 0
+    while frame and frame.f_globals is globals():
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def _checked(requests: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, JsonObject]]:
+    for position, request in enumerate(requests, 1):
+        try:
+            yield operations.checked(request)
+        except InvalidArgumentError as error:
+            error.position = position
+            raise
 
 
 def _snapshot(document: Document) -> MigrationState:

@@ -1,0 +1,312 @@
+"""What others leave is read for what it means, kept as it is, or refused with a sentence."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from states import SAMPLES, STATES
+
+from pytest_migration_state.core.document import Document, NewerVersionError, clashing_key, decode_object, is_cut_short, new_document
+
+CONTAINER = {"name": "n", "id": "i", "removed_at": "2026-11-23T03:13:13.3527655+00:00"}
+RESULT = {"component": "c", "test_name": "t", "passed": True, "error_message": "", "tested_at": "2026-01-15T09:14:00.1234567-03:00"}
+KEYS = [
+    "phase", "started_at", "completed_at", "last_updated", "docker_containers_removed", "data_preserved", "native_processes_started",
+    "validation_results", "rollback_available", "error", "metadata", "outstanding_validations",
+]  # fmt: skip
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    return {"phase": "Validation", **changes}
+
+
+def load(text: str | bytes) -> dict[str, Any]:
+    """Read a document and write it again; gives what is then in it."""
+    data = text if isinstance(text, bytes) else text.encode()
+    written = b"".join(Document(decode_object(data)).encoded())
+    loaded: dict[str, Any] = json.loads(written)
+    return loaded
+
+
+# --- read for what it means -------------------------------------------------------------------------------------------
+
+
+READ: dict[str, tuple[str | bytes, str, Any]] = {
+    "BOM": (b"\xef\xbb\xbf" + json.dumps(document()).encode(), "phase", "Validation"),
+    "CRLF": (json.dumps(document(), indent=4).replace("\n", "\r\n"), "phase", "Validation"),
+    "a missing list": (json.dumps(document()), "docker_containers_removed", []),
+    "null for a list": (json.dumps(document(docker_containers_removed=None)), "docker_containers_removed", []),
+    "a bare object for a list": (json.dumps(document(docker_containers_removed=CONTAINER)), "docker_containers_removed", [CONTAINER]),
+    "an empty object for a list": (json.dumps(document(docker_containers_removed={})), "docker_containers_removed", []),
+    "5.1's value and Count": (
+        json.dumps(document(validation_results={"value": [RESULT, RESULT], "Count": 2})),
+        "validation_results",
+        [RESULT, RESULT],
+    ),
+    "5.1's value and Count, empty": (json.dumps(document(validation_results={"value": [], "Count": 0})), "validation_results", []),
+    "null for the data": (json.dumps(document(data_preserved=None)), "data_preserved", {}),
+    "no metadata": (json.dumps(document()), "metadata", {}),
+    "null for the metadata": (json.dumps(document(metadata=None)), "metadata", {}),
+    "no rollback_available": (json.dumps(document()), "rollback_available", True),
+    "an offset and seven digits": (
+        json.dumps(document(started_at="2026-02-11T08:36:04.1882694-03:00")),
+        "started_at",
+        "2026-02-11T08:36:04.1882694-03:00",
+    ),
+    "no offset": (json.dumps(document(started_at="2026-02-11T08:36:04")), "started_at", "2026-02-11T08:36:04"),
+    "a date alone": (json.dumps(document(started_at="2026-02-11")), "started_at", "2026-02-11"),
+    "5.1's date": ('{"phase":"Validation","started_at":"\\/Date(1700000000000)\\/"}', "started_at", "/Date(1700000000000)/"),
+    "an empty message": (json.dumps(document(validation_results=[RESULT])), "validation_results", [RESULT]),
+    "a version that is a number": (json.dumps(document(metadata={"version": 1.5})), "metadata", {"version": 1.5}),
+    "a lone surrogate": ('{"phase":"Validation","x":"\\udc80"}', "x", "\udc80"),
+}
+
+
+@pytest.mark.parametrize(("text", "key", "expected"), READ.values(), ids=READ.keys())
+def test_what_others_write_is_read_for_what_it_means(text: str | bytes, key: str, expected: Any) -> None:
+    """And what is not changed is written back as it was."""
+    assert expected == load(text)[key]
+
+
+def test_keys_that_are_not_known_stay_at_every_level() -> None:
+    """Value for value, numbers in their own notation, those of others after ours."""
+    item = {"name": "n", "x": [1, {"y": None}]}
+    extra = {"ratio": 1.0, "big": 12345678901234567890, "nested": [[1], [], {"k": []}], "due": "2026-02-01T07:00:00-03:00"}
+    given = document(
+        x_other_tool=extra,
+        docker_containers_removed=[item],
+        native_processes_started=[item],
+        validation_results=[{**RESULT, "x": extra}],
+        outstanding_validations=[{"component": "c", "test_name": "u", "reason": "skipped", "node_id": "n", "x": extra}],
+        error={"message": "m", "x": extra},
+        metadata={"version": "1.0", "x": extra},
+    )
+    kept = load(json.dumps(given))
+    assert given == {key: kept[key] for key in given}
+    assert [*KEYS, "x_other_tool"] == list(kept)
+
+
+@pytest.mark.parametrize("name", [*STATES, "beside/before", "beside/after"])
+def test_every_sample_is_written_back_with_what_it_held(name: str) -> None:
+    """Nothing but the order of keys, and what a missing one means, is different."""
+    content = (SAMPLES / name / "migration-state.json").read_bytes()
+    given = decode_object(content)
+    kept = load(content)
+    lists = {key for key, value in kept.items() if isinstance(value, list)}
+    expected = {key: [value] if key in lists and isinstance(value, dict) else value for key, value in given.items()}
+    assert expected == {key: kept[key] for key in given}
+    assert list(kept)[: len(KEYS)] == KEYS
+
+
+def test_the_bytes_of_a_new_document() -> None:
+    """The format, literally: keys, order, two spaces, a line end, non-ASCII as it is."""
+    new = new_document("2026-01-15T09:00:00Z", "4b4b", "linux")
+    new.fields["data_preserved"]["ção"] = "C:\\b 🐝"
+    new.put_verdict({"component": "c", "test_name": "t", "passed": True})
+    expected = """{
+  "phase": "NotStarted",
+  "started_at": "2026-01-15T09:00:00Z",
+  "completed_at": null,
+  "last_updated": "2026-01-15T09:00:00Z",
+  "docker_containers_removed": [],
+  "data_preserved": {
+    "ção": "C:\\\\b 🐝"
+  },
+  "native_processes_started": [],
+  "validation_results": [
+    {
+      "component": "c",
+      "test_name": "t",
+      "passed": true
+    }
+  ],
+  "rollback_available": true,
+  "error": null,
+  "metadata": {
+    "version": "1.0",
+    "migration_type": "docker_to_native",
+    "platform": "linux",
+    "migration_id": "4b4b",
+    "revision": 0
+  },
+  "outstanding_validations": []
+}
+"""
+    assert expected == b"".join(new.encoded()).decode()
+
+
+@pytest.mark.parametrize("count", [0, 1, 255, 256, 257, 600])
+@pytest.mark.parametrize("extra", [{}, {"nested": {"a": [1, {}], "b": "},\n      {"}}, {"empty": {}}], ids=["flat", "nested", "empty"])
+def test_a_list_of_any_length_is_written_as_json_writes_it(count: int, extra: dict[str, Any]) -> None:
+    """Pieces leave no seam: the bytes are those of the standard library's encoder."""
+    results = [{**RESULT, "test_name": f"t{number} }},\n {{", **extra} for number in range(count)]
+    loaded = Document(document(validation_results=results))
+    expected = json.dumps(loaded.to_object(), ensure_ascii=False, indent=2) + "\n"
+    assert expected == b"".join(loaded.encoded()).decode()
+
+
+# --- several verdicts of one validation -------------------------------------------------------------------------------
+
+
+def _verdict(test_name: str, *, passed: bool) -> dict[str, Any]:
+    return {"component": "c", "test_name": test_name, "passed": passed}
+
+
+T_FAILED, T_PASSED = _verdict("t", passed=False), _verdict("t", passed=True)
+U_FAILED, U_PASSED = _verdict("u", passed=False), _verdict("u", passed=True)
+
+
+def test_of_several_verdicts_the_last_counts_and_all_stay() -> None:
+    """PowerShell appends and never replaces."""
+    loaded = Document(document(validation_results=[T_FAILED, U_PASSED, T_PASSED]))
+    assert [(key[1], loaded.verdicts[key]["passed"]) for key in sorted(loaded.verdicts)] == [("t", True), ("u", True)]
+    assert [(result["test_name"], result["passed"]) for result in loaded.to_object()["validation_results"]] == [
+        ("t", False),
+        ("u", True),
+        ("t", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda loaded: loaded.put_verdict(T_FAILED), [("u", False), ("u", True), ("t", False)]),
+        (
+            lambda loaded: loaded.put_outstanding({"component": "c", "test_name": "t", "reason": "pending"}),
+            [("u", False), ("u", True)],
+        ),
+        (
+            lambda loaded: loaded.put_outstanding({"component": "c", "test_name": "t", "reason": "skipped"}),
+            [("t", False), ("u", False), ("t", True), ("u", True)],
+        ),
+        (lambda loaded: loaded.forget(("c", "t")), [("u", False), ("u", True)]),
+        (lambda loaded: loaded.put_verdict(_verdict("v", passed=True)), [("t", False), ("u", False), ("t", True), ("u", True), ("v", True)]),
+    ],
+    ids=["a new verdict", "about to run", "skipped", "forgotten", "another validation"],
+)  # fmt: skip
+def test_duplicates_stay_until_their_validation_changes(change: Any, expected: list[tuple[str, bool]]) -> None:
+    """Then all of that one go, and those of others stay where they are."""
+    loaded = Document(document(validation_results=[T_FAILED, U_FAILED, T_PASSED, U_PASSED]))
+    change(loaded)
+    assert expected == [(result["test_name"], result["passed"]) for result in loaded.to_object()["validation_results"]]
+
+
+# --- refused ----------------------------------------------------------------------------------------------------------
+
+
+REFUSED: dict[str, tuple[str | bytes, str]] = {
+    "a list": ("[]", "it holds a list where a JSON object is expected"),
+    "a text": ('"x"', "it holds a text where a JSON object is expected"),
+    "null": ("null", "it holds null where a JSON object is expected"),
+    "a number": ("3", "it holds a number or truth value where a JSON object is expected"),
+    "nothing": ("", "Expecting value: line 1 column 1 (char 0)"),
+    "no JSON": ("phase=Validation", "Expecting value: line 1 column 1 (char 0)"),
+    "not UTF-8": (b'{"phase":"\xff"}', "'utf-8' codec can't decode byte 0xff in position 10: invalid start byte"),
+    "NaN": ('{"phase":"Validation","x":NaN}', "NaN is no JSON number"),
+    "Infinity": ('{"phase":"Validation","x":-Infinity}', "-Infinity is no JSON number"),
+    "too large": ('{"phase":"Validation","x":1e999}', "the number 1e999 is too large"),
+    "a doubled key": ('{"phase":"Validation","x":{"a":1,"a":2}}', "the key 'a' stands twice in one object"),
+    "nested too deep": ('{"x":' * 100_000 + "1" + "}" * 100_000, "it is nested too deep"),
+    "no phase": ("{}", "'phase' is None, which is none of NotStarted, "),
+    "an unknown phase": ('{"phase":"Done"}', "'phase' is 'Done', which is none of NotStarted, BackupInProgress, "),
+    "a phase in lower case": ('{"phase":"validation"}', "'phase' is 'validation', which is none of"),
+    "a phase that is a list": ('{"phase":["Validation"]}', "'phase' is ['Validation'], which is none of"),
+    "a time that is none": (json.dumps(document(started_at="yesterday")), "'started_at' is 'yesterday', which is no time"),
+    "a time that is a number": (json.dumps(document(last_updated=3)), "'last_updated' is 3, which is no time"),
+    "a list that is a text": (json.dumps(document(validation_results="x")), "'validation_results': it is 'x', where a list is expected"),
+    "an item that is a text": (
+        json.dumps(document(validation_results=["x"])),
+        "'validation_results[0]' is 'x', where an object with component, passed, test_name is expected",
+    ),
+    "a verdict without its test": (
+        json.dumps(document(validation_results=[RESULT, {"component": "c", "passed": True}])),
+        "'validation_results[1]' is ",
+    ),
+    "passed as a text": (
+        json.dumps(document(validation_results=[{**RESULT, "passed": "True"}])),
+        "'validation_results[0].passed' is 'True', which it cannot be",
+    ),
+    "passed as a number": (
+        json.dumps(document(validation_results=[{**RESULT, "passed": 1}])),
+        "'validation_results[0].passed' is 1, which it cannot be",
+    ),
+    "a component that is null": (
+        json.dumps(document(validation_results=[{**RESULT, "component": None}])),
+        "'validation_results[0].component' is None, which it cannot be",
+    ),
+    "an unknown reason": (
+        json.dumps(document(outstanding_validations=[{"component": "c", "test_name": "t", "reason": "lazy"}])),
+        "'outstanding_validations[0].reason' is 'lazy', which it cannot be",
+    ),
+    "data that is a list": (json.dumps(document(data_preserved=[1])), "'data_preserved' is not an object of texts"),
+    "a path that is a number": (json.dumps(document(data_preserved={"k": 1})), "'data_preserved' is not an object of texts"),
+    "rollback as a text": (json.dumps(document(rollback_available="yes")), "'rollback_available' is 'yes', which is neither true nor false"),
+    "an error that is a text": (json.dumps(document(error="boom")), "'error' is 'boom', where null or an object with"),
+    "metadata that is a list": (json.dumps(document(metadata=[])), "'metadata' is [], where an object is expected"),
+    "a version that is none": (json.dumps(document(metadata={"version": "one"})), "'metadata.version' is 'one', which is no version"),
+    "a place in the log that is none": (
+        json.dumps(document(metadata={"audit": {"seq": "3"}})),
+        "'metadata.audit' is {'seq': '3'}, where an object with 'seq' and 'hash' is expected",
+    ),
+    "a revision that is a text": (json.dumps(document(metadata={"revision": "3"})), "'metadata.revision' is '3', which is no whole number"),
+    "a list in the reason's place": (
+        json.dumps(document(outstanding_validations=[{"component": "c", "test_name": "t", "reason": []}])),
+        "'outstanding_validations[0].reason' is [], which it cannot be",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "sentence"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_cannot_be_a_state_is_refused_with_a_sentence(text: str | bytes, sentence: str) -> None:
+    """Each names the key and what it holds."""
+    with pytest.raises(ValueError, match="^" + re.escape(sentence)):
+        load(text)
+
+
+@pytest.mark.parametrize("version", ["2.0", "2", "10.1", 2, 2.5])
+def test_a_newer_major_version_is_refused(version: str | float) -> None:
+    """What it holds may mean something else by then."""
+    with pytest.raises(NewerVersionError, match=str(version)):
+        load(json.dumps(document(metadata={"version": version})))
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.9", "0.3", "1", None])
+def test_the_same_or_an_older_major_version_is_read(version: str | None) -> None:
+    """A higher minor version adds keys, which are kept."""
+    assert load(json.dumps(document(metadata={"version": version})))["metadata"] == {"version": version}
+
+
+# --- while it is being written ----------------------------------------------------------------------------------------
+
+
+def refusal(content: bytes) -> ValueError:
+    """The error that ``content`` gives."""
+    with pytest.raises(ValueError, match=r".") as caught:
+        decode_object(content)
+    return caught.value
+
+
+def test_every_beginning_of_a_document_looks_cut() -> None:
+    """A reader that comes while PowerShell writes must wait and not call it damage."""
+    content = (SAMPLES / "7.6/validation-with-failures/migration-state.json").read_bytes().rstrip()
+    for size in range(len(content)):
+        assert is_cut_short(content[:size], refusal(content[:size])), size
+
+
+@pytest.mark.parametrize("text", ["[]", '{"a":1,"a":2}', '{"a":x, "long enough behind it": 1}', '{"x":NaN}'])
+def test_what_is_wrong_in_another_way_does_not_look_cut(text: str) -> None:
+    """It is refused at once."""
+    assert not is_cut_short(text.encode(), refusal(text.encode()))
+
+
+@pytest.mark.parametrize(
+    ("keys", "new", "expected"),
+    [(["config"], "Config", "config"), (["config"], "config", None), (["a", "b"], "c", None), (["straße"], "STRASSE", "straße")],
+    ids=["case", "the same", "another", "folding"],
+)
+def test_a_key_that_powershell_could_not_tell_apart(keys: list[str], new: str, expected: str | None) -> None:
+    """It ignores case, and cannot read a document with two such keys."""
+    assert expected == clashing_key(keys, new)
