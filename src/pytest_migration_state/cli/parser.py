@@ -1,0 +1,235 @@
+"""What the commands are called and what they take. Nothing of ``core`` is loaded here: help and version must be quick."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from pytest_migration_state import __version__
+from pytest_migration_state.cli import commands
+from pytest_migration_state.cli.commands import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+#: What the command is called, however it was started.
+PROGRAM: Final = "migration-state"
+
+# The words of core/phases.py, core/events.py and core/gate.py; a test keeps them the same.
+PHASES: Final = (
+    "NotStarted", "BackupInProgress", "ContainerTermination", "NativeDeployment", "Validation", "Completed", "RolledBack",
+)  # fmt: skip
+LEVELS: Final = ("INFO", "WARNING", "ERROR")
+ALLOWABLE: Final = ("skipped", "deselected", "xfailed")
+
+_CLOSING: Final = """\
+Without -s, the state is the file that $MIGRATION_STATE names, else migration-state.json in the current folder.
+A text that begins with '-' needs '--' before it, or an option's '=': --error=-1.
+
+exit status:
+  0  done
+  1  refused by the rules: illegal transition, gate shut, rollback unavailable, state exists, not sound,
+     a backup not safe
+  2  wrong usage
+  3  the state cannot be used: missing, damaged, newer, locked, not writable"""
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help of one width. Asking the terminal for its own would load shutil, and with it every archive format."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=100)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are handled where all others are, and not by an exit of its own."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see '{self.prog} --help')")
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command to run and what it was given: ``command`` is the function of :mod:`.commands`, the rest its arguments.
+
+    :param arguments: as typed; by default those of this process.
+    :raises UsageError: they make no sense.
+    :raises SystemExit: help or version was asked for, and is printed.
+    """
+    return _parser().parse_args(arguments)
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog=PROGRAM,
+        description="Record, look at and gate a migration whose validations are pytest's verdicts.",
+        epilog=_CLOSING,
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    _add_state(parser, None)
+    add = _Adder(parser)
+    _add_writing(add)
+    _add_reading(add)
+    return parser
+
+
+def _add_state(parser: argparse.ArgumentParser, default: str | None) -> None:
+    parser.add_argument("-s", "--state", metavar="PATH", default=default, help="the state file")
+
+
+class _Adder:
+    """Adds a command."""
+
+    def __init__(self, parser: _Parser) -> None:
+        self._commands = parser.add_subparsers(prog=PROGRAM, title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+
+    def __call__(self, name: str, command: Callable[..., int], powershell: str, *examples: str) -> _Parser:
+        """Add a command.
+
+        :param command: what it runs; its docstring is the help.
+        :param powershell: the PowerShell function that it stands for.
+        :param examples: what may follow its name, for the help.
+        """
+        description = (command.__doc__ or "").strip()
+        shown = "\n".join(f"  {PROGRAM} {name}{' ' if example else ''}{example}" for example in examples)
+        added: _Parser = self._commands.add_parser(
+            name,
+            help=description.partition("\n")[0].rstrip("."),
+            description="\n".join(line.strip() for line in description.splitlines()),
+            epilog=f"example:\n{shown}\n\nPowerShell: {powershell}",
+            formatter_class=_Formatter,
+            allow_abbrev=False,
+        )
+        added.set_defaults(command=command)
+        # After the command as well as before it; not given here, it must not undo what was given there.
+        _add_state(added, argparse.SUPPRESS)
+        return added
+
+    def writing(self, name: str, command: Callable[..., int], powershell: str, *examples: str) -> _Parser:
+        """A command that changes the state."""
+        added = self(name, command, powershell, *examples)
+        added.add_argument("--json", action="store_true", help="print the state document as it is afterwards")
+        return added
+
+
+def _add_writing(add: _Adder) -> None:
+    init = add.writing("init", commands.init, "Initialize-MigrationState", "", "--force -s work/migration-state.json")
+    init.add_argument("--force", action="store_true", help="set an existing state aside, under a name beside it, and begin anew")
+
+    phase = add.writing(
+        "phase", commands.phase, "Set-MigrationPhase", "BackupInProgress", "RolledBack --reason 'the new service loses jobs'"
+    )
+    phase.add_argument("phase", metavar="PHASE", type=_one_of(PHASES), help=", ".join(PHASES))
+    phase.add_argument("--force", action="store_true", help="whatever transition table, gate and rollback availability say")
+    phase.add_argument("--reason", metavar="TEXT", help="why it was forced, for the audit log")
+    _add_policy(phase)
+
+    container = add.writing("container", commands.container, "Add-ProcessedContainer", "guardian-hive abc123def456")
+    container.add_argument("name", metavar="NAME", help="the container's name")
+    container.add_argument("container_id", metavar="ID", help="its id, as the container engine prints it")
+
+    data = add.writing("data", commands.data, "Add-PreservedData", "guardian-hive-config backups/guardian-hive/config.json")
+    data.add_argument("key", metavar="KEY", help="what was saved")
+    data.add_argument("backup_path", metavar="PATH", help="where it was saved")
+
+    process = add.writing("process", commands.process, "Add-NativeProcess", "guardian-hive --pid 12345")
+    process.add_argument("name", metavar="NAME", help="what the process is called")
+    process.add_argument("--pid", metavar="N", type=_whole_number, help="its process id")
+
+    result = add.writing(
+        "result",
+        commands.result,
+        "Add-ValidationResult",
+        "guardian-hive native_execution_test --passed",
+        "guardian-hive native_execution_test --failed --error 'it answers 500'",
+    )
+    _add_validation(result)
+    verdict = result.add_mutually_exclusive_group(required=True)
+    verdict.add_argument("--passed", action="store_true", help="it passed")
+    verdict.add_argument("--failed", action="store_true", help="it failed")
+    result.add_argument("--error", metavar="TEXT", help="why it failed; only with --failed")
+
+    rollback = add.writing("rollback", commands.rollback, "Set-RollbackAvailability", "unavailable")
+    rollback.add_argument(
+        "availability", metavar="AVAILABILITY", type=_one_of(("available", "unavailable")), help="available or unavailable"
+    )
+
+    error = add.writing("error", commands.error, "Set-MigrationError", "'the disk of the new host is full'")
+    error.add_argument("message", metavar="MESSAGE", help="what went wrong")
+
+    log = add.writing("log", commands.log, "Write-MigrationAuditLog", "Notice 'the window was extended to 23:00' --level WARNING")
+    log.add_argument("action", metavar="ACTION", help="what kind of entry it is, in one word")
+    log.add_argument("details", metavar="DETAILS", help="the entry in words")
+    log.add_argument("--level", metavar="LEVEL", type=_one_of(LEVELS), default="INFO", help=f"{', '.join(LEVELS)}; INFO if not given")
+
+    forget = add.writing(
+        "forget", commands.forget, "none", "guardian-hive native_execution_test --reason 'replaced by test_guardian_hive.py'"
+    )
+    _add_validation(forget)
+    forget.add_argument("--reason", metavar="TEXT", required=True, help="why it does not exist any more, for the audit log")
+
+    apply = add.writing("apply", commands.apply, "every function that writes", "operations.jsonl --json", "-")
+    apply.add_argument("file", metavar="FILE", nargs="?", default="-", help="the operations; standard input if '-' or not given")
+
+    backup = add.writing(
+        "import-backup",
+        commands.import_backup,
+        "the loop over a backup manifest that is written by hand",
+        "backups/backup-manifest.json",
+        "/mnt/backups/backup-manifest.json --root /mnt/backups",
+    )
+    backup.add_argument("manifest", metavar="MANIFEST", help="the backup-manifest.json that the backup script wrote")
+    backup.add_argument("--root", metavar="DIR", help="where the manifest's backup_root is mounted here, if it is elsewhere")
+
+
+def _add_reading(add: _Adder) -> None:
+    show = add("show", commands.show, "Get-MigrationState", "", "--json")
+    show.add_argument("--json", action="store_true", help="print the state document")
+
+    audit = add("audit", commands.audit, "Get-MigrationAuditLog", "--last 20", "--json")
+    audit.add_argument("--last", metavar="N", type=_whole_number, help="only the last N entries")
+    audit.add_argument("--json", action="store_true", help="print JSON Lines, each object as it stands in the log")
+
+    gate = add("gate", commands.gate, "Get-MigrationGate", "--require guardian-hive --allow skipped")
+    _add_policy(gate)
+    gate.add_argument("--json", action="store_true", help="print the verdict and its blockers as JSON")
+
+    verify = add("verify", commands.verify, "none", "--json")
+    verify.add_argument("--json", action="store_true", help="print what was found as JSON")
+
+    add("powershell", commands.powershell, "itself: . (migration-state powershell)", "")
+
+
+def _add_policy(parser: _Parser) -> None:
+    parser.add_argument(
+        "--require", metavar="NAME", action="append", default=[], help="the gate: this component must have a verdict (repeatable)"
+    )
+    parser.add_argument(
+        "--allow",
+        metavar="REASON",
+        action="append",
+        default=[],
+        type=_one_of(ALLOWABLE),
+        help=f"the gate: this does not keep it shut; {', '.join(ALLOWABLE)} (repeatable)",
+    )
+
+
+def _add_validation(parser: _Parser) -> None:
+    parser.add_argument("component", metavar="COMPONENT", help="the component that was validated")
+    parser.add_argument("test_name", metavar="TEST", help="the test's name")
+
+
+def _one_of(words: Sequence[str]) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if text not in words:
+            raise argparse.ArgumentTypeError(f"{text!r} cannot be used: it is one of {', '.join(words)}")
+        return text
+
+    return check
+
+
+def _whole_number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 20):
+        raise argparse.ArgumentTypeError(f"{text[:200]!r} cannot be used: it must be a whole number from 0")
+    return int(text)

@@ -1,0 +1,65 @@
+"""The command line as tests use it: in this process where that shows the same, else as a process of its own."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Outcome(NamedTuple):
+    """What a command left: exit status, standard output and standard error."""
+
+    status: int
+    out: str
+    err: str
+
+
+class Run(Protocol):
+    """Run the command line in this process, in the test's folder."""
+
+    def __call__(self, *arguments: str, stdin: bytes = b"") -> Outcome: ...
+
+
+class Start(Protocol):
+    """Run the command line as a process of its own, in the test's folder."""
+
+    def __call__(self, *arguments: str | bytes, stdin: bytes = b"", env: dict[str, str] | None = None) -> Outcome: ...
+
+
+#: The phases between the beginning and the tests.
+TO_VALIDATION = ("BackupInProgress", "ContainerTermination", "NativeDeployment", "Validation")
+
+
+def walk(run: Run) -> None:
+    """Bring a migration to where it is validated."""
+    for phase in TO_VALIDATION:
+        assert run("phase", phase).status == 0
+
+
+def document(folder: Path) -> dict[str, Any]:
+    """The state document on the disk."""
+    found: dict[str, Any] = json.loads((folder / "migration-state.json").read_bytes())
+    return found
+
+
+def entries(folder: Path) -> list[dict[str, Any]]:
+    """The audit log's entries on the disk."""
+    return [json.loads(line) for line in (folder / "migration-audit.log").read_bytes().splitlines()]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below ``folder`` but locks: who held one last is no part of the state."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".lock"
+    }
+
+
+def outstanding(folder: Path, *items: dict[str, Any]) -> None:
+    """Put outstanding validations on the books, as a run of tests does."""
+    path = folder / "migration-state.json"
+    state = document(folder)
+    state["outstanding_validations"] = [{"component": "guardian-hive", "since": "2026-01-15T09:00:00Z", **item} for item in items]
+    path.write_text(json.dumps(state), encoding="utf-8")

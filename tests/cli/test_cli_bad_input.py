@@ -1,0 +1,232 @@
+"""States that cannot be used: each a clear sentence, exit status 3, and nothing overwritten."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from commandline import Outcome, contents, document
+
+from pytest_migration_state import StateLockedError, StateWriteError
+from pytest_migration_state.cli.main import main
+from pytest_migration_state.core import store
+from pytest_migration_state.core.tracker import MigrationTracker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from commandline import Run
+
+# For root nothing is forbidden. A command runs before the user is changed, so that all is loaded: another user may not be
+# able to read the interpreter's files.
+_AS_NOBODY = """
+import os, sys
+from pytest_migration_state.cli.main import main
+sys.stdout = open(os.devnull, "w")
+main(["show", "--json"])
+sys.stdout = sys.__stdout__
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+sys.exit(main())
+"""
+
+_WAY_OUT = "Restore it from a copy, or move it away: the next command then rebuilds it from the audit log if that is whole"
+_NOTHING = {"phase": "NotStarted"}
+
+UNUSABLE = {
+    "no JSON": (b"phase: Validation\n", f"it is no migration state (Expecting value: line 1 column 1 (char 0)). {_WAY_OUT}"),
+    "list": (b"[]\n", f"it is no migration state (it holds a list where a JSON object is expected). {_WAY_OUT}"),
+    "empty": (b"", f"it is empty. {_WAY_OUT}"),
+    "cut": (
+        b'{"phase": "Valid',
+        f"it is no migration state (Unterminated string starting at: line 1 column 11 (char 10)). {_WAY_OUT}",
+    ),
+    "newer": (
+        b'{"phase": "NotStarted", "metadata": {"version": "2.0"}}',
+        "it was written in version 2.0 of the format, and this program knows 1.0; install a newer one",
+    ),
+    "no phase": (
+        b"{}",
+        (
+            "it is no migration state ('phase' is None, which is none of NotStarted, BackupInProgress, ContainerTermination, NativeDeployment, "
+            f"Validation, Completed, RolledBack). {_WAY_OUT}"
+        ),
+    ),
+    "unknown phase": (
+        b'{"phase": "Done"}',
+        (
+            "it is no migration state ('phase' is 'Done', which is none of NotStarted, BackupInProgress, ContainerTermination, NativeDeployment, "
+            f"Validation, Completed, RolledBack). {_WAY_OUT}"
+        ),
+    ),
+    "verdict no verdict": (
+        json.dumps({**_NOTHING, "validation_results": [{"component": "c", "test_name": "t", "passed": "yes"}]}).encode(),
+        f"it is no migration state ('validation_results[0].passed' is 'yes', which it cannot be). {_WAY_OUT}",
+    ),
+}
+
+EVERY = (
+    ("show",), ("show", "--json"), ("gate",), ("gate", "--json"), ("verify",),
+    ("phase", "BackupInProgress"), ("container", "n", "i"), ("data", "k", "p"), ("process", "n"), ("result", "c", "t", "--passed"),
+    ("rollback", "available"), ("error", "m"), ("log", "a", "d"), ("forget", "c", "t", "--reason", "r"),
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take an empty document for empty at once."""
+    monkeypatch.setattr(store, "_REREAD_PATIENCE", 0.0)
+
+
+@pytest.mark.parametrize(("content", "reason"), UNUSABLE.values(), ids=UNUSABLE)
+def test_unusable_state(run: Run, folder: Path, content: bytes, reason: str) -> None:
+    """Every command but a forced init names the file and the way out, and leaves it as it was."""
+    path = folder / "migration-state.json"
+    path.write_bytes(content)
+    for arguments in EVERY:
+        assert run(*arguments) == (3, "", f"migration-state: error: migration-state.json: {reason}\n"), arguments
+    status, out, err = run("apply", stdin=b'{"operation":"set_error","message":"m"}')
+    assert (status, out, err) == (3, "", f"migration-state: error: migration-state.json: {reason}\n")
+    assert run("init").status == 1
+    assert contents(folder) == {"migration-state.json": content}
+    assert run("init", "--force").status == 0
+    assert document(folder)["phase"] == "NotStarted"
+    (kept,) = folder.glob("migration-state.json.replaced-*")
+    assert kept.read_bytes() == content
+
+
+def test_log_of_another_state(run: Run, folder: Path) -> None:
+    """A log whose entry has another hash than the document says is named with its line."""
+    run("init")
+    path = folder / "migration-state.json"
+    state = document(folder)
+    state["metadata"]["audit"]["hash"] = "0" * 64
+    path.write_text(json.dumps(state))
+    before = contents(folder)
+    for arguments in (("show",), ("error", "m")):
+        status, out, err = run(*arguments)
+        assert (status, out) == (3, "")
+        assert err.startswith("migration-state: error: ")
+        assert err.count("\n") == 1
+        assert "migration-audit.log: line 1: entry 1 is not the one that the document names: the log belongs to another state" in err
+    assert contents(folder) == before
+
+
+def test_folder_in_place_of_the_state(run: Run, folder: Path) -> None:
+    """A folder is not taken for a state, and nothing is put into it or beside it."""
+    (folder / "migration-state.json").mkdir()
+    sentence = "migration-state.json: this is a folder; name the state file in it, such as migration-state.json"
+    for arguments in (*EVERY, ("init",), ("init", "--force")):
+        assert run(*arguments) == (3, "", f"migration-state: error: {sentence}\n"), arguments
+    assert [path.name for path in folder.rglob("*")] == ["migration-state.json"]
+
+
+def test_file_in_place_of_a_folder(run: Run, folder: Path) -> None:
+    """A folder that cannot be created is named."""
+    (folder / "file").write_bytes(b"")
+    status, _, err = run("init", "-s", "file/migration-state.json")
+    assert (status, err.count("\n")) == (3, 1)
+    assert err.startswith("migration-state: error: file/migration-state.json: its folder cannot be created (")
+
+
+@pytest.fixture
+def readable_by_all() -> Iterator[Path]:
+    """A folder that other users can reach, which pytest's own cannot be."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no mode bits for folders")
+def test_unwritable_folder(readable_by_all: Path) -> None:
+    """In a folder that may not be written, reading works and writing says what is not allowed."""
+    folder = readable_by_all
+    assert main(["init", "-s", str(folder / "migration-state.json")]) == 0
+    before = contents(folder)
+    for path in folder.iterdir():
+        path.chmod(0o444)
+    folder.chmod(0o555)
+
+    def start(*arguments: str) -> Outcome:
+        done = subprocess.run([sys.executable, "-c", _AS_NOBODY, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    assert start("show", "--json").status == 0
+    refused = (
+        f"migration-state: error: {folder / 'migration-state.json.lock'}: the lock file cannot be opened for writing (Permission denied)\n"
+    )
+    assert start("error", "m") == (3, "", refused)
+    assert start("init", "--force") == (3, "", refused)
+    assert start("init", "-s", "new/migration-state.json") == (
+        3,
+        "",
+        "migration-state: error: new/migration-state.json: its folder cannot be created (Permission denied)\n",
+    )
+    assert contents(folder) == before
+    folder.chmod(0o755)
+
+
+def test_folder_in_place_of_the_log(run: Run, folder: Path) -> None:
+    """A log that cannot be read is one sentence too."""
+    run("init")
+    log = folder / "migration-audit.log"
+    log.unlink()
+    log.mkdir()
+    assert run("audit") == (3, "", f"migration-state: error: {log}: Is a directory\n")
+
+
+def test_damaged_log_line(run: Run, folder: Path) -> None:
+    """A line of the log that holds no JSON object is a warning with its number; the others are shown."""
+    run("init")
+    with (folder / "migration-audit.log").open("ab") as file:
+        file.write(b"by hand\n")
+    run("error", "m")
+    status, out, err = run("audit")
+    assert (status, [line.split()[2] for line in out.splitlines()]) == (0, ["Initialize", "Error"])
+    assert err == f"warning: {folder / 'migration-audit.log'}: line 2: it is no JSON object\n"
+
+
+def test_missing_log_is_a_warning(run: Run, folder: Path) -> None:
+    """A state without a log has no entries, which is said and no error."""
+    (folder / "migration-state.json").write_bytes(b'{"phase": "Validation"}')
+    assert run("audit") == (0, "", f"warning: {folder / 'migration-audit.log'}: there is no audit log\n")
+    assert run("audit", "--json").out == ""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(StateLockedError("migration-state.json.lock", 60, "process 12 on ci-7 (pytest)"), id="locked"),
+        pytest.param(StateWriteError("migration-state.json", "the document cannot be written (No space left on device)"), id="disk full"),
+    ],
+)
+def test_other_errors_of_a_state(run: Run, folder: Path, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A held lock and a full disk are exit status 3 and the error's own sentence."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(MigrationTracker, "commit", fail)
+    assert run("error", "m") == (3, "", f"migration-state: error: {error}\n")
+    assert list(folder.iterdir()) == []
+
+
+def test_what_is_unforeseen_is_one_line(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake of ours is told in one line that says where it is, and not as a traceback."""
+
+    def fail(*_: object) -> None:
+        raise KeyError("nothing")
+
+    monkeypatch.setattr(MigrationTracker, "read", fail)
+    status, out, err = run("show")
+    assert (status, out, list(folder.iterdir())) == (3, "", [])
+    assert err.startswith("migration-state: error: unforeseen KeyError in test_cli_bad_input.py, line ")
+    assert err.count("\n") == 1

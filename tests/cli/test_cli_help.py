@@ -1,0 +1,116 @@
+"""Help and version: every command has an example that runs, and neither loads what it does not need."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from commandline import outstanding, walk
+
+from pytest_migration_state import __version__
+from pytest_migration_state.cli import parser
+from pytest_migration_state.core import events, gate, phases
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from commandline import Run
+
+POWERSHELL = {
+    "init": "Initialize-MigrationState",
+    "phase": "Set-MigrationPhase",
+    "container": "Add-ProcessedContainer",
+    "data": "Add-PreservedData",
+    "process": "Add-NativeProcess",
+    "result": "Add-ValidationResult",
+    "rollback": "Set-RollbackAvailability",
+    "error": "Set-MigrationError",
+    "show": "Get-MigrationState",
+    "log": "Write-MigrationAuditLog",
+    "audit": "Get-MigrationAuditLog",
+    "gate": "Get-MigrationGate",
+    "forget": "none",
+    "verify": "none",
+    "apply": "every function that writes",
+}
+
+
+def test_help_names_every_command(run: Run) -> None:
+    """The help of the whole names each command, with what it does, and the exit statuses."""
+    status, out, err = run("--help")
+    assert (status, err) == (0, "")
+    named = re.findall(r"^    ([a-z-]+) +[A-Z]", out, re.MULTILINE)
+    assert set(named) >= {*POWERSHELL}
+    for line in ("0  done", "1  refused by the rules", "2  wrong usage", "3  the state cannot be used"):
+        assert line in out
+
+
+@pytest.mark.parametrize("command", POWERSHELL)
+def test_each_example_runs(run: Run, folder: Path, command: str) -> None:
+    """The help of a command names its PowerShell function, and its examples do what they should."""
+    status, out, err = run(command, "--help")
+    assert (status, err) == (0, "")
+    assert f"PowerShell: {POWERSHELL[command]}\n" in out
+    examples = re.findall(r"^  migration-state (.*)$", out, re.MULTILINE)
+    assert examples
+    for example in examples:
+        for path in folder.iterdir():
+            path.unlink()
+        if command != "init":
+            walk(run)
+            run("result", "guardian-hive", "native_execution_test", "--passed")
+        if "--allow skipped" in example:
+            outstanding(folder, {"test_name": "t.py::test_a", "reason": "skipped"})
+        if "BackupInProgress" in example:
+            run("init", "--force")
+        (folder / "operations.jsonl").write_text('{"operation": "set_error", "message": "m"}\n')
+        arguments = shlex.split(example)
+        assert arguments[0] == command
+        assert run(*arguments).status == 0, example
+
+
+def test_version(run: Run) -> None:
+    """The version is the package's."""
+    assert run("--version") == (0, f"migration-state {__version__}\n", "")
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["phase", "--help"], ["phase", "Done"]], ids=" ".join)
+def test_what_needs_no_state_loads_no_core(arguments: list[str]) -> None:
+    """Help, version and wrong usage are answered before core, filelock or pydantic is loaded."""
+    program = (
+        "import sys\n"
+        "from pytest_migration_state.cli import output\n"
+        "from pytest_migration_state.cli.main import main\n"
+        "output.complain = lambda *texts: None\n"
+        f"main({arguments!r})\n"
+        "heavy = {'pytest', 'pydantic', 'filelock', 'json', 'pathlib', 'pytest_migration_state.core.tracker'} & sys.modules.keys()\n"
+        "sys.exit(f'loaded: {heavy}' if heavy else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("arguments", [["show"], ["error", "m"], ["gate"], ["audit"]], ids=" ".join)
+def test_a_command_loads_no_models(folder: Path, arguments: list[str]) -> None:
+    """A command works on the document as it is: pydantic and pytest are not loaded."""
+    program = (
+        "import sys\n"
+        "from pytest_migration_state.cli.main import main\n"
+        "main(['init'])\n"
+        f"main({arguments!r})\n"
+        "heavy = {'pytest', 'pydantic', 'pytest_migration_state.core.models'} & sys.modules.keys()\n"
+        "sys.exit(f'loaded: {heavy}' if heavy else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_parsers_words_are_those_of_the_core() -> None:
+    """Phases, levels and reasons are written down once more for the parser, and are the same."""
+    assert tuple(phases.Phase) == parser.PHASES
+    assert parser.LEVELS == events.LEVELS
+    assert parser.ALLOWABLE == gate.ALLOWABLE

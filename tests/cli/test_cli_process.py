@@ -1,0 +1,144 @@
+"""The command line as a process: exit statuses, encodings, closed pipes and signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from commandline import document
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from commandline import Run, Start
+
+#: Environments in which Python would refuse to print what is not ASCII; in the second it reads arguments as ASCII too.
+ASCII = {
+    "output": {"PYTHONIOENCODING": "ascii:strict"},
+    "locale": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+}
+COMMAND = [sys.executable, "-m", "pytest_migration_state"]
+
+
+def test_exit_statuses(start: Start) -> None:
+    """0 done, 1 refused, 2 wrong usage, 3 no state; an error is one line, and never a traceback."""
+    assert start("show").status == 3
+    assert start("init").status == 0
+    refused = start("phase", "Completed")
+    wrong = start("phase", "Done")
+    assert (refused.status, wrong.status) == (1, 2)
+    for outcome in (refused, wrong):
+        assert outcome.out == ""
+        assert outcome.err.startswith("migration-state: error: ")
+        assert outcome.err.count("\n") == 1
+
+
+def test_the_installed_command_is_the_same(folder: Path) -> None:
+    """The command that installation puts on the path is this one."""
+    found = os.path.join(os.path.dirname(sys.executable), "migration-state")  # noqa: PTH118, PTH120  # a string for subprocess
+    done = subprocess.run([found, "init"], cwd=folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Migration state initialized: migration-state.json\n", "")
+
+
+@pytest.mark.parametrize("env", ASCII.values(), ids=ASCII)
+def test_ascii(start: Start, folder: Path, env: dict[str, str]) -> None:
+    """Where only ASCII can be printed people read escapes; JSON is read and printed as UTF-8 all the same."""
+    text = "völlig — \N{PILE OF POO}"
+    line = json.dumps({"operation": "set_error", "message": text}, ensure_ascii=False).encode()
+    assert start("apply", "--json", stdin=line, env=env).out.encode() == (folder / "migration-state.json").read_bytes()
+    assert document(folder)["error"]["message"] == text
+    shown = start("show", env=env)
+    assert (shown.status, shown.err) == (0, "")
+    assert "v\\xf6llig \\u2014 \\U0001f4a9" in shown.out
+    assert text in start("audit", "--json", env=env).out
+    assert start("gate", "--json", "--require", "x", env=env).status == 1
+
+
+def test_arguments_that_cannot_be_printed(start: Start) -> None:
+    """What was typed is quoted in an error with escapes where it cannot be printed."""
+    outcome = start("phase", "Völlig", env=ASCII["output"])
+    assert outcome.err.startswith("migration-state: error: argument PHASE: 'V\\xf6llig' cannot be used")
+
+
+def _piped(folder: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([*COMMAND, *arguments], cwd=folder, stderr=subprocess.PIPE, check=False, **options)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of another kind")
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        pytest.param(("show",), 0, id="show"),
+        pytest.param(("audit", "--json"), 0, id="audit"),
+        pytest.param(("gate",), 1, id="gate, shut"),
+        pytest.param(("error", "m", "--json"), 0, id="a command that writes"),
+        pytest.param(("--help",), 0, id="help"),
+    ],
+)
+def test_closed_pipe_is_silent(run: Run, folder: Path, arguments: tuple[str, ...], status: int) -> None:
+    """A reader that has gone is nothing to tell, and changes no exit status."""
+    run("init")
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = _piped(folder, *arguments, stdout=writing)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (status, b"")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")  # noqa: PTH110  # a device
+@pytest.mark.parametrize("arguments", [("show",), ("show", "--json"), ("--version",)], ids=" ".join)
+def test_full_disk_under_standard_output(run: Run, folder: Path, arguments: tuple[str, ...]) -> None:
+    """Output that could not be written is an error, in one line."""
+    run("init")
+    with open("/dev/full", "wb") as full:  # noqa: PTH123  # a device
+        done = _piped(folder, *arguments, stdout=full)
+    assert (done.returncode, done.stderr) == (
+        3,
+        b"migration-state: error: standard output cannot be written (No space left on device)\n",
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+def test_closed_streams(run: Run, folder: Path) -> None:
+    """Streams that were closed before the start are nothing to fail on."""
+    run("init")
+    program = " ".join(f"'{part}'" for part in COMMAND)
+    for command, status in (
+        ("show >&-", 0), ("show --json >&-", 0), ("phase Done 2>&-", 2), ("error m >&- 2>&-", 0), ("apply <&-", 2),
+    ):  # fmt: skip
+        done = subprocess.run(["sh", "-c", f"{program} {command}"], cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == status, command
+        assert "Traceback" not in done.stderr
+    assert done.stderr == "migration-state: error: standard input is closed; name a file\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
+def test_interrupt(folder: Path) -> None:
+    """Ctrl-C while operations are awaited is exit status 130, no traceback, and no state."""
+    process = subprocess.Popen([*COMMAND, "apply"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdin
+    # It is past its imports once it has taken more than a pipe holds.
+    process.stdin.write(b'{"operation":"set_error","message":"m"}\n' * 4_000)
+    process.stdin.flush()
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (130, b"", b"")
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="file names are text there")
+def test_path_that_is_no_utf8(start: Start, folder: Path) -> None:
+    """A file name that is no UTF-8 is used as it is, and printed escaped."""
+    name = os.fsencode(folder) + b"/st\xffte.json"
+    assert start("init", b"-s", name) == (0, f"Migration state initialized: {folder}/st\\udcffte.json\n", "")
+    assert start("show", b"-s", name).status == 0
+    assert os.path.exists(name)  # noqa: PTH110  # bytes
