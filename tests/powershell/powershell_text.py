@@ -1,0 +1,84 @@
+"""``MigrationState.ps1`` taken apart as text, for tests that have no PowerShell."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pytest_migration_state
+
+PATH: Final = Path(pytest_migration_state.__file__).with_name("MigrationState.ps1")
+
+_FUNCTION: Final = re.compile(r"^function ([\w-]+) \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
+_PARAMETERS: Final = re.compile(r"^    param\(\n(.*?)^    \)", re.MULTILINE | re.DOTALL)
+_PARAMETER: Final = re.compile(r"((?:\[(?:Parameter|ValidateSet)\([^\]]*\)\]\s*)*)\[([\w\[\]]+)\]\$(\w+)(?: = ([^,\n]+))?")
+_REQUEST: Final = re.compile(r"@\{ (operation = .*?) \}")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a function: its type, its default and what it may be given, as they are written."""
+
+    name: str
+    type: str
+    default: str | None
+    is_mandatory: bool
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function that users call.
+
+    :ivar help: the comment-based help.
+    :ivar request: what it sends by its name, each with the variable whose value it is; none where it only reads.
+    :ivar more: the same, sent only where there is something to send.
+    :ivar command: the command that it runs where it only reads, and that command's options.
+    """
+
+    name: str
+    help: str
+    parameters: tuple[Parameter, ...]
+    request: dict[str, str]
+    more: dict[str, str]
+    command: tuple[str, ...]
+
+
+def text() -> str:
+    return PATH.read_text(encoding="ascii")
+
+
+def functions() -> dict[str, Function]:
+    """The functions that have help, and are so for users, by their names."""
+    return {name: _function(name, body) for name, body in _FUNCTION.findall(text()) if "<#" in body}
+
+
+def _function(name: str, body: str) -> Function:
+    comment, code = body.split("#>")
+    request = _REQUEST.search(code)
+    pairs = re.findall(r"(\w+) = ([^;]+)", request[1]) if request else []
+    command = re.search(r"(?:-Arguments |\$arguments = @\()('[^)\n]*')", code)
+    return Function(
+        name,
+        comment.split("<#")[1],
+        tuple(map(_parameter, _PARAMETER.findall(_found(_PARAMETERS, code)))),
+        {key: value.strip() for key, value in pairs},
+        dict(re.findall(r"\$request\.(\w+) = (\S+)", code)),
+        tuple(re.findall(r"'([^']*)'", command[1])) if command else (),
+    )
+
+
+def _parameter(parts: tuple[str, str, str, str]) -> Parameter:
+    attributes, kind, name, default = parts
+    values = re.search(r"ValidateSet\((.*?)\)", attributes)
+    return Parameter(
+        name, kind, default or None, "Mandatory = $true" in attributes, tuple(re.findall(r"'(\w+)'", values[1])) if values else ()
+    )
+
+
+def _found(pattern: re.Pattern[str], within: str) -> str:
+    match = pattern.search(within)
+    assert match, f"there is no {pattern.pattern!r}"
+    return match[1]

@@ -1,0 +1,318 @@
+"""The functions of ``MigrationState.ps1`` driven for real, by every PowerShell that is on the path."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from powershell_text import PATH
+
+from pytest_migration_state import MigrationTracker
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TEXTS = {
+    "quotes": """it said "no", 'no' and `no`""",
+    "dollar": "$HOME costs $(Get-Date) 5$ %PATH% {0}",
+    "line breaks": "first\r\nsecond\n\tthird",
+    "beyond ASCII": "ação, 中文, 🚀",
+    "backslashes": 'C:\\backups\\"quoted\\"\\',
+    "dash": "--json",
+}
+
+
+class PowerShell:
+    """A PowerShell in a folder of the test's own, with our command on its path.
+
+    :param program: ``pwsh``, or ``powershell`` for Windows PowerShell 5.1.
+    """
+
+    def __init__(self, program: str, folder: Path) -> None:
+        self.folder = folder
+        self._program = program
+        self._environment = {key: value for key, value in os.environ.items() if key not in ("MIGRATION_STATE", "PYTHONIOENCODING")}
+        self._environment["PATH"] = os.pathsep.join((sysconfig.get_path("scripts"), self._environment["PATH"]))
+        self._count = 0
+
+    def start(self, script: str, *, load: str = ". (migration-state powershell)", **environment: str) -> subprocess.Popen[str]:
+        self._count += 1
+        path = self.folder / f"script-{self._count}.ps1"
+        # With a mark at the start, without which 5.1 takes the text for ANSI.
+        prepared = f"[Console]::OutputEncoding = New-Object System.Text.UTF8Encoding $false\n{load}\n{script}\n"
+        path.write_text(prepared, encoding="utf-8-sig", newline="\r\n")
+        options = ["-NoProfile", "-NonInteractive", *(["-ExecutionPolicy", "Bypass"] if sys.platform == "win32" else []), "-File"]
+        return subprocess.Popen(
+            [self._program, *options, str(path)],
+            cwd=self.folder,
+            env={**self._environment, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+
+    def fails(self, script: str, **options: str) -> subprocess.CompletedProcess[str]:
+        running = self.start(script, **options)
+        out, err = running.communicate(timeout=120)
+        return subprocess.CompletedProcess(script, running.returncode, out, err)
+
+    def __call__(self, script: str, **options: str) -> list[str]:
+        """What a script prints that goes through, as lines."""
+        done = self.fails(script, **options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.splitlines()
+
+    def document(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder / "migration-state.json").read_bytes())
+        return found
+
+
+@pytest.fixture(params=["pwsh", "powershell"])
+def powershell(request: pytest.FixtureRequest, tmp_path: Path) -> PowerShell:
+    """See :class:`PowerShell`."""
+    program = shutil.which(request.param)
+    if program is None:
+        pytest.skip(f"{request.param} is not on the path")
+    folder = tmp_path / "with space"
+    folder.mkdir()
+    return PowerShell(program, folder)
+
+
+def quoted(text: str) -> str:
+    """``text`` as an expression of PowerShell, whatever is in it."""
+    return f"([Text.Encoding]::UTF8.GetString([Convert]::FromBase64String('{base64.b64encode(text.encode()).decode()}')))"
+
+
+def test_flow(powershell: PowerShell) -> None:
+    """A whole migration, as operators' scripts do it; functions that return nothing return nothing."""
+    printed = powershell("""
+        (Initialize-MigrationState).phase
+        (Set-MigrationPhase -NewPhase BackupInProgress).phase
+        Add-PreservedData -DataKey 'guardian-hive-config' -BackupPath 'backups/guardian-hive/config.json'
+        (Set-MigrationPhase -NewPhase containertermination).phase
+        Add-ProcessedContainer -ContainerName 'guardian-hive' -ContainerId 'abc123'
+        $null = Set-MigrationPhase -NewPhase NativeDeployment
+        Add-NativeProcess -ProcessName 'guardian-hive' -ProcessId 12345
+        Add-NativeProcess -ProcessName 'worker-aider'
+        $null = Set-MigrationPhase -NewPhase Validation
+        Set-MigrationError -ErrorMessage 'slow'
+        Set-RollbackAvailability -Available $false
+        Write-MigrationAuditLog -Action 'Notice' -Details 'almost done' -Level warning
+        Add-ValidationResult -Component 'guardian-hive' -TestName 'native' -Passed $false -ErrorMessage 'it answers 500'
+        "open: $((Get-MigrationGate).open)"
+        "blockers: $((Get-MigrationGate -Require 'worker-aider').blockers.kind -join ', ')"
+        Add-ValidationResult -Component 'guardian-hive' -TestName 'native' -Passed $true
+        "open: $((Get-MigrationGate).open)"
+        $state = Set-MigrationPhase -NewPhase Completed
+        "$($state.phase) $($state.docker_containers_removed.Count) $($state.validation_results[0].passed)"
+        (Get-MigrationState).data_preserved.'guardian-hive-config'
+        (Get-MigrationAuditLog -Last 1).details
+        (Get-MigrationAuditLog).Count
+    """)
+    assert printed == [
+        "NotStarted",
+        "BackupInProgress",
+        "ContainerTermination",
+        "open: False",
+        "blockers: failed, missing_component",
+        "open: True",
+        "Completed 1 True",
+        "backups/guardian-hive/config.json",
+        "Transitioned from 'Validation' to 'Completed'",
+        "15",
+    ]
+    state = powershell.document()
+    assert [process.get("process_id") for process in state["native_processes_started"]] == [12345, None]
+    assert (state["error"]["message"], state["rollback_available"]) == ("slow", False)
+    assert MigrationTracker(powershell.folder / "migration-state.json").verify().sound
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
+def test_text(text: str, powershell: PowerShell) -> None:
+    """Texts arrive whole, and come back whole."""
+    printed = powershell(f"""
+        $null = Initialize-MigrationState
+        Set-MigrationError -ErrorMessage {quoted(text)}
+        Add-PreservedData -DataKey {quoted(text)} -BackupPath {quoted(text)}
+        Write-MigrationAuditLog -Action 'Notice' -Details {quoted(text)}
+        foreach ($back in (Get-MigrationState).error.message, (Get-MigrationAuditLog -Last 1).details) {{
+            [Convert]::ToBase64String([Text.Encoding]::UTF8.GetBytes($back))
+        }}
+    """)
+    assert [base64.b64decode(line).decode() for line in printed] == [text, text]
+    state = powershell.document()
+    assert (state["error"]["message"], state["data_preserved"]) == (text, {text: text})
+
+
+def test_text_from_a_file(powershell: PowerShell) -> None:
+    """A text that Get-Content has decorated is sent as a text."""
+    (powershell.folder / "message.txt").write_text("disk full\n", encoding="ascii")
+    powershell("""
+        $null = Initialize-MigrationState
+        Set-MigrationError -ErrorMessage (Get-Content message.txt)
+    """)
+    assert powershell.document()["error"]["message"] == "disk full"
+
+
+STRICT = """
+    $ErrorActionPreference = 'Stop'
+    $PSNativeCommandUseErrorActionPreference = $true
+    Set-StrictMode -Version Latest
+"""
+
+
+@pytest.mark.parametrize("preferences", ["", STRICT], ids=["default", "stop"])
+def test_refusal(preferences: str, powershell: PowerShell) -> None:
+    """A refusal is a terminating error with our sentence, which ``try`` and ``catch`` hold, whatever the script prefers."""
+    printed = powershell(f"""
+        {preferences}
+        try {{ Set-MigrationError -ErrorMessage 'x' }} catch {{ $_.Exception.Message }}
+        $null = Initialize-MigrationState
+        try {{ $null = Initialize-MigrationState }} catch {{ $_.Exception.Message }}
+        try {{ $null = Set-MigrationPhase -NewPhase Completed; 'not reached' }} catch {{ $_.Exception.Message }}
+        try {{ $null = Set-MigrationPhase -NewPhase Nowhere; 'not reached' }} catch {{ 'no such phase' }}
+        (Initialize-MigrationState -Force -WarningAction SilentlyContinue).phase
+    """)
+    assert printed[0].startswith("Migration state not found. Please initialize first: '")
+    assert "there is a migration state already" in printed[1]
+    assert printed[2:] == [
+        "Invalid phase transition from 'NotStarted' to 'Completed'. Valid transitions: BackupInProgress",
+        "no such phase",
+        "NotStarted",
+    ]
+
+
+def test_refusal_ends_a_script(powershell: PowerShell) -> None:
+    """A refusal that nobody catches ends a script that stops at errors."""
+    done = powershell.fails("""
+        $ErrorActionPreference = 'Stop'
+        $null = Initialize-MigrationState
+        $null = Set-MigrationPhase -NewPhase Completed
+        'not reached'
+    """)
+    assert done.returncode != 0
+    assert "Invalid phase transition from 'NotStarted' to 'Completed'" in " ".join(done.stderr.split())
+    assert "not reached" not in done.stdout
+
+
+def test_gate(powershell: PowerShell) -> None:
+    """Completed is refused while the gate is shut, with every blocker; with -Force and -Reason it is reached, and the log says so."""
+    printed = powershell("""
+        $null = Initialize-MigrationState
+        foreach ($phase in 'BackupInProgress', 'ContainerTermination', 'NativeDeployment', 'Validation') { $null = Set-MigrationPhase -NewPhase $phase }
+        Add-ValidationResult -Component 'a' -TestName 'one' -Passed $false
+        Add-ValidationResult -Component 'b' -TestName 'two' -Passed $false
+        try { $null = Set-MigrationPhase -NewPhase Completed } catch { $_.Exception.Message }
+        $null = Set-MigrationPhase -NewPhase Completed -Force -Reason 'accepted by the owner'
+        (Get-MigrationAuditLog -Last 1).details
+    """)
+    assert printed[0] == "The gate to Completed is shut: 2 blockers"
+    assert [line.split(" failed")[0] for line in printed[1:3]] == ["  - 'one' of 'a'", "  - 'two' of 'b'"]
+    assert printed[3] == "Transitioned from 'Validation' to 'Completed' (forced: accepted by the owner)"
+
+
+def test_nothing_there(powershell: PowerShell) -> None:
+    """Where there is no state, functions that read warn and return nothing, and the log's function warns; none throws."""
+    printed = powershell("""
+        $ErrorActionPreference = 'Stop'
+        $state = Get-MigrationState 3>&1
+        "$state"
+        $null -eq (Get-MigrationState -WarningAction SilentlyContinue)
+        @(Get-MigrationAuditLog -WarningAction SilentlyContinue).Count
+        $said = Write-MigrationAuditLog -Action 'Notice' -Details 'x' 3>&1
+        "$said"
+        Test-Path migration-state.json
+    """)
+    path = powershell.folder / "migration-state.json"
+    assert printed[0].startswith("Migration state file not found: ")
+    assert printed[1:3] == ["True", "0"]
+    assert printed[3].startswith("Failed to write audit log: Migration state not found.")
+    assert printed[4] == "False"
+    assert not path.exists()
+
+
+def test_exit_status_is_kept(powershell: PowerShell) -> None:
+    """A script finds the exit status of the program that it ran itself, and its encodings as they were."""
+    printed = powershell("""
+        $before = [Console]::OutputEncoding.CodePage
+        & migration-state no-such-command 2>$null
+        $null = Initialize-MigrationState
+        try { $null = Initialize-MigrationState } catch { 'refused' }
+        $LASTEXITCODE
+        $before -eq [Console]::OutputEncoding.CodePage
+        $null -eq $env:PYTHONIOENCODING
+    """)
+    assert printed == ["refused", "2", "True", "True"]
+
+
+def test_state_path(powershell: PowerShell) -> None:
+    """The state is where -StatePath says, in PowerShell's own terms, else $env:MIGRATION_STATE, else in the current folder."""
+    powershell(
+        """
+        $null = New-PSDrive -Name Work -PSProvider FileSystem -Root (Get-Location).ProviderPath
+        $null = Initialize-MigrationState -StatePath 'Work:/drive.json'
+        $null = New-Item -ItemType Directory 'deep'
+        Set-Location -LiteralPath 'deep'
+        $null = Initialize-MigrationState '../positional.json'
+        $null = Initialize-MigrationState
+        """,
+        MIGRATION_STATE="by-environment.json",
+    )
+    folder = powershell.folder
+    for name in ("drive.json", "positional.json", "deep/by-environment.json"):
+        assert json.loads((folder / name).read_bytes())["phase"] == "NotStarted"
+
+
+def test_without_the_command(powershell: PowerShell) -> None:
+    """Without our command on the path one sentence says how to install it."""
+    printed = powershell(
+        """
+        $env:PATH = ''
+        try { Initialize-MigrationState } catch { $_.Exception.Message }
+        """,
+        load=f". '{PATH}'",
+    )
+    (sentence,) = printed
+    assert sentence.startswith(
+        "The command 'migration-state' is not on the PATH; install it with 'python -m pip install pytest-migration-state'"
+    )
+
+
+def test_help(powershell: PowerShell) -> None:
+    """Get-Help knows each function."""
+    printed = powershell("(Get-Help Set-MigrationPhase).Synopsis; (Get-Help Set-MigrationPhase -Parameter Reason).description.Text")
+    assert printed == ["Moves the migration to a phase and returns its state.", "Why it was forced, for the audit log."]
+
+
+def test_side_by_side(powershell: PowerShell) -> None:
+    """Two scripts and a recording run work on one state at once: nothing of any of them is lost."""
+    powershell("$null = Initialize-MigrationState")
+    tests = "\n".join(f"@pytest.mark.migration_component('web')\ndef test_{number}(): pass" for number in range(50))
+    (powershell.folder / "test_web.py").write_text(f"import pytest\n{tests}\n", encoding="ascii")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--migration-state=migration-state.json", "test_web.py"]
+    scripts = [
+        powershell.start(f"foreach ($n in 1..10) {{ Add-ProcessedContainer -ContainerName \"{name}-$n\" -ContainerId 'x' }}")
+        for name in ("a", "b")
+    ]
+    run = subprocess.run(command, cwd=powershell.folder, capture_output=True, text=True, timeout=120, check=False)
+    for script in scripts:
+        out, err = script.communicate(timeout=120)
+        assert script.returncode == 0, out + err
+    assert run.returncode == 0, run.stdout + run.stderr
+    tracker = MigrationTracker(powershell.folder / "migration-state.json")
+    state = tracker.state
+    assert sorted(container.name for container in state.docker_containers_removed) == sorted(
+        f"{name}-{n}" for name in "ab" for n in range(1, 11)
+    )
+    assert sum(result.passed for result in state.validation_results) == 50
+    assert tracker.verify().sound
