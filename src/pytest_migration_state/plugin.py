@@ -13,10 +13,15 @@ import pytest
 from pytest_migration_state import hookspecs
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from pytest_migration_state import MigrationTracker
+    from pytest_migration_state.recording.recorder import Recorder
 
 #: The tracker that the fixture hands out; present only in a run that is recorded.
 tracker_key = pytest.StashKey["MigrationTracker"]()
+#: What records the run; present only where ``--migration-state`` is given.
+recorder_key: pytest.StashKey[Recorder] = pytest.StashKey()
 
 _ALLOWABLE = ("skipped", "deselected", "xfailed")
 _MARKER = (
@@ -73,6 +78,28 @@ def pytest_configure(config: pytest.Config) -> None:
         start(config)
     else:
         _refuse_orphans(config)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int | pytest.ExitCode | None, int | pytest.ExitCode | None]:
+    """Have the last word on the exit status: other plugins and ``pytest.exit(returncode=0)`` may have set it after the run's end."""
+    try:
+        status = yield
+    except SystemExit as left:
+        if left.code is None or isinstance(left.code, int):
+            left.code = _answered(config, left.code)
+        raise
+    return _answered(config, status)
+
+
+def _answered(config: pytest.Config, status: int | pytest.ExitCode | None) -> int | pytest.ExitCode | None:
+    recorder = config.stash.get(recorder_key, None)
+    return pytest.ExitCode.TESTS_FAILED if recorder and not recorder.is_sound and says_success(status) else status
+
+
+def says_success(status: int | pytest.ExitCode | None) -> bool:
+    """Will the run be taken for a successful one? The operating system keeps the last byte alone: 256 is seen as 0."""
+    return not (status or 0) % 256
 
 
 def _refuse_orphans(config: pytest.Config) -> None:

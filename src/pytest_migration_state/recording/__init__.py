@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_migration_state import plugin
 from pytest_migration_state.core.errors import InvalidArgumentError
 from pytest_migration_state.core.gate import Policy
 from pytest_migration_state.recording.recorder import Recorder
@@ -15,7 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 #: Options under which pytest collects or prepares tests without running them: nothing is recorded then.
-_PASSIVE = ("collectonly", "setuponly", "setupplan", "showfixtures", "show_fixtures_per_test", "markers", "help", "version")
+_PASSIVE = {
+    "collectonly": "--collect-only",
+    "setuponly": "--setup-only",
+    "setupplan": "--setup-plan",
+    "showfixtures": "--fixtures",
+    "show_fixtures_per_test": "--fixtures-per-test",
+    "markers": "--markers",
+    "cacheshow": "--cache-show",
+    "help": "--help",
+    "version": "--version",
+}
 
 
 def start(config: pytest.Config) -> None:
@@ -29,8 +40,9 @@ def start(config: pytest.Config) -> None:
     # Where pytest was started, whatever a test or a conftest does to the working directory later.
     path = config.invocation_params.dir / Path(given).expanduser()
     policy = _policy(config)
-    passive = next((f"--{name.replace('_', '-')}" for name in _PASSIVE if config.getoption(name, None)), None)
+    passive = next((option for name, option in _PASSIVE.items() if config.getoption(name, None)), None)
     recorder = Recorder(config, path, policy, complete=config.option.migration_complete, passive=passive)
+    config.stash[plugin.recorder_key] = recorder
     config.pluginmanager.register(recorder, "migration_state_recorder")
 
 

@@ -6,6 +6,7 @@ The same on a single process and on xdist's workers; a plan crosses to the contr
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,6 +31,8 @@ class Plan:
     :ivar failed: why each file (or other collector) could not be collected, by its node id.
     :ivar skipped: why each file was skipped as a whole, by its node id.
     :ivar collected: node ids of the collectors that could be collected.
+    :ivar node_ids: the node id that a person would type, where that under which a test reports is another (xdist adds a group's name).
+    :ivar is_whole: did the collection come to its end?
     """
 
     tests: dict[str, list[Key]] = dataclasses.field(default_factory=dict)
@@ -37,6 +40,8 @@ class Plan:
     failed: dict[str, str] = dataclasses.field(default_factory=dict)
     skipped: dict[str, str] = dataclasses.field(default_factory=dict)
     collected: list[str] = dataclasses.field(default_factory=list)
+    node_ids: dict[str, str] = dataclasses.field(default_factory=dict)
+    is_whole: bool = False
 
     def to_object(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -71,7 +76,7 @@ def keys_of(item: pytest.Item, node_id: str) -> list[Key]:
         named = item.ihook.pytest_migration_component(item=item)
         if named is None:
             return []
-        names, test_name = (named,) if isinstance(named, str) else tuple(named), None
+        names, test_name = (named,) if isinstance(named, str) or not isinstance(named, Iterable) else tuple(named), None
         origin = "the hook pytest_migration_component"
     for name in names:
         if not isinstance(name, str) or not name.strip():
@@ -95,45 +100,53 @@ class CollectionWatch:
         self._items.append((item, item.nodeid))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if report.passed:
-            self.plan.collected.append(report.nodeid)
-        elif report.nodeid:
-            (self.plan.failed if report.failed else self.plan.skipped)[report.nodeid] = short_reason(report)
+        # The session itself has no node id; it fails where a hook that collects does.
+        name = report.nodeid or "."
+        if not report.passed:
+            (self.plan.failed if report.failed else self.plan.skipped)[name] = short_reason(report)
+        elif report.result:
+            # With --lf pytest reports files that it did not look at as collected and empty: that settles nothing.
+            self.plan.collected.append(name)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, session: pytest.Session) -> Generator[None]:
         """Look at the items once every other plugin has had its way with them."""
         yield
-        selected = {id(item) for item in session.items}
+        selected = {id(item): item for item in session.items}
+        # An item that is named twice is collected twice; and plugins make items of their own.
+        items = {id(item): (item, node_id) for item, node_id in self._items}
+        items |= {known: (item, item.nodeid) for known, item in selected.items() if known not in items}
         claimed: dict[Key, str] = {}
+        twins: dict[str, pytest.Item] = {}
         problems: dict[str, list[str]] = {}
-        for item, node_id in self._items:
+        for item, node_id in items.values():
             try:
                 keys = keys_of(item, node_id)
             except MarkerError as error:
-                problems.setdefault(_file_of(node_id), []).append(f"{node_id}: {error}")
+                problems.setdefault(node_id, []).append(f"{node_id}: {error}")
                 continue
             if not keys:
                 continue
-            for key in keys:
-                if claimed.setdefault(key, node_id) != node_id or item.nodeid in self.plan.tests:
-                    message = (
-                        f"{node_id}: the validation '{key[1]}' of '{key[0]}' is that of {claimed[key]} too; give one another test_name"
-                    )
-                    problems.setdefault(_file_of(node_id), []).append(message)
+            # A file that is named twice may be collected twice, into two modules with the same tests: they are one. Two tests
+            # of one collector are two, whatever they are called.
+            twin = twins.setdefault(item.nodeid, item)
+            is_another = twin is not item and twin.parent is item.parent
+            for component, name in (key for key in keys if claimed.setdefault(key, node_id) != node_id or is_another):
+                first = claimed[component, name]
+                message = f"{node_id}: the validation '{name}' of '{component}' is that of {first} too; give one another test_name"
+                problems.setdefault(node_id, []).append(message)
+            if node_id in problems:
+                continue
             chosen = self.plan.tests if id(item) in selected else self.plan.deselected
             chosen[item.nodeid] = keys
+            if item.nodeid != node_id:
+                self.plan.node_ids[item.nodeid] = node_id
             if self._with_properties:
                 item.user_properties.extend((MARKER, component) for component, _ in keys)
         self._items.clear()
-        for file, messages in problems.items():
-            self._fail(session, file, messages)
-
-    def _fail(self, session: pytest.Session, file: str, messages: list[str]) -> None:
-        """Report what is wrong with a file's markers as a collection error: the run does not go on without a word."""
-        report = pytest.CollectReport(nodeid=file, outcome="failed", longrepr="\n".join(messages), result=[])
-        session.ihook.pytest_collectreport(report=report)
-
-
-def _file_of(node_id: str) -> str:
-    return node_id.partition("::")[0]
+        for node_id, messages in problems.items():
+            # A collection error: the run does not go on without a word. Under the test's own name, so that a run of others
+            # in its file does not settle it.
+            report = pytest.CollectReport(nodeid=node_id, outcome="failed", longrepr="\n".join(messages), result=[])
+            session.ihook.pytest_collectreport(report=report)
+        self.plan.is_whole = True

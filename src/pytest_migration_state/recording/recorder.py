@@ -13,7 +13,7 @@ import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import pytest
 
@@ -30,6 +30,7 @@ from pytest_migration_state.recording import summary
 from pytest_migration_state.recording.collection import CollectionWatch, Plan
 from pytest_migration_state.recording.environment import whereabouts
 from pytest_migration_state.recording.verdicts import Attempt
+from pytest_migration_state.recording.worker import NOTICES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -42,24 +43,27 @@ UNKNOWN = "(unknown)"
 
 
 P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def guarded(hook: Callable[Concatenate[Recorder, P], None]) -> Callable[Concatenate[Recorder, P], None]:
+def guarded(hook: Callable[Concatenate[Recorder, P], R]) -> Callable[Concatenate[Recorder, P], R | None]:
     """A hook that never ends the run: what goes wrong in it is told at the end, and the exit status shows it.
 
     A process that a test forked runs the hooks too; it is not the run, and records nothing.
     """
 
     @functools.wraps(hook)
-    def guard(self: Recorder, /, *args: P.args, **kwargs: P.kwargs) -> None:
+    def guard(self: Recorder, /, *args: P.args, **kwargs: P.kwargs) -> R | None:
         if os.getpid() != self.process_id:
-            return
+            return None
         try:
-            hook(self, *args, **kwargs)
-        except pytest.UsageError:
-            raise
-        except Exception as error:  # noqa: BLE001  # whatever it is, the tests go on
-            self.problems.append(f"{type(error).__name__}: {error}")
+            return hook(self, *args, **kwargs)
+        # pytest-timeout may strike here too, while the state is locked.
+        except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001  # whatever it is, the tests go on
+            problem = f"{type(error).__name__}: {error}"
+            if problem not in self.problems:
+                self.problems.append(problem)
+            return None
 
     return guard
 
@@ -72,6 +76,7 @@ class Recorder:
     :ivar notices: what a person should know although the recording went on.
     :ivar counts: how many verdicts of each outcome this run gave.
     :ivar flaky: validations that passed only after a rerun, with the number of attempts.
+    :ivar completion: in words what came of ``--migration-complete``; ``None`` before that and without the option.
     """
 
     def __init__(self, config: pytest.Config, path: Path, policy: Policy, *, complete: bool, passive: str | None) -> None:
@@ -80,12 +85,15 @@ class Recorder:
         self.problems: list[str] = []
         self.notices: list[str] = []
         self.counts: collections.Counter[str] = collections.Counter()
-        self.flaky: list[tuple[Key, int]] = []
+        self.flaky: dict[Key, int] = {}
         self.gate: GateResult | None = None
         self.interrupted_runs: dict[str, JsonObject] = {}
         self.is_open = False
+        self._is_planned = False
+        self._is_finished = False
         self._has_told = False
         self._complete = complete
+        self._is_completed = False
         self.completion: str | None = None
         run_id = secrets.token_hex(8)
         self.run = RunRecorder(path, run_id, clock=lambda: datetime.now(UTC), notify=self.notices.append)
@@ -93,14 +101,18 @@ class Recorder:
         self._began = time.monotonic()
         self._watch: CollectionWatch | None = None
         self._plans = Path()
+        self._lacks_a_plan = False
         self._tests: dict[str, list[Key]] = {}
+        self._node_ids: dict[str, str] = {}
+        self._uncollected: set[str] = set()
         self._planned: set[Key] = set()
         self._without_verdict: set[Key] = set()
-        self._attempts: dict[str, dict[str, Attempt]] = {}
+        # By node id and by the seat of the worker. They are kept when a test has ended: whatever makes it run twice in one
+        # run, the worse counts.
+        self._attempts: dict[str, dict[object, Attempt]] = {}
         # Under xdist's --dist=each a test runs once on every worker, and its verdict is the worst of them.
-        self._expected: collections.Counter[str] = collections.Counter()
-        self._ended: collections.Counter[str] = collections.Counter()
-        self._on_every_worker = config.getoption("dist", "no") == "each"
+        self._on_every_worker = False
+        self._seats: dict[str, set[object]] = collections.defaultdict(set)
 
     # --- the start --------------------------------------------------------------------------------------------------
 
@@ -117,6 +129,7 @@ class Recorder:
         self.is_open = True
         self.config.stash[plugin.tracker_key] = self.tracker
         if self._distributes():
+            self._on_every_worker = self.config.getoption("dist") == "each"
             self._plans = Path(tempfile.mkdtemp(prefix="migration-plans-"))
         else:
             self._watch = CollectionWatch(self.config)
@@ -124,6 +137,13 @@ class Recorder:
 
     def _distributes(self) -> bool:
         return self.config.pluginmanager.hasplugin("dsession")
+
+    @property
+    def is_sound(self) -> bool:
+        """Did the run do all that it was asked to? Where not, its exit status is at least 1."""
+        if not self.is_open or os.getpid() != self.process_id:
+            return True
+        return self._is_finished and not self.problems and (self._is_completed or not self._complete)
 
     def _check(self, document: Document) -> None:
         """Refuse what could not end well, before anything is written."""
@@ -138,14 +158,16 @@ class Recorder:
                 "see 'migration-state phase'"
             )
 
+    @guarded
     def pytest_report_header(self) -> list[str]:
         return summary.header(self)
 
     # --- the plan ---------------------------------------------------------------------------------------------------
 
+    @guarded
     def pytest_collection_finish(self) -> None:
         if self._watch is not None:
-            self._take(self._watch.plan)
+            self._take(self._watch.plan, None)
             self._watch.plan = Plan()
 
     @pytest.hookimpl(optionalhook=True)
@@ -155,31 +177,39 @@ class Recorder:
             node.workerinput["migration_state"] = {"path": str(self.path), "run_id": self.run.run_id, "plans": str(self._plans)}
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
+    @guarded
     def pytest_xdist_node_collection_finished(self, node: Any) -> None:
         worker = node.gateway.id
         try:
             plan = Plan.from_object(json.loads((self._plans / f"{worker}.json").read_bytes()))
         except (OSError, ValueError) as error:
+            self._lacks_a_plan = True
             self.problems.append(f"the plan of worker {worker} could not be read ({error}); tests on other machines cannot be recorded")
             return
-        self._take(plan)
+        self._take(plan, _seat(node))
 
-    @guarded
-    def _take(self, plan: Plan) -> None:
+    def _take(self, plan: Plan, seat: object) -> None:
         """Put a plan on the books. Each of xdist's workers has one, and most say the same."""
+        self._is_planned = self._is_planned or plan.is_whole
+        self._node_ids |= plan.node_ids
         now, entries = self.run.now, []
-        for node_id, keys in plan.tests.items():
-            self._expected[node_id] += 1
-            self._tests[node_id] = keys
+        for name, keys in plan.tests.items():
+            node_id = self._node_ids.get(name, name)
+            self._seats[name].add(seat)
+            self._tests[name] = keys
             entries += [events.outstanding(now, key, "pending", None, node_id) for key in keys if key not in self._planned]
             self._planned.update(keys)
-        for node_id, keys in plan.deselected.items():
+        for name, keys in plan.deselected.items():
+            node_id = self._node_ids.get(name, name)
             entries += [events.outstanding(now, key, "deselected", None, node_id) for key in keys if key not in self._planned]
+        self._uncollected |= plan.failed.keys() | plan.skipped.keys()
         for reason, files in (("collection_error", plan.failed), ("skipped", plan.skipped)):
             entries += [events.outstanding(now, (COLLECTION, storable(file)), reason, storable(detail)) for file, detail in files.items()]
         self._without_verdict.update((entry["component"], entry["test_name"]) for entry in entries if entry["reason"] == "pending")
         try:
-            self.run.plan(entries, map(storable, plan.collected))
+            # What one worker could not collect is not settled by another that could.
+            collected = {*plan.collected, *plan.tests, *plan.deselected} - self._uncollected
+            self.run.plan(entries, map(storable, collected))
         except MigrationStateError as error:
             self.problems.append(f"the plan could not be recorded: {error}")
 
@@ -187,59 +217,52 @@ class Recorder:
 
     @guarded
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        node_id = report.nodeid
-        if report.when == "???":  # type: ignore[comparison-overlap]  # xdist's own report of a test whose worker died
-            self._worker_died(report)
-        elif node_id in self._tests:
-            workers = self._attempts.setdefault(node_id, {})
-            worker = report.node.gateway.id if self._on_every_worker else ""
-            if worker not in workers:
-                workers[worker] = Attempt()
-            workers[worker].add(report)
-
-    def _worker_died(self, report: pytest.TestReport) -> None:
-        attempt = Attempt()
-        attempt.add(report)
-        if attempt.outcome is None:  # it will be run again
-            self._attempts.pop(report.nodeid, None)
-            return
-        self._attempts.setdefault(report.nodeid, {})["(crashed)"] = attempt
-        keys = self._tests.get(report.nodeid, [(UNKNOWN, storable(report.nodeid))])
-        self._give(report.nodeid, keys, attempt)
+        has_died = report.when == "???"  # type: ignore[comparison-overlap]  # xdist's own report of a test whose worker died
+        if report.nodeid not in self._tests:
+            if not (has_died and self._lacks_a_plan):
+                return
+            self._tests[report.nodeid] = [(UNKNOWN, storable(report.nodeid))]
+        seat = _seat(report.node) if self._on_every_worker else None
+        self._attempts.setdefault(report.nodeid, {}).setdefault(seat, Attempt()).add(report)
+        if has_died:
+            self._end(report.nodeid)
 
     @guarded
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
-        keys = self._tests.get(nodeid)
-        if keys is None:
+        attempts = self._attempts.get(nodeid, {})
+        if self._on_every_worker and not all(seat in attempts and attempts[seat].is_over for seat in self._seats[nodeid]):
             return
-        if self._on_every_worker:
-            self._ended[nodeid] += 1
-            if self._ended[nodeid] < self._expected[nodeid]:
-                return
+        self._end(nodeid)
+
+    def _end(self, name: str) -> None:
+        """Record what a test that has ended says of its validations.
+
+        :param name: the node id that its reports have.
+        """
         attempt = Attempt()
-        for other in self._attempts.pop(nodeid, {}).values():
+        for other in self._attempts.get(name, {}).values():
             attempt.absorb(other)
-        self._give(nodeid, keys, attempt)
+        if attempt.outcome is not None:
+            self._give(self._node_ids.get(name, name), self._tests[name], attempt)
 
     def _give(self, node_id: str, keys: list[Key], attempt: Attempt) -> None:
-        """Record what a test that has ended says of its validations."""
-        if attempt.outcome is None:
-            return
+        assert attempt.outcome is not None
         for key in keys:
-            self._without_verdict.discard(key)
             self.counts[attempt.outcome] += 1
             if attempt.outcome == "skipped":
                 self.run.skip(key, attempt.reason or "", node_id)
+                self._without_verdict.discard(key)
                 continue
             passed = attempt.outcome == "passed"
             more: JsonObject = {"outcome": attempt.outcome, "duration_seconds": round(attempt.duration, 6), "run_id": self.run.run_id}
             if attempt.number > 1:
                 more["attempts"] = attempt.number
                 if passed:
-                    self.flaky.append((key, attempt.number))
+                    self.flaky[key] = attempt.number
             if node_id != key[1]:
                 more["node_id"] = storable(node_id)
             self.run.verdict(key, passed, attempt.reason, **more)
+            self._without_verdict.discard(key)
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
@@ -248,6 +271,10 @@ class Recorder:
         """Inside the terminal's wrapper, which prints the summary, and around everybody else."""
         try:
             yield
+        except BaseException as error:
+            # pytest ends without looking at it, and a fixture that was torn down only now may be what failed.
+            self.problems.append(f"the session did not end well: {type(error).__name__}: {error}")
+            raise
         finally:
             self._finish(session)
 
@@ -255,50 +282,78 @@ class Recorder:
     def _finish(self, session: pytest.Session) -> None:
         if not self.is_open:
             return
-        status = int(session.exitstatus)
-        lost = self._without_verdict and status == pytest.ExitCode.OK
-        if lost:
-            count = len(self._without_verdict)
+        status = session.exitstatus
+        if plugin.says_success(status):
+            self._look_for_losses()
+        if self._complete:
+            self._try_to_complete(status)
+        self.gate = self.run.gate(self.policy)
+        self._is_finished = True
+        status = self._raised(status)
+        self.run.finish(int(status), dict(self.counts), time.monotonic() - self._began)
+        if self.run.failure:
+            self.problems.append(f"not everything could be recorded: {self.run.failure}")
+        session.exitstatus = self._raised(status)
+
+    def _look_for_losses(self) -> None:
+        """A run that calls itself successful must have run what it selected."""
+        if not self._is_planned:
+            self.problems.append("the run ended before it was known which tests it would run")
+        elif count := len(self._without_verdict):
             self.problems.append(
                 f"{count} selected validation{'s' * (count > 1)} did not run to the end and {'have' if count > 1 else 'has'} no verdict"
             )
-        if self._complete:
-            status = max(status, self._try_to_complete(status))
-        self.gate = self.run.gate(self.policy)
-        self.run.finish(max(status, int(bool(self.problems))), dict(self.counts), time.monotonic() - self._began)
-        if self.run.failure:
-            self.problems.append(f"not everything could be recorded: {self.run.failure}")
-        if status == pytest.ExitCode.OK and self.problems:
-            status = int(pytest.ExitCode.TESTS_FAILED)
-        session.exitstatus = max(session.exitstatus, status)
 
-    def _try_to_complete(self, status: int) -> int:
-        """Complete the migration if that can be answered for; gives the least exit status that says what came of it."""
+    def _raised(self, status: int | pytest.ExitCode) -> int | pytest.ExitCode:
+        return pytest.ExitCode.TESTS_FAILED if plugin.says_success(status) and not self.is_sound else status
+
+    def _try_to_complete(self, status: int | pytest.ExitCode) -> None:
+        """Complete the migration if that can be answered for."""
         if status not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
-            self.completion = f"not completed: the run ended with exit status {status} before its tests had run"
+            self.completion = f"not completed: the run ended with exit status {int(status)} before its tests had run"
         elif self.problems or self.run.failure:
             self.completion = "not completed: not everything could be recorded"
         else:
             try:
-                if self.run.complete(self.policy).open:
-                    self.completion = "completed: the migration is in phase Completed"
-                    return 0
-                self.completion = "not completed: the gate is shut"
+                self._is_completed = self.run.complete(self.policy).open
+                self.completion = (
+                    "completed: the migration is in phase Completed" if self._is_completed else "not completed: the gate is shut"
+                )
             except MigrationStateError as error:
                 self.completion = f"not completed: {error}"
-        return int(pytest.ExitCode.TESTS_FAILED)
 
+    @pytest.hookimpl(optionalhook=True)
+    @guarded
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take what one of xdist's workers leaves to be told. One that was killed leaves nothing."""
+        self.notices += getattr(node, "workeroutput", {}).get(NOTICES, ())
+
+    @guarded
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.is_open:
-            self._has_told = True
             summary.write(self, terminalreporter)
+            self._has_told = True
 
     def pytest_unconfigure(self) -> None:
+        if os.getpid() != self.process_id:
+            return
         self.run.close()
         self.tracker.close()
         if self._plans != Path():
             shutil.rmtree(self._plans, ignore_errors=True)
-        if self.problems and not self._has_told and os.getpid() == self.process_id:
-            # pytest prints no summary after an internal error, with --no-summary and with -p no:terminal.
-            for problem in self.problems:
-                sys.stderr.write(f"migration-state: {printable(problem)}\n")
+        if self.is_open and not self._is_finished:
+            self.problems.append("the session did not come to its end")
+        if not self._has_told:
+            self._tell_in_short()
+
+    def _tell_in_short(self) -> None:
+        """pytest prints no summary after an internal error, with --no-summary and with -p no:terminal."""
+        for problem in self.problems:
+            sys.stderr.write(f"migration-state: {printable(problem)}\n")
+        if self.completion:
+            sys.stderr.write(f"migration-state: {printable(self.completion)}\n")
+
+
+def _seat(node: Any) -> object:
+    """What one of xdist's workers has in common with the one that replaces it when it crashes: the specification itself."""
+    return id(node.gateway.spec)

@@ -52,7 +52,7 @@ def write(recorder: Recorder, terminal: pytest.TerminalReporter) -> None:
     terminal.section("migration validation")
     for line in component_lines(document):
         terminal.line(line)
-    for (component, test_name), attempts in recorder.flaky:
+    for (component, test_name), attempts in recorder.flaky.items():
         terminal.line(f"flaky: '{printable(test_name)}' of '{printable(component)}' passed on attempt {attempts}")
     for notice in dict.fromkeys(recorder.notices):
         terminal.line(f"note: {printable(notice)}")

@@ -21,22 +21,27 @@ class Attempt:
     :ivar reason: the message of the first report with that outcome.
     :ivar duration: of its reports together, in seconds.
     :ivar number: the attempt, counted from 1.
+    :ivar is_over: has its teardown been reported?
     """
 
     outcome: Outcome | None = None
     reason: str | None = None
     duration: float = 0.0
     number: int = 1
+    is_over: bool = False
 
     def add(self, report: pytest.TestReport) -> None:
         """Take one more report into account."""
-        if report.outcome == "rerun":  # type: ignore[comparison-overlap]  # pytest-rerunfailures: the attempt will be repeated
-            self.outcome, self.reason, self.duration = None, None, 0.0
-            return
-        self.duration += report.duration
         rerun: int | None = getattr(report, "rerun", None)
         if rerun:
             self.number = rerun + 1
+        if report.outcome == "rerun":  # type: ignore[comparison-overlap]  # pytest-rerunfailures: the attempt will be repeated
+            # A worker that crashed could not count its attempts.
+            self.number += rerun is None
+            self.outcome, self.reason, self.duration, self.is_over = None, None, 0.0, False
+            return
+        self.duration += report.duration
+        self.is_over = self.is_over or report.when == "teardown"
         outcome = outcome_of(report)
         if outcome is None or (self.outcome is not None and _ORDER.index(outcome) <= _ORDER.index(self.outcome)):
             return

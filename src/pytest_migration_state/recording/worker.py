@@ -13,6 +13,7 @@ from pytest_migration_state.core.tracker import MigrationTracker
 from pytest_migration_state.recording.collection import CollectionWatch
 
 if TYPE_CHECKING:
+    import warnings
     from collections.abc import Generator
 
 
@@ -23,7 +24,10 @@ class Worker:
         self._plan_file = Path(handed["plans"]) / f"{config.workerinput['workerid']}.json"  # type: ignore[attr-defined]  # set by xdist
         self._watch = CollectionWatch(config)
         config.pluginmanager.register(self._watch, "migration_state_collection")
-        config.stash[plugin.tracker_key] = MigrationTracker(handed["path"], run_id=handed["run_id"])
+        self._config = config
+        self._notices: list[str] = []
+        self._tracker = MigrationTracker(handed["path"], run_id=handed["run_id"], notify=self._notices.append)
+        config.stash[plugin.tracker_key] = self._tracker
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self) -> None:
@@ -42,23 +46,54 @@ class Worker:
         data = yield
         return None if data is None else plain(data)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
+        """Make a warning fit to cross: one that cannot would take the worker with it."""
+        text = str(warning_message.message)
+        if (sendable := plain(text)) != text:
+            warning_message.message = sendable
+
+    def pytest_sessionfinish(self) -> None:
+        """What a person should know is told once, by the controller."""
+        self._config.workeroutput[NOTICES] = [plain(notice) for notice in self._notices]  # type: ignore[attr-defined]  # set by xdist
+
+    def pytest_unconfigure(self) -> None:
+        self._tracker.close()
+
+
+#: Under which key of its output a worker hands its notices to the controller.
+NOTICES = "migration_state_notices"
 
 _PLAIN = frozenset({int, float, bool, bytes, type(None)})
+#: How deep a report may be nested: pytest's own need a third of this.
+_DEPTH = 30
 
 
-def plain(value: Any) -> Any:  # noqa: PLR0911  # a line a type
-    """``value`` with nothing in it that cannot be sent: lone surrogates escaped, unknown objects as their ``repr``."""
+def plain(value: Any, above: tuple[int, ...] = ()) -> Any:
+    """``value`` with nothing in it that cannot be sent: lone surrogates escaped, unknown objects as their ``repr``.
+
+    :param above: the containers that it stands in, by identity: one that contains itself would have no end.
+    """
     if type(value) in _PLAIN:
         return value
-    if isinstance(value, str):
+    if type(value) is str:
         return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, dict):
-        return {plain(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | set | frozenset):
-        return [plain(item) for item in value]
-    if isinstance(value, tuple):
-        return tuple(plain(item) for item in value)
+    if id(value) not in above and len(above) < _DEPTH:
+        inside = (*above, id(value))
+        if isinstance(value, dict):
+            return {key if type(key) in _PLAIN else plain(_label(key)): plain(item, inside) for key, item in value.items()}
+        if isinstance(value, list | set | frozenset):
+            return [plain(item, inside) for item in value]
+        if isinstance(value, tuple):
+            return tuple(plain(item, inside) for item in value)
+    return plain(_label(value))
+
+
+def _label(value: object) -> str:
+    """A text for an object that is none (or a kind of text of its own)."""
+    if isinstance(value, str):
+        return str.__str__(value)
     try:
-        return plain(repr(value))
+        return str.__str__(repr(value))
     except Exception:  # noqa: BLE001  # an object whose repr fails is still only a remark on a report
         return f"<{type(value).__name__}>"

@@ -1,0 +1,17 @@
+"""Fixtures for the plugin's tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from recorded import Suite
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Suite:
+    """An empty suite and a state in phase Validation."""
+    return Suite(tmp_path)

@@ -1,0 +1,141 @@
+"""A suite in a folder of its own, run under pytest with its outcomes recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import closing
+from textwrap import dedent
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pytest_migration_state import GateBlockedError, MigrationTracker
+from pytest_migration_state.core.gate import COLLECTION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+#: The component that the suites' tests validate where it does not matter which.
+COMPONENT = "guardian-hive"
+
+#: What every file of tests begins with.
+PREAMBLE = f"""\
+import os, sys, time, unittest
+import pytest
+component = pytest.mark.migration_component("{COMPONENT}")
+"""
+
+#: How a suite is run: in the one process, or distributed over two.
+ALONE, XDIST = "alone", "n2"
+
+
+class Run(NamedTuple):
+    """A run of pytest that has ended.
+
+    :ivar status: its exit status; below 0 the signal that ended it.
+    :ivar output: what it printed on standard output and standard error.
+    :ivar lines: the lines on standard output.
+    :ivar errors: the lines on standard error.
+    """
+
+    status: int
+    output: str
+    lines: list[str]
+    errors: list[str]
+
+
+class Suite:
+    """A suite of files in a folder, and the state beside it, in phase Validation.
+
+    :ivar path: the state document.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "migration-state.json"
+        self.path.write_text('{"phase": "Validation"}', encoding="utf-8")
+        # The plugins that happen to be installed are named where they are wanted: that is faster, and says what is needed.
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "CI"))}
+        self.environment |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "200"}
+
+    def write(self, files: str | Mapping[str, str]) -> None:
+        """Write ``test_it.py``, or several files by name. Files of tests are given the :data:`PREAMBLE`."""
+        for name, content in ({"test_it.py": files} if isinstance(files, str) else files).items():
+            target = self.folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            beginning = PREAMBLE if name.endswith(".py") else ""
+            target.write_text(beginning + dedent(content), encoding="utf-8")
+
+    def run(self, *arguments: str, how: str = ALONE, recorded: bool = True) -> Run:
+        """Run pytest on the suite in a process of its own."""
+        options = ["-p", "pytest_migration_state.plugin", "-p", "xdist"]
+        if how == XDIST:
+            options.append("-n2")
+        if recorded:
+            options.append(f"--migration-state={self.path}")
+        return self.run_python("-m", "pytest", *options, *arguments)
+
+    def run_python(self, *arguments: str) -> Run:
+        """Run this interpreter in the suite's folder."""
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=self.folder, env=self.environment, capture_output=True, timeout=120, check=False
+        )
+        # Some tests print what is no UTF-8.
+        output, errors = (stream.decode("utf-8", "backslashreplace").replace("\r\n", "\n") for stream in (done.stdout, done.stderr))
+        sys.stdout.write(output + errors)
+        return Run(done.returncode, output + errors, output.splitlines(), errors.splitlines())
+
+    @property
+    def tracker(self) -> MigrationTracker:
+        return MigrationTracker(self.path, notify=lambda _: None)
+
+    @property
+    def books(self) -> dict[str, str]:
+        """What stands in the state, short: see :func:`in_short`."""
+        return in_short(self.tracker.read().to_object())
+
+    def document(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.tracker.read().to_object()
+        return found
+
+    def log(self) -> list[dict[str, Any]]:
+        """The entries of the audit log."""
+        path = self.tracker.audit_log_path
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+    def can_be_completed(self) -> bool:
+        """Try what ``migration-state phase Completed`` does."""
+        with closing(self.tracker) as tracker:
+            try:
+                tracker.set_phase("Completed")
+            except GateBlockedError:
+                return False
+            return True
+
+
+def in_short(document: Mapping[str, Any]) -> dict[str, str]:
+    """Verdicts and outstanding validations of a document as one table: the validation, and what is known of it.
+
+    A validation of :data:`COMPONENT` is named by its test alone, and one in ``test_it.py`` without the file: ``::test``. A
+    file that could not be collected is named as it is, every other validation as ``component: test_name``.
+    """
+    books: dict[str, str] = {}
+    for verdict in document["validation_results"]:
+        known = str(verdict["outcome"]) if "outcome" in verdict else ("passed" if verdict["passed"] else "failed")
+        assert verdict["passed"] is (known == "passed")
+        if "attempts" in verdict:
+            known += f" on attempt {verdict['attempts']}"
+        books[_name(verdict)] = known
+    for entry in document["outstanding_validations"]:
+        name = _name(entry)
+        books[name] = f"{books[name]}, {entry['reason']}" if name in books else str(entry["reason"])
+    return books
+
+
+def _name(entry: Mapping[str, Any]) -> str:
+    component, test_name = str(entry["component"]), str(entry["test_name"])
+    if component == COLLECTION:
+        return test_name
+    return test_name.removeprefix("test_it.py") if component == COMPONENT else f"{component}: {test_name}"

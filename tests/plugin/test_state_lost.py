@@ -1,0 +1,232 @@
+"""What the plugin cannot do: the state cannot be written while tests run. They go on, and the run says what it lost."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from recorded import ALONE, XDIST, Run
+
+from pytest_migration_state import MigrationTracker, StateNotFoundError
+
+if TYPE_CHECKING:
+    from recorded import Suite
+
+BOTH = pytest.mark.parametrize("how", [ALONE, XDIST])
+
+#: Three tests, of which the second meddles with the state.
+SUITE = """
+import json, pathlib, shutil
+state = pathlib.Path("migration-state.json")
+log = pathlib.Path("migration-audit.log")
+
+@component
+def test_a(): pass
+
+@component
+def test_b(): {meddle}
+
+@component
+def test_c(): pass
+"""
+
+
+def run(suite: Suite, meddle: str, how: str = ALONE, *arguments: str) -> Run:
+    suite.write(SUITE.format(meddle=meddle))
+    # One file a worker: the three run in order.
+    return suite.run("--dist=loadfile" if how == XDIST else "-v", *arguments, how=how)
+
+
+PASSED = {"::test_a": "passed", "::test_b": "passed", "::test_c": "passed"}
+
+
+@BOTH
+def test_folder_deleted(suite: Suite, how: str) -> None:
+    """The folder of the state is deleted: all tests run, and what could not be recorded is named."""
+    suite.path = suite.folder / "state" / "migration-state.json"
+    result = run(suite, 'shutil.rmtree("state")', how)
+    assert result.status == 1
+    assert "3 passed" in result.output
+    assert "problem: not everything could be recorded: " in result.output
+    for name in "bc":
+        assert f"  not recorded: Test 'test_it.py::test_{name}' for 'guardian-hive': PASSED" in result.output
+    with pytest.raises(StateNotFoundError):
+        suite.tracker.read()
+
+
+def test_folder_deleted_before_completion(suite: Suite) -> None:
+    """A migration whose state is gone is not completed, and no new state takes its place."""
+    suite.path = suite.folder / "state" / "migration-state.json"
+    suite.path.parent.mkdir()
+    suite.path.write_text('{"phase": "Validation"}', encoding="utf-8")
+    result = run(suite, 'shutil.rmtree("state")', ALONE, "--migration-complete")
+    assert result.status == 1
+    assert "not completed: " in result.output
+    assert not suite.path.exists()
+
+
+@BOTH
+def test_folder_replaced(suite: Suite, how: str) -> None:
+    """The folder of the state is deleted and made anew: the whole state is written again."""
+    suite.path = suite.folder / "state" / "migration-state.json"
+    result = run(suite, 'shutil.rmtree("state"); os.mkdir("state")', how)
+    assert suite.books == PASSED
+    assert "note: " in result.output
+
+
+@BOTH
+def test_document_deleted(suite: Suite, how: str) -> None:
+    """The document alone is deleted: it is written again, whole."""
+    assert run(suite, "state.unlink()", how).status == 0
+    assert suite.books == PASSED
+
+
+@BOTH
+def test_log_deleted(suite: Suite, how: str) -> None:
+    """The log alone is deleted: that is told, and nothing of the state is lost."""
+    result = run(suite, "log.unlink()", how)
+    assert result.status == 0
+    assert "note: " in result.output
+    assert suite.books == PASSED
+
+
+def test_log_is_a_folder(suite: Suite) -> None:
+    """The log cannot be written any more: the document is written directly, with a note."""
+    result = run(suite, "log.unlink(); log.mkdir()")
+    assert result.status == 0
+    assert "the audit log cannot be written" in result.output
+    document = json.loads(suite.path.read_text(encoding="utf-8"))
+    assert [verdict["passed"] for verdict in document["validation_results"]] == [True, True, True]
+
+
+def test_document_is_a_folder(suite: Suite) -> None:
+    """The document cannot be written any more: what the log holds is not lost, and the run fails."""
+    suite.path.unlink()
+    result = run(suite, "state.unlink(); state.mkdir()")
+    assert result.status == 1
+    assert "3 passed" in result.output
+    suite.path.rmdir()
+    assert suite.books == PASSED
+
+
+def test_document_of_another(suite: Suite) -> None:
+    """Somebody overwrites the document with what is none: the run fails and does not overwrite it."""
+    result = run(suite, 'state.write_text("[]")')
+    assert result.status == 1
+    assert "problem: " in result.output
+    assert suite.path.read_text(encoding="utf-8") == "[]"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no limit to the size of files")
+@BOTH
+def test_disk_full(suite: Suite, how: str) -> None:
+    """Nothing can be written any more: all tests run, and what could not be recorded is named."""
+    suite.write({"conftest.py": FULL})
+    result = run(suite, "pass", how)
+    assert result.status == 1
+    assert "3 passed" in result.output
+    for name in "bc":
+        assert f"  not recorded: Test 'test_it.py::test_{name}' for 'guardian-hive': PASSED" in result.output
+    assert suite.books == {"::test_a": "passed", "::test_b": "pending", "::test_c": "pending"}
+    assert not suite.can_be_completed()
+
+
+FULL = """
+import resource
+def pytest_runtest_logstart(nodeid):
+    if nodeid.endswith("test_b") and "PYTEST_XDIST_WORKER" not in os.environ:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no limit to the size of files")
+def test_disk_full_for_a_while(suite: Suite) -> None:
+    """What could not be written is written once there is room again."""
+    room = 'elif nodeid.endswith("test_c"): resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)'
+    suite.write({"conftest.py": f"{FULL}    {room}"})
+    assert run(suite, "pass").status == 0
+    assert suite.books == PASSED
+    actions = [entry["action"] for entry in suite.log()]
+    assert actions.count("ValidationResult") == 3
+
+
+@pytest.mark.parametrize("name", ["verdict", "plan", "finish", "gate"])
+def test_a_mistake_of_ours(suite: Suite, name: str) -> None:
+    """An exception in the plugin itself ends no run, and the run does not end with 0."""
+    suite.write({"conftest.py": MISTAKE.format(module="core.run", name=f"RunRecorder.{name}")})
+    result = run(suite, "pass")
+    assert result.status == 1
+    assert "3 passed" in result.output
+    assert "ZeroDivisionError" in result.output
+
+
+@pytest.mark.parametrize("name", ["write", "header"])
+def test_a_mistake_of_ours_in_the_summary(suite: Suite, name: str) -> None:
+    """An exception while the summary is printed is told in short, and the run does not end with 0."""
+    suite.write({"conftest.py": MISTAKE.format(module="recording.summary", name=name)})
+    result = run(suite, "pass")
+    assert result.status == 1
+    assert "ZeroDivisionError" in result.output
+    assert suite.books == PASSED
+
+
+MISTAKE = """
+from pytest_migration_state.{module} import *
+import pytest_migration_state.{module} as module
+def mistake(*args, **kwargs): return 1 / 0
+module.{name} = mistake
+"""
+
+
+def test_worker_without_a_plan(suite: Suite) -> None:
+    """A worker whose plan does not arrive is told of; a test that it crashes in fails under (unknown)."""
+    suite.write(
+        {
+            "conftest.py": "def pytest_configure(config):\n    if hasattr(config, 'workerinput'): config.workerinput['migration_state']['plans'] = '/nowhere'"
+        }
+    )
+    result = run(suite, "os._exit(1)", XDIST)
+    assert result.status == 1
+    assert "problem: the plan of worker gw0 could not be read" in result.output
+    assert suite.books == {"(unknown): test_it.py::test_b": "failed"}
+
+
+def test_notices_of_workers(suite: Suite) -> None:
+    """What the fixture's tracker has to tell on a worker is told once, in the summary."""
+    suite.write(
+        "import pathlib\n@component\ndef test(migration_state):\n    pathlib.Path('migration-audit.log').unlink()\n    migration_state.add_native_process('p')"
+    )
+    result = suite.run("-W", "error", how=XDIST)
+    assert "note: " in result.output
+    assert [process.name for process in MigrationTracker(suite.path).state.native_processes_started] == ["p"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pytest-timeout has no signals there")
+def test_timeout_while_the_state_is_locked(suite: Suite) -> None:
+    """A test's timeout that strikes while its verdict waits for the lock ends no run, and loses no verdict."""
+    suite.write(
+        """
+        import threading
+        from pathlib import Path
+        from filelock import FileLock
+
+        def hold(locked):
+            with FileLock("migration-state.json.lock"):
+                locked.set()
+                time.sleep(2)
+
+        @component
+        def test_a():
+            locked = threading.Event()
+            threading.Thread(target=hold, args=[locked]).start()
+            locked.wait()
+        @component
+        def test_b(): pass
+        """
+    )
+    result = suite.run("-p", "timeout", "--timeout=1", "--timeout-method=signal")
+    assert suite.books == {"::test_a": "passed", "::test_b": "passed"}
+    assert result.status == 1
+    assert "problem: Failed: Timeout" in result.output
