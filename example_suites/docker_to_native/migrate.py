@@ -76,24 +76,18 @@ class Migration:
         print(f"{self.tracker.state.phase:<21} {line}")
 
     def back_up_data(self) -> list[JsonObject]:
-        """Save the containers' data and record each backup; the manifest's containers."""
+        """Save the containers' data, and have every saved file checked anew; the manifest's containers."""
         self.tracker.set_phase(Phase.BACKUP_IN_PROGRESS)
         backups = self.work / "backups"
         containers: list[JsonObject] = back_up(SUITE / "inventory.json", backups)["containers"]
-        for container in containers:
-            name = container["container_name"]
-            self.tracker.add_validation_result(name, "backup", container["success"], container["error"])
-            if container["success"]:
-                self.tracker.add_preserved_data(f"{name}-backup", str(backups / name))
-                files = sum(volume["file_count"] for volume in container["volumes"])
-                self.say(f"{name}: data saved and checked (files: {files})")
-            else:
-                self.say(f"{name}: NOT SAVED: {container['error']}")
-        self.say(f"manifest: {backups / MANIFEST}")
-        unsafe = [container["container_name"] for container in containers if not container["success"]]
-        if unsafe:
-            raise StepFailedError(f"No safe backup of {', '.join(unsafe)}; no container was removed")
+        self.say(f"data saved, manifest: {backups / MANIFEST}")
         self.break_on_purpose("backups")
+        state = self.tracker.import_backup(backups / MANIFEST)
+        for result in state.validation_results:
+            self.say(f"{result.component}: backup {'checked' if result.passed else f'NOT SAFE: {result.error_message}'}")
+        if unsafe := [result.component for result in state.validation_results if not result.passed]:
+            self.show_blockers()
+            raise StepFailedError(f"No safe backup of {', '.join(unsafe)}; no container was removed")
         return containers
 
     def remove(self, containers: list[JsonObject]) -> None:
@@ -174,13 +168,19 @@ class Migration:
         self.show_verdicts()
         if self.tracker.state.phase is Phase.COMPLETED:
             return
-        blockers = self.tracker.gate().blockers
-        if not blockers:
+        components = self.show_blockers()
+        if not components:
             raise StepFailedError(f"Validation did not take place: pytest ended with exit status {status}")
-        self.say("the gate stays shut:")
+        raise StepFailedError(f"Validation failed for {', '.join(components)}")
+
+    def show_blockers(self) -> list[str]:
+        """Print what keeps the gate shut; the components that it is about."""
+        blockers = self.tracker.gate().blockers
+        if blockers:
+            self.say("the gate stays shut:")
         for blocker in blockers:
             print(f"  - {blocker.message}")
-        raise StepFailedError(f"Validation failed for {', '.join(sorted({str(blocker.component) for blocker in blockers}))}")
+        return sorted({str(blocker.component) for blocker in blockers})
 
     def show_verdicts(self) -> None:
         state = self.tracker.state

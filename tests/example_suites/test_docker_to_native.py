@@ -14,6 +14,12 @@ from pytest_migration_state import MigrationState, MigrationTracker, Phase
 
 SUITE = Path(__file__).parents[2] / "example_suites" / "docker_to_native"
 COMPONENTS = ["agent-zero", "guardian-hive", "worker-aider"]
+#: Why the migration is rolled back when a component is broken: agent-zero's damage is one to its backup.
+REASONS = {
+    "agent-zero": "No safe backup of agent-zero; no container was removed",
+    "guardian-hive": "Validation failed for guardian-hive",
+    "worker-aider": "Validation failed for worker-aider",
+}
 
 
 def command(work: Path, *options: str) -> list[str]:
@@ -40,8 +46,7 @@ def is_running(process_id: int) -> bool:
 
 
 def still_running(state: MigrationState) -> list[str]:
-    """Those of the three native processes that nobody stopped."""
-    assert sorted(process.name for process in state.native_processes_started) == COMPONENTS
+    """Those of the native processes that nobody stopped."""
     return [process.name for process in state.native_processes_started if process.process_id is None or is_running(process.process_id)]
 
 
@@ -63,6 +68,7 @@ def test_completes(tmp_path: Path) -> None:
     assert sorted(container.name for container in state.docker_containers_removed) == COMPONENTS
     assert {f"{name}-backup" for name in COMPONENTS} <= state.data_preserved.keys()
     assert state.error is None
+    assert sorted(process.name for process in state.native_processes_started) == COMPONENTS
     assert still_running(state) == []
     assert content(SUITE) == before
 
@@ -80,7 +86,7 @@ def test_broken_component_keeps_the_gate_shut(tmp_path: Path, component: str) ->
     state = tracker.state
     assert state.phase is Phase.ROLLED_BACK
     assert state.error is not None
-    assert state.error.message == f"Validation failed for {component}"
+    assert state.error.message == REASONS[component]
     assert state.error.message in done.stdout
     assert still_running(state) == []
 
