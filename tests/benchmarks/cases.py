@@ -1,0 +1,256 @@
+"""What is measured: each function gives one row of the table, a ratio within this run and the goal for it."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+import measure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+class Row(NamedTuple):
+    """One line of the table.
+
+    :ivar value: what was measured.
+    :ivar goal: what it may be at most.
+    :ivar unit: of both; ``×`` is a ratio.
+    :ivar detail: the figures that the value is made of.
+    """
+
+    what: str
+    value: float
+    goal: float
+    unit: str
+    detail: str
+
+    @property
+    def is_met(self) -> bool:
+        return self.value <= self.goal
+
+
+class Size(NamedTuple):
+    """How much is measured.
+
+    :ivar tests: marked tests in a run.
+    :ivar many: verdicts where growth and memory are measured.
+    :ivar rounds: runs of each command.
+    """
+
+    tests: int
+    many: int
+    rounds: int
+
+
+FULL = Size(tests=5_000, many=100_000, rounds=5)
+QUICK = Size(tests=50, many=500, rounds=1)
+
+#: The peers, each with the arguments that have it write each outcome.
+PEERS = {
+    "bare pytest": [],
+    "this plugin": ["-p", "pytest_migration_state.plugin", "--migration-state=state/migration-state.json"],
+    "--junitxml": ["--junitxml=junit.xml"],
+    "pytest-reportlog": ["-p", "pytest_reportlog.plugin", "--report-log=reportlog.jsonl"],
+    "pytest-json-report": ["-p", "pytest_jsonreport.plugin", "--json-report", "--json-report-file=report.json"],
+    "pytest-html": ["-p", "pytest_metadata.plugin", "-p", "pytest_html.plugin", "--html=report.html"],
+    "allure-pytest": ["-p", "allure_pytest.plugin", "--alluredir=allure"],
+}
+OURS, CHEAPEST = "this plugin", "pytest-reportlog"
+
+
+def write_suite(folder: Path, count: int) -> None:
+    """A suite of ``count`` trivial marked tests."""
+    folder.mkdir(parents=True)
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n    migration_component: as the plugin registers it\n", encoding="utf-8")
+    lines = ["import pytest", 'pytestmark = pytest.mark.migration_component("guardian-hive")']
+    lines += [f"def test_number_{number}(): pass" for number in range(count)]
+    (folder / "test_suite.py").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def pytest_command(peer: str, *arguments: str) -> list[str]:
+    """pytest with one peer and nothing else."""
+    fresh = "import shutil; [shutil.rmtree(name, True) for name in ('state', 'allure')]; import pytest, sys; sys.exit(pytest.main(sys.argv[1:]))"
+    return [sys.executable, "-c", fresh, "-q", "-p", "no:cacheprovider", *PEERS[peer], *arguments]
+
+
+def costs(folder: Path, tests: int, rounds: int, peers: list[str], *arguments: str) -> dict[str, float]:
+    """What each of ``peers`` costs over bare pytest, in microseconds of CPU time a test."""
+    write_suite(folder, tests)
+    commands = {peer: pytest_command(peer, *arguments) for peer in ["bare pytest", *peers]}
+    found = measure.in_turn(commands, folder, rounds)
+    bare = measure.seconds(found["bare pytest"])
+    return {peer: (measure.seconds(found[peer]) - bare) / tests * 1e6 for peer in peers}
+
+
+def inactive(folder: Path, size: Size) -> Row:
+    code = """
+import sys, time, pytest
+began = time.process_time()
+import pytest_migration_state.plugin
+cost = (time.process_time() - began) * 1e3
+loaded = [name for name in sys.modules if name.split(".")[0] in ("pydantic", "filelock") or name.startswith("pytest_migration_state.core")]
+assert not loaded, loaded
+print(cost)
+"""
+    value = measure.median_of(code, folder, size.rounds * 3)
+    return Row("inactive: importing the entry module on top of `import pytest`", value, 1.0, "ms", "no pydantic, filelock or core loaded")
+
+
+def active(folder: Path, size: Size) -> Row:
+    return _against_cheapest("active, a test", costs(folder / "suite", size.tests, size.rounds, [OURS, CHEAPEST]), 0.35)
+
+
+def active_xdist(folder: Path, size: Size) -> Row:
+    found = costs(folder / "suite", size.tests, size.rounds, [OURS, CHEAPEST], "-p", "xdist.plugin", "-n2")
+    return _against_cheapest("active with `-n2`, a test", found, 0.5)
+
+
+def _against_cheapest(what: str, found: dict[str, float], goal: float) -> Row:
+    detail = f"{found[OURS]:.0f} µs over bare pytest, {CHEAPEST} {found[CHEAPEST]:.0f} µs"
+    return Row(f"{what}, over {CHEAPEST}'s", found[OURS] / found[CHEAPEST], goal, "×", detail)
+
+
+_RECORDER = """
+import os, sys, time
+from datetime import UTC, datetime
+from pathlib import Path
+from pytest_migration_state.core import events
+from pytest_migration_state.core.run import RunRecorder
+folder, held, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+state = folder / f"{time.monotonic_ns()}-state.json"
+run = RunRecorder(state, "7f3c7f3c7f3c7f3c", clock=lambda: datetime.now(UTC), notify=print)
+run.open(lambda document: None, {})
+keys = [("guardian-hive", f"tests/test_some_module.py::test_number[{i}]") for i in range(max(held, count))]
+def record(keys):
+    for key in keys:
+        run.verdict(key, True, None, outcome="passed", duration_seconds=0.000123, run_id="7f3c7f3c7f3c7f3c")
+if held:
+    record(keys[:held])
+began = time.process_time()
+record(keys[:count])
+cost = (time.process_time() - began) / count
+line = run._store.log_path.read_bytes().splitlines(keepends=True)[-1]
+"""
+
+
+def recorder(folder: Path, size: Size) -> Row:
+    code = f"""{_RECORDER}
+descriptor = os.open(folder / "bare", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+began = time.process_time()
+for _ in range(count):
+    os.write(descriptor, line)
+print(cost / ((time.process_time() - began) / count))
+"""
+    value = measure.median_of(code, folder, size.rounds, str(folder), "0", str(size.tests * 4))
+    return Row("recorder alone, a verdict, over one bare `os.write` of its bytes", value, 15, "×", f"{size.tests * 4:,} verdicts")
+
+
+def growth(folder: Path, size: Size) -> Row:
+    code = f"{_RECORDER}\nprint(cost * 1e6)"
+    few, many = [], []
+    for _ in range(size.rounds):
+        few.append(measure.script(code, folder, str(folder), str(size.many // 100), str(size.tests * 4)))
+        many.append(measure.script(code, folder, str(folder), str(size.many), str(size.tests * 4)))
+    a, b = statistics.median(few), statistics.median(many)
+    what = f"growth: a verdict with {size.many:,} in the state over one with {size.many // 100:,}"
+    return Row(what, b / a, 1.3, "×", f"{b:.1f} µs over {a:.1f} µs")
+
+
+def checkpoints(folder: Path, size: Size) -> Row:
+    tests = size.tests * 4
+    write_suite(folder / "suite", tests)
+    code = """
+import sys, time, pytest
+from pytest_migration_state.core.run import RunRecorder
+spent, real = 0.0, RunRecorder._checkpoint
+def timed(self):
+    global spent
+    began = time.process_time()
+    real(self)
+    spent += time.process_time() - began
+RunRecorder._checkpoint = timed
+began = time.process_time()
+assert pytest.main(sys.argv[1:]) == 0
+print()
+print(spent / (time.process_time() - began) * 100)
+"""
+    arguments = ["-q", "-p", "no:cacheprovider", "-p", "pytest_migration_state.plugin", "--migration-state=state/migration-state.json"]
+    value = measure.median_of(code, folder / "suite", min(size.rounds, 3), *arguments)
+    return Row(f"checkpoints' share of a run of {tests:,} tests", value, 10, "%", "CPU time")
+
+
+def opening(folder: Path, size: Size) -> Row:
+    state = folder / "large" / "migration-state.json"
+    state.parent.mkdir()
+    code = f"{_RECORDER}\nrun.finish(0, {{}}, 1.0)\nimport shutil\nshutil.copy(state, sys.argv[4])\nprint(0)"
+    measure.script(code, folder, str(folder), "0", str(size.many), str(state))
+    document = json.loads(state.read_text(encoding="utf-8"))
+    del document["metadata"]["audit"]
+    state.write_text(json.dumps(document, indent=2, ensure_ascii=False), encoding="utf-8")
+    code = """
+import json, sys, time
+from pathlib import Path
+from pytest_migration_state.core.store import Store
+path = Path(sys.argv[1])
+content = path.read_bytes()
+def best(action):
+    times = []
+    for _ in range(5):
+        began = time.process_time()
+        action()
+        times.append(time.process_time() - began)
+    return sorted(times)[2]
+print(best(lambda: Store(path, notify=print).read()) / best(lambda: json.loads(content)))
+"""
+    value = measure.median_of(code, folder, min(size.rounds, 3), str(state))
+    return Row(
+        f"opening a state of {size.many:,} verdicts, over `json.loads` of its bytes", value, 3, "×", f"{state.stat().st_size:,} bytes"
+    )
+
+
+def command(folder: Path, size: Size) -> list[Row]:
+    state = str(folder / "command" / "migration-state.json")
+    own = [sys.executable, "-m", "pytest_migration_state"]
+    measure.run([*own, "init", "-s", state], folder)
+    commands = {
+        "phase": [*own, "phase", "BackupInProgress", "--force", "-s", state],
+        "libraries": [sys.executable, "-c", "import pydantic, filelock"],
+        "--help": [*own, "--help"],
+        "--version": [*own, "--version"],
+        "python": [sys.executable, "-c", "pass"],
+    }
+    found = {name: measure.seconds(usages) * 1e3 for name, usages in measure.in_turn(commands, folder, size.rounds * 4).items()}
+    libraries, python = found["libraries"], found["python"]
+    rows = [
+        Row(
+            "one command (`migration-state phase …`), over `import pydantic, filelock`",
+            found["phase"] / libraries,
+            1.5,
+            "×",
+            f"{found['phase']:.0f} ms over {libraries:.0f} ms",
+        )
+    ]
+    for option in ("--help", "--version"):
+        detail = f"{found[option]:.0f} ms over {python:.0f} ms"
+        rows.append(Row(f"`migration-state {option}`, over `python -c pass`", found[option] / python, 3, "×", detail))
+    return rows
+
+
+def memory(folder: Path, size: Size) -> Row:
+    write_suite(folder / "suite", size.many)
+    commands = {peer: pytest_command(peer) for peer in ("bare pytest", OURS)}
+    found = measure.in_turn(commands, folder / "suite", 1)
+    bare, ours = found["bare pytest"][0].peak, found[OURS][0].peak
+    detail = f"{ours / 2**20:.0f} MiB over {bare / 2**20:.0f} MiB"
+    return Row(f"peak memory of a run with {size.many:,} verdicts, a verdict", (ours - bare) / size.many, 1024, "bytes", detail)
+
+
+#: In the order of the table. Each gives a row, or several.
+CASES: list[Callable[[Path, Size], Row | list[Row]]] = [
+    inactive, active, active_xdist, recorder, growth, checkpoints, opening, command, memory,
+]  # fmt: skip

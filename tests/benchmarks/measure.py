@@ -1,0 +1,73 @@
+"""How the benchmarks measure: whole processes, in turn (A B A B …), by the CPU time that the operating system accounts to them."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+
+class Usage(NamedTuple):
+    """What one process and its children used.
+
+    :ivar seconds: CPU time, user and system together.
+    :ivar peak: the largest resident memory of any one of them, in bytes.
+    """
+
+    seconds: float
+    peak: int
+
+
+#: All plugins are loaded by name, none by itself: what is installed beside them costs nothing.
+_ENVIRONMENT = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+
+def run(command: Sequence[str], folder: Path) -> Usage:
+    """Run ``command`` to its end.
+
+    :raises RuntimeError: it failed: a figure of a run that failed would mean nothing.
+    """
+    log = folder / "output.txt"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=folder, env=_ENVIRONMENT, stdout=output, stderr=subprocess.STDOUT)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} exited with {process.returncode}:\n{log.read_text(errors='replace')[-2000:]}")
+    factor = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes
+    return Usage(used.ru_utime + used.ru_stime, used.ru_maxrss * factor)
+
+
+def in_turn(commands: Mapping[str, Sequence[str]], folder: Path, rounds: int) -> dict[str, list[Usage]]:
+    """Run each command ``rounds`` times, all of them in turn, so that a machine whose speed drifts is as unfair to each."""
+    found: dict[str, list[Usage]] = {name: [] for name in commands}
+    for _ in range(rounds):
+        for name, command in commands.items():
+            found[name].append(run(command, folder))
+    return found
+
+
+def seconds(usages: Sequence[Usage]) -> float:
+    """The median CPU time."""
+    return statistics.median(usage.seconds for usage in usages)
+
+
+def script(code: str, folder: Path, *arguments: str) -> float:
+    """Run Python code in a process of its own; what it prints as its last line is the figure."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=folder, env=_ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"a benchmark script failed:\n{done.stderr[-2000:]}")
+    return float(done.stdout.splitlines()[-1])
+
+
+def median_of(code: str, folder: Path, rounds: int, *arguments: str) -> float:
+    """The median figure of ``rounds`` runs of :func:`script`."""
+    return statistics.median(script(code, folder, *arguments) for _ in range(rounds))

@@ -1,0 +1,79 @@
+"""Measure what the plugin costs, beside its peers, and print it as Markdown.
+
+    python tests/benchmarks/run.py [--quick] [--markdown FILE] [--plot FILE.png]
+
+Needs the extra ``bench``. Everything is a ratio within this run, of medians of CPU time over runs in turn. Takes up to ten
+minutes; ``--quick`` takes seconds, shows that the benchmarks work, and its figures mean nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import cases
+
+
+def table(rows: list[cases.Row]) -> list[str]:
+    lines = ["| what | measured | goal | met | |", "|---|---|---|---|---|"]
+    for row in rows:
+        met = "yes" if row.is_met else "**no**"
+        lines.append(f"| {row.what} | {row.value:.2f} {row.unit} | ≤ {row.goal:g} {row.unit} | {met} | {row.detail} |")
+    return lines
+
+
+def peer_table(found: dict[str, float], tests: int) -> list[str]:
+    lines = [f"| {tests:,} trivial marked tests | over bare pytest, a test |", "|---|---|"]
+    return lines + [f"| {peer} | {cost:.0f} µs |" for peer, cost in sorted(found.items(), key=lambda item: item[1])]
+
+
+def plot(file: Path, folder: Path, size: cases.Size) -> None:
+    """Draw the cost against the number of tests, for us and the peers."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    counts = [size.tests // 5, size.tests, size.tests * 2]
+    peers = [peer for peer in cases.PEERS if peer != "bare pytest"]
+    found = [cases.costs(folder / f"plot-{count}", count, min(size.rounds, 3), peers) for count in counts]
+    figure, axes = plt.subplots(figsize=(8, 5))
+    for peer in peers:
+        axes.plot(counts, [costs[peer] * count / 1e6 for count, costs in zip(counts, found, strict=True)], marker="o", label=peer)
+    axes.set(xlabel="tests", ylabel="CPU seconds over bare pytest", title="What recording a run costs")
+    axes.legend()
+    figure.savefig(file, dpi=120)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a few seconds: do the benchmarks work?")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there too")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw cost against number of tests (takes longer)")
+    options = parser.parse_args()
+    size = cases.QUICK if options.quick else cases.FULL
+    began = time.monotonic()
+    lines: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="benchmarks-") as name:
+        rows: list[cases.Row] = []
+        for case in cases.CASES:
+            folder = Path(name) / case.__name__
+            folder.mkdir()
+            got = case(folder, size)
+            rows += got if isinstance(got, list) else [got]
+            print(f"… {case.__name__} ({time.monotonic() - began:.0f} s)", flush=True)
+        lines += table(rows)
+        peers = [peer for peer in cases.PEERS if peer != "bare pytest"]
+        lines += ["", *peer_table(cases.costs(Path(name) / "peers", size.tests, min(size.rounds, 3), peers), size.tests)]
+        if options.plot:
+            plot(options.plot, Path(name), size)
+    lines += ["", f"{sum(row.is_met for row in rows)} of {len(rows)} goals met; took {time.monotonic() - began:.0f} s"]
+    print("\n".join(lines))
+    if options.markdown:
+        options.markdown.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
