@@ -1,0 +1,105 @@
+"""Processes for the reliability tests: forked from the warmed-up one, because starting an interpreter costs a hundred times as much."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+import traceback
+import warnings
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+@dataclass
+class Child:
+    """A forked process.
+
+    :ivar status: its exit status once it was waited for; negative: the signal that ended it.
+    """
+
+    pid: int
+    status: int | None = None
+
+    def send(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def poll(self) -> int | None:
+        """Its exit status, if it has ended."""
+        if self.status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.status = os.waitstatus_to_exitcode(status) if pid else None
+        return self.status
+
+    def wait(self, timeout: float = 60.0) -> int:
+        """Its exit status. A child that does not end in time is killed, and that is a failure."""
+        deadline = time.monotonic() + timeout
+        while (status := self.poll()) is None:
+            if time.monotonic() > deadline:
+                self.send(signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+                raise AssertionError(f"process {self.pid} did not end within {timeout} s")
+            time.sleep(0.001)
+        return status
+
+    def kill(self) -> int:
+        self.send(signal.SIGKILL)
+        return self.wait()
+
+
+def start(function: Callable[[], object]) -> Child:
+    """Run ``function`` in a forked process. What it raises is told on standard error, and its status is then 1."""
+    with warnings.catch_warnings():
+        # From Python 3.12 on: "this process is multi-threaded"; so are xdist's workers, and their thread only waits.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid:
+        return Child(pid)
+    status = 1
+    try:
+        function()
+        status = 0
+    except BaseException:  # noqa: BLE001  # nothing may get out of the child into pytest
+        os.write(2, traceback.format_exc().encode())
+    finally:
+        sys.stdout = sys.stderr = None  # pytest's, whose buffers are the parent's
+        os._exit(status)
+
+
+def run_all(functions: Iterable[Callable[[], object]], timeout: float = 120.0) -> None:
+    """Run each in a process of its own, all at once, and see that each ends well."""
+    children = [start(function) for function in functions]
+    statuses = [child.wait(timeout) for child in children]
+    assert statuses == [0] * len(statuses)
+
+
+class Words:
+    """A pipe of lines from children to their parent: what a child has said is known, whatever becomes of the child."""
+
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        self._rest = b""
+
+    def say(self, line: str) -> None:
+        os.write(self._writer, line.encode() + b"\n")
+
+    def heard(self, wait: float = 0.0) -> list[str]:
+        """What was said since the last time; waits for the first word for ``wait`` seconds."""
+        select.select([self._reader], [], [], wait)
+        with suppress(BlockingIOError):
+            while piece := os.read(self._reader, 1 << 16):
+                self._rest += piece
+        *lines, self._rest = self._rest.split(b"\n")
+        return [line.decode() for line in lines]
+
+    def close(self) -> None:
+        os.close(self._reader)
+        os.close(self._writer)

@@ -1,0 +1,149 @@
+"""Killing a process at its n-th system call, and letting its n-th call fail, with strace.
+
+The process is forked from this one, stops, and goes on when strace has attached itself: only what the operation under test
+calls is counted, and no interpreter has to start. For a whole program see :func:`command`.
+
+``strace``'s ``when=n`` counts each system call's name by itself, so each name is gone through on its own: the first openat,
+the second, … and the first write, the second, …, until the operation gets through.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from processes import Child, start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+#: The calls by which a state is changed. Those with a question mark do not exist on every machine.
+CHANGING: Final = (
+    "openat", "write", "?pwrite64", "fsync", "ftruncate", "flock", "fchmod", "?rename", "?renameat", "renameat2", "?unlink", "unlinkat",
+    "?mkdir", "mkdirat",
+)  # fmt: skip
+
+_PR_SET_PTRACER: Final = 0x59616D61
+_KILLED: Final = -9
+
+
+def _missing() -> str | None:
+    """Why there is no strace to be used here; ``None``: there is."""
+    if sys.platform != "linux":
+        return "strace is a tool of Linux"
+    if not shutil.which("strace"):
+        return "strace is not installed"
+    child = start(lambda: time.sleep(20))
+    tracer = subprocess.Popen(["strace", "-qq", "-o", os.devnull, "-p", str(child.pid)], stderr=subprocess.PIPE)
+    try:
+        _await_tracer(child.pid, tracer)
+    except AssertionError as error:
+        return f"strace may not attach itself here: {error}"
+    finally:
+        child.kill()
+        tracer.communicate()
+    return None
+
+
+def needs_strace() -> None:
+    """Skip the calling test, with the reason, where strace cannot be used."""
+    if reason := _missing():
+        pytest.skip(reason)
+
+
+def run_with(inject: str, operation: Callable[[], object], *, trace: str = "", log: str = os.devnull) -> int:
+    """Run ``operation`` in a forked process under strace's ``-e inject=INJECT``; gives its exit status (negative: the signal).
+
+    An exception in the operation is status 1.
+
+    :param trace: the calls to write to ``log``; by default those that are injected into.
+    """
+    go, begin = os.pipe()
+
+    def wait_and_work() -> None:
+        # Where Yama allows tracing of one's own children only.
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PTRACER, ctypes.c_ulong(-1), 0, 0, 0)
+        poller = select.poll()
+        poller.register(go)
+        poller.poll()
+        operation()
+
+    child = start(wait_and_work)
+    options = ["-e", f"trace={trace or inject.partition(':')[0]}"]
+    if inject:
+        options += ["-e", f"inject={inject}"]
+    tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", log, *options, "-p", str(child.pid)], stderr=subprocess.PIPE)
+    try:
+        _await_tracer(child.pid, tracer)
+        os.write(begin, b"!")
+        return child.wait()
+    finally:
+        child.kill()
+        os.close(go)
+        os.close(begin)
+        tracer.communicate()
+
+
+def _await_tracer(pid: int, tracer: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 10
+    while "TracerPid:\t0\n" in Path(f"/proc/{pid}/status").read_text():
+        assert tracer.poll() is None and time.monotonic() < deadline, tracer.communicate()[1].decode()
+        time.sleep(0.001)
+
+
+def killed_at_each_call(
+    operation: Callable[[], object], *, reset: Callable[[], object], calls: tuple[str, ...] = CHANGING
+) -> Iterator[tuple[str, int]]:
+    """Kill ``operation`` at its first system call of each name, at the second, …; gives name and number of each.
+
+    What does not get killed must end well.
+
+    :param reset: puts everything back to how it was; called before each time.
+    """
+    for call in calls:
+        for number in range(1, 1000):
+            reset()
+            status = run_with(f"{call}:signal=SIGKILL:when={number}", operation)
+            if status != _KILLED:
+                assert status == 0
+                break
+            yield call, number
+
+
+def failed_at_each_call(
+    operation: Callable[[], object], call: str, error: str, *, reset: Callable[[], object]
+) -> Iterator[tuple[int, int]]:
+    """Let the first call of this name fail with ``error``, then the second, …; gives the number and the exit status of each.
+
+    :param reset: puts everything back to how it was; called before each time.
+    """
+    reset()
+    for number in range(1, calls_made(operation, call) + 1):
+        reset()
+        yield number, run_with(f"{call}:error={error}:when={number}", operation)
+
+
+def calls_made(operation: Callable[[], object], call: str) -> int:
+    """How often ``operation``, which is carried out, makes this call."""
+    with tempfile.NamedTemporaryFile("r") as log:
+        run_with("", operation, trace=call, log=log.name)
+        return sum("(" in line and "resumed>" not in line for line in log)
+
+
+def command(*arguments: str) -> Callable[[], object]:
+    """A whole program as an operation. Its interpreter's own calls are counted too."""
+    return lambda: os.execvp(arguments[0], arguments)
+
+
+__all__ = ["CHANGING", "Child", "calls_made", "command", "failed_at_each_call", "killed_at_each_call", "needs_strace", "run_with"]

@@ -1,0 +1,528 @@
+"""A full disk, a limit on file sizes, a read-only file system, lost permissions, a vanished folder: a clear error, the earlier
+state whole, and work that goes on when the cause is gone."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import stat
+import subprocess
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+from processes import Words, run_all, start
+from system_calls import killed_at_each_call, needs_strace
+from writers import assert_sound, in_validation, no_check, operation, quiet, recorder_at, tracker_at, write_as_run, written
+
+from pytest_migration_state.core.errors import MigrationStateError, StateDamagedError, StateNotFoundError, StateWriteError
+from pytest_migration_state.core.journal import read_lines
+from pytest_migration_state.core.store import Store
+from pytest_migration_state.core.tracker import MigrationTracker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+_NOBODY = 65534
+_THREE = [operation("new", number) for number in (1, 2, 3)]
+
+
+def _log(state: Path) -> Path:
+    return state.with_name("migration-audit.log")
+
+
+def _numbers(state: Path, name: str = "new") -> list[int]:
+    return written(Store(state, notify=quiet).read(), name)
+
+
+def _kinds(state: Path) -> set[str]:
+    return {problem.kind for problem in tracker_at(state).verify().problems}
+
+
+@pytest.fixture
+def small_disk(folder: Path) -> Iterator[Path]:
+    """A file system of 256 KiB."""
+    place = folder / "small"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", place], check=False, capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"a file system of one's own needs the right to mount: {mounted.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+def _fill(place: Path, leave: int = 0) -> Path:
+    """Fill the file system to the last byte, or but for so many."""
+    filler = place / "filler"
+    with filler.open("wb", buffering=0) as file:
+        try:
+            while file.write(b"x" * 512):
+                pass
+        except OSError:
+            pass
+        file.truncate(max(0, filler.stat().st_size - leave))
+    return filler
+
+
+def test_disk_full_for_an_operation(small_disk: Path, figures: Callable[[str], None]) -> None:
+    """However little room is left: an operation is refused with a sentence or done, all of it or none, and done later."""
+    done = refused = 0
+    for leave in range(0, 80_000, 4096):
+        state = small_disk / "migration-state.json"
+        in_validation(state).close()
+        filler = _fill(small_disk, leave)
+        try:
+            tracker_at(state).commit([operation("new", number) for number in range(1, 31)])
+            done += 1
+            assert len(_numbers(state)) == 30
+        except StateWriteError:
+            refused += 1
+            assert len(_numbers(state)) in {0, 30}
+        there = _numbers(state)
+        filler.unlink()
+        tracker_at(state).commit([operation("after", 1)])
+        assert _numbers(state) == there
+        assert _kinds(state) <= {"unlogged_changes"}
+        for path in small_disk.iterdir():
+            path.unlink()
+    assert done
+    assert refused
+    figures(f"{done + refused} disks with 0 to 80,000 bytes left: {done} operations done, {refused} refused, none half")
+
+
+def test_disk_full_for_a_run(small_disk: Path) -> None:
+    """A run on a full disk says that it could not record; when there is room again everything is recorded."""
+    state = small_disk / "migration-state.json"
+    run = recorder_at(state, "run-1")
+    run.open(no_check, {})
+    filler = _fill(small_disk)
+    for number in range(1, 200):
+        run.verdict(("new", str(number)), passed=True, error_message=None)
+    assert isinstance(run.failure, StateWriteError)
+    assert run.unrecorded
+    before = len(_numbers(state))
+    assert before < 199
+    filler.unlink()
+    run.finish(0, {}, 0.0)
+    assert run.failure is None
+    assert run.unrecorded == []
+    assert _numbers(state) == list(range(1, 200))
+    assert _kinds(state) <= {"unlogged_changes"}
+
+
+def test_size_limit(state: Path, figures: Callable[[str], None]) -> None:
+    """Whatever the largest size that a file may have: all of an operation or none, and never half a line for good."""
+    in_validation(state).close()
+    files = {path: path.read_bytes() for path in state.parent.iterdir()}
+    sizes = len(files[state]), len(files[_log(state)])
+    done = refused = 0
+
+    def limited(limit: int) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        try:
+            tracker_at(state).commit(_THREE)
+        except StateWriteError:
+            os._exit(3)
+
+    for limit in sorted({*range(0, max(sizes) + 2500, 97), *(size + delta for size in sizes for delta in (-1, 0, 1))}):
+        for path, content in files.items():
+            path.write_bytes(content)
+        status = start(partial(limited, limit)).wait()
+        assert status in {0, 3}
+        there = _numbers(state)
+        assert there in ([1, 2, 3], []) if status else there == [1, 2, 3]
+        done, refused = done + (status == 0), refused + (status == 3)
+        tracker_at(state).commit([operation("after", 1)])
+        assert _numbers(state) == there
+        assert _kinds(state) <= {"unlogged_changes"}
+    assert done
+    assert refused
+    figures(f"{done + refused} limits on a file's size: {done} operations done, {refused} refused, none half")
+
+
+def test_killed_while_taking_back_half_a_commit(state: Path, figures: Callable[[str], None]) -> None:
+    """A disk that takes only the beginning of three entries, and a kill before that is cut off: none of the three counts."""
+    needs_strace()
+    in_validation(state).close()
+    files = {path: path.read_bytes() for path in state.parent.iterdir()}
+    size = len(files[_log(state)])
+    kills = 0
+
+    def reset() -> None:
+        for path in state.parent.iterdir():
+            path.unlink()
+        for path, content in files.items():
+            path.write_bytes(content)
+
+    def limited(limit: int) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        try:
+            tracker_at(state).commit(_THREE)
+        except StateWriteError:
+            return
+
+    for limit in range(size + 50, size + 1000, 90):
+        for _ in killed_at_each_call(partial(limited, limit), calls=("ftruncate",), reset=reset):
+            kills += 1
+            assert _numbers(state) == []
+            tracker_at(state).commit(_THREE)
+            assert _numbers(state) == [1, 2, 3]
+            assert_sound(state)
+    figures(f"{kills} kills around a commit of which the disk took a part: 0 parts counted")
+
+
+def test_read_only_file_system(small_disk: Path) -> None:
+    """On a read-only file system the state is read, and a writer is told; once it can be written again work goes on."""
+    state = small_disk / "migration-state.json"
+    in_validation(state).close()
+    run = recorder_at(state, "run-1")
+    run.open(no_check, {})
+    files = {path: path.read_bytes() for path in small_disk.iterdir()}
+    run.close()
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    try:
+        assert tracker_at(state).state.phase == "Validation"
+        assert tracker_at(state).verify().sound
+        with pytest.raises(StateWriteError, match="Read-only file system"):
+            tracker_at(state).commit(_THREE)
+        with pytest.raises(StateWriteError, match="Read-only file system"):
+            tracker_at(small_disk / "folder" / "other-state.json").commit(_THREE)
+        run.verdict(("new", "1"), passed=True, error_message=None)
+        assert isinstance(run.failure, StateWriteError)
+        assert files == {path: path.read_bytes() for path in small_disk.iterdir()}
+    finally:
+        subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
+    run.finish(0, {}, 0.0)
+    assert run.failure is None
+    assert _numbers(state) == [1]
+    assert_sound(state)
+
+
+# --- permissions -------------------------------------------------------------------------------------------------------
+
+
+def _as_nobody(function: Callable[[], object], user: int = _NOBODY, groups: tuple[int, ...] = ()) -> None:
+    """Run it in a process without privileges (in which a failed assertion is a failure)."""
+
+    def without_privileges() -> None:
+        if os.geteuid() == 0:
+            os.setgroups(groups)
+            os.setgid(user)
+            os.setuid(user)
+        function()
+
+    run_all([without_privileges])
+
+
+@pytest.fixture
+def open_folder(folder: Path) -> Path:
+    """The folder, for everybody to come in and write."""
+    folder.chmod(0o777)
+    return folder
+
+
+def _fails(state: Path, error: type[MigrationStateError], match: str) -> None:
+    with pytest.raises(error, match=match):
+        tracker_at(state).commit(_THREE)
+
+
+def test_folder_not_writable(folder: Path, state: Path) -> None:
+    """A folder in which nothing can be created: the state is read, a writer is told, and nothing is changed."""
+    in_validation(state).close()
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.suffix != ".lock"}
+    folder.chmod(0o555)
+
+    def check() -> None:
+        assert tracker_at(state).state.phase == "Validation"
+        match = "lock file cannot be opened for writing .Permission denied" if state.stat().st_uid != os.geteuid() else "Permission denied"
+        _fails(state, StateWriteError, match)
+        _fails(folder / "sub" / "other-state.json", StateWriteError, "Permission denied")
+
+    _as_nobody(check)
+    folder.chmod(0o755)
+    if os.geteuid() == 0:
+        assert before == {path: path.read_bytes() for path in before}
+    tracker_at(state).commit([operation("after", 1)])
+    assert_sound(state)
+
+
+def test_folder_not_enterable(folder: Path, state: Path) -> None:
+    """A folder that may not even be entered: that is said, and it is not taken for a state that does not exist."""
+    in_validation(state).close()
+    folder.chmod(0o000)
+
+    def check() -> None:
+        _fails(state, StateWriteError, "cannot be reached|cannot be created|Permission denied")
+        with pytest.raises(StateDamagedError, match="Permission denied"):
+            tracker_at(state).read()
+        with pytest.raises(StateWriteError, match=r"cannot be reached \(Permission denied"):
+            MigrationTracker(state).set_error("x")
+
+    _as_nobody(check)
+    folder.chmod(0o755)
+    assert_sound(state)
+
+
+@pytest.mark.usefixtures("open_folder")
+def test_document_not_readable(state: Path) -> None:
+    """A document that may not be read is an error, and it is not written over."""
+    in_validation(state).close()
+    for path in state.parent.iterdir():
+        path.chmod(0o666)
+    state.chmod(0o000)
+    content = state.stat().st_ino
+
+    def check() -> None:
+        with pytest.raises(StateDamagedError, match=r"cannot be read \(Permission denied"):
+            tracker_at(state).read()
+        _fails(state, StateDamagedError, "cannot be read .Permission denied")
+
+    _as_nobody(check)
+    assert state.stat().st_ino == content
+    state.chmod(0o644)
+    assert_sound(state)
+
+
+@pytest.mark.usefixtures("open_folder")
+@pytest.mark.parametrize("mode", [0o444, 0o000], ids=["readable", "unreadable"])
+def test_log_not_writable(state: Path, mode: int) -> None:
+    """A log that cannot be written is a warning, and the document is written; later the log says what it lacks."""
+    in_validation(state).close()
+    for path in state.parent.iterdir():
+        path.chmod(0o666)
+    _log(state).chmod(mode)
+    words = Words()
+
+    def check() -> None:
+        tracker = MigrationTracker(state, notify=words.say)
+        for request in _THREE:
+            tracker.commit([request])
+        run = recorder_at(state, "run-1")
+        run.open(no_check, {})
+        run.verdict(("run", "1"), passed=True, error_message=None)
+        assert run.failure is None
+        run.finish(0, {}, 0.0)
+        assert run.failure is None
+
+    _as_nobody(check)
+    said = words.heard()
+    assert said
+    assert all("the audit log cannot be written (Permission denied); the document is written directly" in line for line in said)
+    words.close()
+    assert _numbers(state) == [1, 2, 3]
+    assert _numbers(state, "run") == [1]
+    _log(state).chmod(0o644)
+    tracker_at(state).commit([operation("after", 1)])
+    details = [line.content["details"] for line in read_lines(_log(state)) if line.content]
+    # Three operations, and the run's beginning, verdict and end.
+    assert sum("6 changes stand in the document alone" in text for text in details) == 1
+    assert _kinds(state) == {"unlogged_changes"}
+    tracker_at(state).commit([operation("after", 2)])
+    assert sum("stand in the document alone" in text for text in details) == 1
+
+
+def test_folder_in_place_of_the_log(state: Path) -> None:
+    """A folder of the log's name: a warning, the document is written, and a log is begun when the folder is gone."""
+    tracker_at(state).commit([operation("before", 1)])
+    _log(state).rename(state.with_name("kept"))
+    _log(state).mkdir()
+    notices: list[str] = []
+    MigrationTracker(state, notify=notices.append).commit(_THREE)
+    assert len(notices) == 1
+    assert "the audit log cannot be written" in notices[0]
+    assert _numbers(state) == [1, 2, 3]
+    _log(state).rmdir()
+    state.with_name("kept").rename(_log(state))
+    write_as_run(state, "run", 3)
+    assert _kinds(state) == {"unlogged_changes"}
+    assert _numbers(state) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_log_that_is_no_file(state: Path, kind: str) -> None:
+    """A pipe or a device in the log's place keeps nobody waiting, and is a warning."""
+    tracker_at(state).commit([operation("before", 1)])
+    _log(state).unlink()
+    if kind == "pipe":
+        os.mkfifo(_log(state))
+    else:
+        _log(state).symlink_to("/dev/null")
+    notices: list[str] = []
+    MigrationTracker(state, notify=notices.append).commit(_THREE)
+    assert any("it is no regular file" in notice for notice in notices)
+    assert _numbers(state) == [1, 2, 3]
+    # Whether there was a migration cannot be told without either file: none is begun in its place.
+    state.unlink()
+    _fails(state, StateDamagedError, "cannot be read; restore the document from a copy, or begin anew")
+
+
+# --- things that vanish -------------------------------------------------------------------------------------------------
+
+
+def test_folder_vanishes(folder: Path) -> None:
+    """A folder that is gone under a run is an error that says so, and nothing is lost if it comes back in time."""
+    state = folder / "place" / "migration-state.json"
+    run = recorder_at(state, "run-1")
+    run.open(no_check, {})
+    run.verdict(("new", "1"), passed=True, error_message=None)
+    state.parent.rename(folder / "elsewhere")
+    run.verdict(("new", "2"), passed=True, error_message=None)
+    assert "No such file or directory" in str(run.failure)
+    with pytest.raises(StateNotFoundError):
+        MigrationTracker(state).read()
+    (folder / "elsewhere").rename(state.parent)
+    run.verdict(("new", "3"), passed=True, error_message=None)
+    run.finish(0, {}, 0.0)
+    assert run.failure is None
+    assert _numbers(state) == [1, 2, 3]
+    assert_sound(state)
+
+
+def test_folder_comes_back_empty(folder: Path) -> None:
+    """Where document and log are both gone, a run writes all that it knows of the state, and the log says what is missing."""
+    state = folder / "place" / "migration-state.json"
+    tracker_at(state).commit([operation("before", 1)])
+    run = recorder_at(state, "run-1")
+    run.open(no_check, {})
+    run.verdict(("new", "1"), passed=False, error_message=None)
+    shutil.rmtree(state.parent)
+    state.parent.mkdir()
+    run.verdict(("new", "2"), passed=True, error_message=None)
+    run.finish(0, {}, 0.0)
+    assert run.failure is None
+    assert _numbers(state) == [1, 2]
+    assert _numbers(state, "before") == [1]
+    assert _kinds(state) == {"entries_missing"}
+
+
+def test_document_vanishes_under_a_run(state: Path) -> None:
+    """A document that is deleted beside a run is written again, and so is one that is deleted between two runs."""
+    write_as_run(state, "one", 3)
+    run = recorder_at(state, "two")
+    run.open(no_check, {})
+    run.verdict(("two", "1"), passed=True, error_message=None)
+    state.unlink()
+    run.verdict(("two", "2"), passed=True, error_message=None)
+    run.finish(0, {}, 0.0)
+    assert run.failure is None
+    assert _numbers(state, "two") == [1, 2]
+    state.unlink()
+    write_as_run(state, "three", 3)
+    assert _numbers(state, "one") == _numbers(state, "three") == [1, 2, 3]
+    assert_sound(state)
+
+
+def test_rebuilding_needs_the_whole_log(state: Path) -> None:
+    """A document is not rebuilt from a log that has lost entries: it would lack verdicts, and nobody would see it."""
+    write_as_run(state, "one", 3)
+    _log(state).unlink()
+    write_as_run(state, "two", 3)
+    state.unlink()
+    with pytest.raises(StateDamagedError, match=r"does not reach back to its beginning.*restore the document from a copy"):
+        tracker_at(state).read()
+    _fails(state, StateDamagedError, "restore the document from a copy, or begin anew")
+    tracker_at(state).begin(force=True)
+    write_as_run(state, "three", 3)
+    assert _numbers(state, "three") == [1, 2, 3]
+    lines = _log(state).read_bytes().splitlines(keepends=True)
+    # Cut out what follows the beginning, as the log's own words would after a loss.
+    write_as_run(state, "four", 3)
+    _log(state).write_bytes(b"".join(lines[:-2]))
+    write_as_run(state, "five", 3)
+    state.unlink()
+    with pytest.raises(StateDamagedError, match="has lost entries"):
+        tracker_at(state).read()
+
+
+# --- modes and links ----------------------------------------------------------------------------------------------------
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_modes(state: Path) -> None:
+    """New files have the umask's mode; the document keeps the mode that it was given, and its copies have it too."""
+
+    def check() -> None:
+        os.umask(0o027)
+        tracker_at(state).commit(_THREE)
+        assert {path.name: _mode(path) for path in state.parent.iterdir()} == dict.fromkeys(
+            ("migration-state.json", "migration-audit.log", "migration-state.json.lock"), 0o640
+        )
+        os.umask(0o022)
+        state.chmod(0o600)
+        _log(state).chmod(0o600)
+        with _log(state).open("ab") as file:
+            file.write(b'{"torn')
+        tracker_at(state).begin(force=True)
+        write_as_run(state, "run", 3)
+        names = {path.name.partition(".json.replaced-")[0].partition(".log.torn-")[0]: _mode(path) for path in state.parent.iterdir()}
+        assert {name: mode for name, mode in names.items() if not name.endswith(".lock")} == {
+            "migration-state": 0o600,
+            "migration-audit": 0o600,
+            "migration-state.json": 0o600,
+            "migration-audit.log": 0o600,
+        }
+
+    run_all([check])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="two users need root")
+def test_two_users_of_one_group(folder: Path, figures: Callable[[str], None]) -> None:
+    """A state that a group may write works for two of its users at once, and stays the group's."""
+    group = 65533
+    state = folder / "migration-state.json"
+    folder.parent.stat()
+    os.chown(folder, 0, group)
+    folder.chmod(0o2770)
+
+    def write(name: str) -> None:
+        os.umask(0o002)
+        write_as_run(state, name, 60)
+        tracker_at(state).commit([operation(name, 63)])
+
+    run_all([partial(_as_nobody, partial(write, f"user-{user}"), user, (group,)) for user in (65531, 65532)])
+    assert _numbers(state, "user-65531") == _numbers(state, "user-65532") == [*range(1, 61), 63]
+    assert {path.stat().st_gid for path in folder.iterdir()} == {group}
+    assert_sound(state)
+    figures("two users of one group: 122 of 122 writes there")
+
+
+def test_symbolic_link(folder: Path) -> None:
+    """A link to the state stays a link; log and lock stand beside what it leads to, whichever way the state is named."""
+    real = folder / "real" / "migration-state.json"
+    link = folder / "link.json"
+    link.symlink_to(real)
+    write_as_run(link, "by-link", 3)
+    write_as_run(real, "by-name", 3)
+    assert link.is_symlink()
+    assert not real.is_symlink()
+    assert _numbers(real, "by-link") == _numbers(link, "by-name") == [1, 2, 3]
+    assert sorted(path.name for path in folder.iterdir()) == ["link.json", "real"]
+    assert_sound(real)
+
+
+def test_planted_links(folder: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link in the place of a temporary file, even of one whose name was guessed, or of the lock is not followed."""
+    tracker_at(state).commit(_THREE)
+    victim = folder / "victim"
+    victim.write_text("untouched")
+    monkeypatch.setattr("secrets.token_hex", lambda _: "guessed")
+    planted = state.with_name(f"{state.name}.tmp-guessed")
+    run = recorder_at(state, "run-1")
+    run.open(no_check, {})
+    planted.symlink_to(victim)
+    run.finish(0, {}, 0.0)
+    assert isinstance(run.failure, StateWriteError)
+    assert victim.read_text() == "untouched"
+    # What is left of a killed writer is swept, and so is the link itself.
+    tracker_at(state).commit([operation("after", 1)])
+    assert not planted.is_symlink()
+    lock = state.with_name(f"{state.name}.lock")
+    lock.unlink()
+    lock.symlink_to(victim)
+    _fails(state, StateWriteError, "lock file cannot be opened")
+    assert victim.read_text() == "untouched"

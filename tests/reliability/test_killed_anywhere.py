@@ -1,0 +1,92 @@
+"""SIGKILL at random moments: what was acknowledged is there, whatever was killed, and no reader ever finds half a document.
+
+After the method of RocksDB's crash test: a writer says through a pipe that an operation has returned, and what was said is
+what must be found.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING
+
+from processes import Words, start
+from writers import assert_sound, read_over_and_over, tracker_at, write_as_run, write_by_api, written
+
+from pytest_migration_state.core.journal import read_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+#: How many rounds go on with one state, each finding what the killed writers of the one before it left.
+_ROUNDS_A_STATE = 10
+_MORE_THAN_CAN_BE_WRITTEN = 100_000
+
+
+def test_killed_at_random_moments(folder: Path, rounds: Callable[[int, int], int], figures: Callable[[str], None]) -> None:
+    """Two writers are killed, a reader without the lock looks on: nothing acknowledged is lost, no document unreadable."""
+    chance = random.Random(4)
+    total: Counter[str] = Counter()
+    state = folder
+    for number in range(rounds(150, 2000)):
+        if number % _ROUNDS_A_STATE == 0:
+            state = folder / str(number) / "migration-state.json"
+            tracker_at(state).commit([])
+        total += _round(state, number, chance)
+        if number % _ROUNDS_A_STATE == _ROUNDS_A_STATE - 1:
+            total["torn"] += sum("torn" in entry.name for entry in state.parent.iterdir())
+            lines = read_lines(state.with_name("migration-audit.log"))
+            total["recovered"] += sum(line.content is not None and line.content["action"] == "Recovered" for line in lines)
+    assert total["acknowledged"] > 0
+    assert total["reads"] > 0
+    figures(
+        f"{total['rounds']} rounds, {total['acknowledged']} writes acknowledged, {total['lost']} lost; {total['unspoken']} there that were not "
+        f"acknowledged; {total['reads']} reads without the lock, 0 unreadable documents; {total['torn']} torn lines set aside"
+    )
+
+
+def _round(state: Path, number: int, chance: random.Random) -> Counter[str]:
+    words = Words()
+    acknowledged = {f"api-{number}": 0, f"run-{number}": 0}
+    reader = start(partial(read_over_and_over, state, words))
+    writers = [start(partial(_write, write, state, name, words)) for write, name in zip(_WRITES, acknowledged, strict=True)]
+    # Now and then before either has begun, now and then one long after the other.
+    time.sleep(chance.choice([chance.uniform(0, 0.01), chance.uniform(0.01, 0.06)]))
+    for writer in chance.sample(writers, 2):
+        assert writer.kill() == -9
+        time.sleep(chance.choice([0, chance.uniform(0, 0.01)]))
+    reader.kill()
+    found: Counter[str] = Counter(rounds=1)
+    for word, *rest in (line.split(" ", 2) for line in words.heard()):
+        assert word != "wrong", rest
+        if word == "reads":
+            found["reads"] += int(rest[0])
+        else:
+            acknowledged[word] = int(rest[0])
+    words.close()
+    document = tracker_at(state).read()
+    for name, count in acknowledged.items():
+        there = written(document, name)
+        assert there == list(range(1, len(there) + 1))
+        assert count <= len(there) <= count + 1
+        found["acknowledged"] += count
+        found["unspoken"] += len(there) - count
+    # The next writer finds its way, and mends what was left.
+    tracker_at(state).commit([])
+    assert_sound(state)
+    return found
+
+
+def _write(write: Callable[[Path, str, int, Callable[[int], object]], None], state: Path, name: str, words: Words) -> None:
+    write(state, name, _MORE_THAN_CAN_BE_WRITTEN, lambda number: words.say(f"{name} {number}"))
+
+
+def _plain_run(state: Path, name: str, count: int, done: Callable[[int], object]) -> None:
+    """A run without a plan: that of a hundred thousand tests would be all that is ever written."""
+    write_as_run(state, name, count, done, planned=0)
+
+
+_WRITES: tuple[Callable[[Path, str, int, Callable[[int], object]], None], ...] = (write_by_api, _plain_run)

@@ -1,0 +1,251 @@
+"""Each operation killed at its n-th system call, n counting up, and each of its calls failing in turn."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from system_calls import failed_at_each_call, killed_at_each_call, needs_strace
+from writers import assert_sound, in_validation, no_check, operation, quiet, recorder_at, tracker_at
+
+from pytest_migration_state.core.errors import GateBlockedError, MigrationStateError, StateNotFoundError
+from pytest_migration_state.core.events import outstanding
+from pytest_migration_state.core.gate import Policy
+from pytest_migration_state.core.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from writers import JsonObject
+
+pytestmark = pytest.mark.usefixtures("_strace")
+
+
+@pytest.fixture(scope="module")
+def _strace() -> None:
+    needs_strace()
+
+
+@dataclass
+class Scenario:
+    """An operation on a state.
+
+    :ivar prepare: makes the state that it begins with.
+    :ivar work: the operation.
+    :ivar steps: how many times the state may be seen to change on the way: 1 is all or none.
+    :ivar told: kinds of problems that ``verify`` is to tell afterwards, killed or not.
+    """
+
+    prepare: Callable[[Path], object]
+    work: Callable[[Path], object]
+    steps: int = 1
+    told: frozenset[str] = frozenset()
+
+
+def _nothing(_: Path) -> None:
+    pass
+
+
+def _folder(path: Path) -> None:
+    path.parent.mkdir()
+
+
+def _some(path: Path) -> None:
+    tracker = in_validation(path)
+    for number in range(1, 7):
+        tracker.commit([operation("before", number)])
+
+
+def _verdict(path: Path) -> None:
+    tracker_at(path).commit([{"operation": "add_validation_result", "component": "new", "test_name": "1", "passed": True}])
+
+
+def _three(path: Path) -> None:
+    tracker_at(path).commit([operation("new", number) for number in range(1, 4)])
+
+
+def _complete(path: Path) -> None:
+    tracker_at(path).commit([{"operation": "set_phase", "phase": "Completed"}])
+
+
+def _begin_anew(path: Path) -> None:
+    tracker_at(path).begin(force=True)
+
+
+def _run(path: Path) -> None:
+    run = recorder_at(path, "run-1")
+    run.open(no_check, {})
+    run.plan([outstanding(run.now, ("new", str(number)), "pending") for number in range(1, 4)])
+    for number in range(1, 4):
+        run.verdict(("new", str(number)), passed=True, error_message=None)
+    result = run.complete(Policy())
+    run.finish(0, {"passed": 3}, 0.0)
+    if run.failure or not result.open:
+        raise run.failure or GateBlockedError(result.blockers)
+
+
+def _torn(path: Path) -> None:
+    _some(path)
+    log = path.with_name("migration-audit.log")
+    line = log.read_bytes().splitlines()[-1]
+    with log.open("ab") as file:
+        file.write(line[: len(line) // 2])
+
+
+def _torn_commit(path: Path) -> None:
+    """Two of the three entries of one commit are there."""
+    _some(path)
+    document, log = path.read_bytes(), path.with_name("migration-audit.log")
+    _three(path)
+    path.write_bytes(document)
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:-1]))
+
+
+def _without_document(path: Path) -> None:
+    _some(path)
+    path.unlink()
+
+
+def _without_log(path: Path) -> None:
+    _some(path)
+    path.with_name("migration-audit.log").unlink()
+
+
+def _of_another_tool(path: Path) -> None:
+    _some(path)
+    document = json.loads(path.read_bytes())
+    del document["metadata"], document["outstanding_validations"]
+    path.write_text(json.dumps(document))
+    path.with_name("migration-audit.log").unlink()
+
+
+SCENARIOS = {
+    "create": Scenario(_folder, _verdict),
+    "create_folder": Scenario(_nothing, _verdict),
+    "verdict": Scenario(_some, _verdict),
+    "three_at_once": Scenario(_some, _three),
+    "complete": Scenario(_some, _complete),
+    "begin_anew": Scenario(_some, _begin_anew),
+    # Begun, planned, three verdicts, completed, ended.
+    "run": Scenario(_some, _run, steps=7),
+    "torn_line": Scenario(_torn, _verdict),
+    "torn_commit": Scenario(_torn_commit, _three),
+    "document_lost": Scenario(_without_document, _verdict),
+    "log_lost": Scenario(_without_log, _verdict, told=frozenset({"entries_missing"})),
+    "of_another_tool": Scenario(_of_another_tool, _verdict, told=frozenset({"unexplained"})),
+}
+
+
+class Bench:
+    """The state under test, put back to its beginning for each step."""
+
+    def __init__(self, folder: Path, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self._template = folder / "template"
+        self.state = folder / "work" / "migration-state.json"
+        scenario.prepare(self._template / self.state.name)
+        self.reset()
+        self.before = self.seen()
+        scenario.work(self.state)
+        self.after = self.seen()
+
+    def reset(self) -> None:
+        shutil.rmtree(self.state.parent, ignore_errors=True)
+        if self._template.exists():
+            shutil.copytree(self._template, self.state.parent)
+
+    def work(self) -> None:
+        self.scenario.work(self.state)
+
+    def seen(self) -> JsonObject | None:
+        """What the state says, as far as it does not depend on the moment; ``None`` where there is none."""
+        try:
+            found = Store(self.state, notify=quiet).read().to_object()
+        except StateNotFoundError:
+            return None
+        for item in (*found["validation_results"], *found["docker_containers_removed"], *found["outstanding_validations"]):
+            for key in ("tested_at", "removed_at", "since"):
+                item.pop(key, None)
+        found["completed_at"] = bool(found["completed_at"])
+        found["metadata"] = sorted(found["metadata"].get("open_runs", ()))
+        return {key: value for key, value in found.items() if key not in {"started_at", "last_updated"}}
+
+    def check(self, *, told: frozenset[str] = frozenset()) -> JsonObject | None:
+        """The bare file is whole, a writer goes on, and then all is sound; gives what was seen before that writer."""
+        if self.state.exists():
+            json.loads(self.state.read_bytes())
+        seen = self.seen()
+        tracker_at(self.state).commit([])
+        if seen is not None:
+            assert self.seen() == seen
+        if problems := [problem for problem in tracker_at(self.state).verify().problems if problem.kind not in self.scenario.told | told]:
+            pytest.fail(f"{problems}")
+        if not self.scenario.told | told:
+            assert_sound(self.state)
+        assert not list(self.state.parent.glob("*.tmp-*"))
+        return seen
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_killed_at_each_call(name: str, folder: Path, figures: Callable[[str], None]) -> None:
+    """Whatever system call the process is killed at: all of the operation is there or none of it, and the next writer goes on."""
+    bench = Bench(folder, SCENARIOS[name])
+    seen: list[JsonObject | None] = []
+    kills = 0
+    for _ in killed_at_each_call(bench.work, reset=bench.reset):
+        kills += 1
+        found = bench.check()
+        if found not in seen:
+            seen.append(found)
+    # A state that is created and says nothing yet is none of what the operation says.
+    ways = [found for found in seen if found not in (bench.before, bench.after)]
+    assert len(ways) <= bench.scenario.steps - 1 + (bench.before is None), ways
+    figures(f"{name}: killed at {kills} system calls, the state before or after it each time ({len(ways)} steps on the way)")
+
+
+FAILURES = [("fsync", "EIO"), ("write", "ENOSPC"), ("write", "EIO"), ("openat", "EMFILE"), ("openat", "EACCES"), ("ftruncate", "EIO"),
+            ("?rename", "EIO"), ("?rename", "EACCES"), ("flock", "ENOLCK"), ("fchmod", "EPERM"), ("read", "EIO")]  # fmt: skip
+_REFUSED = 3
+
+
+@pytest.mark.parametrize(("call", "error"), FAILURES)
+@pytest.mark.parametrize("name", ["create", "verdict", "three_at_once", "run", "torn_line", "begin_anew"])
+def test_each_call_fails_once(name: str, call: str, error: str, folder: Path, figures: Callable[[str], None]) -> None:
+    """Whatever system call fails: what was reported as done is there, what was refused is a clear error, and work goes on."""
+    bench = Bench(folder, SCENARIOS[name])
+    # A log that could not be written, or not flushed, says so; what was not told it cannot say.
+    told = frozenset({"unlogged_changes", "entries_missing"} | ({"unexplained"} if name == "begin_anew" else set()))
+
+    def work() -> None:
+        try:
+            bench.work()
+        except MigrationStateError:
+            os._exit(_REFUSED)
+
+    done = refused = 0
+    for _, status in failed_at_each_call(work, call, error, reset=bench.reset):
+        assert status in {0, _REFUSED}
+        found = bench.check(told=told)
+        if status == 0:
+            done += 1
+            assert found == bench.after
+        else:
+            refused += 1
+            assert bench.scenario.steps > 1 or found in (bench.before, bench.after, None) or bench.before is None
+    if done + refused:
+        figures(f"{name}: {done + refused} x {call.strip('?')} failed with {error}: {done} done all the same, {refused} refused, 0 lost")
+
+
+def test_failed_flush_is_not_tried_again(state: Path) -> None:
+    """After the disk refused to flush the log the log says so, and the document, flushed by itself, holds what it says."""
+    _some(state)
+    statuses = list(failed_at_each_call(lambda: _verdict(state), "fsync", "EIO", reset=lambda: None))
+    # The log's is survived, the document's and its folder's are errors.
+    assert [status for _, status in statuses] == [0, 1, 1]
+    log = state.with_name("migration-audit.log").read_text()
+    assert log.count("The disk refused to flush this log (Input/output error)") == 1

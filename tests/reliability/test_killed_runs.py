@@ -1,0 +1,119 @@
+"""A pytest run killed at a random moment, then finished by a second run."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+from processes import start
+from writers import assert_sound, quiet
+
+from pytest_migration_state.core.errors import StateNotFoundError
+from pytest_migration_state.core.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pytest_migration_state.core.document import Document
+
+_SUITE = """
+import time
+import pytest
+
+@pytest.mark.migration_component("hive")
+@pytest.mark.parametrize("number", range(24))
+def test_hive(number):
+    time.sleep(0.002)
+    assert number % 5
+
+@pytest.mark.migration_component("store", "queue")
+@pytest.mark.parametrize("number", range(8))
+def test_both(number):
+    time.sleep(0.001)
+
+@pytest.mark.xfail
+@pytest.mark.migration_component("queue")
+def test_expected():
+    raise RuntimeError
+
+@pytest.fixture
+def broken():
+    yield
+    raise RuntimeError
+
+@pytest.mark.migration_component("queue")
+def test_broken_after(broken):
+    pass
+"""
+_VERDICTS = 24 + 8 * 2 + 2
+
+
+def _run(folder: Path, state: Path) -> None:
+    os.chdir(folder)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    # Loading every plugin that is installed here would take longer than all the rest.
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    plugins = ["-p", "pytest_migration_state.plugin", "-p", "no:cacheprovider"]
+    os._exit(int(pytest.main([*plugins, "-c", "empty.toml", f"--migration-state={state}", "suite_checks.py"])))
+
+
+def _told(document: Document) -> dict[tuple[str, str], tuple[bool, str, str | None]]:
+    return {key: (verdict["passed"], verdict["outcome"], verdict["error_message"]) for key, verdict in document.verdicts.items()}
+
+
+def test_killed_run_is_finished_by_another(folder: Path, rounds: Callable[[int, int], int], figures: Callable[[str], None]) -> None:
+    """After the second run the verdicts are those of a run that nobody killed, and nothing is outstanding."""
+    (folder / "suite_checks.py").write_text(_SUITE)
+    (folder / "empty.toml").write_text("[pytest]\n")
+    began = time.monotonic()
+    whole = folder / "whole" / "migration-state.json"
+    assert start(partial(_run, folder, whole)).wait() == 1
+    seconds = time.monotonic() - began
+    expected = _told(Store(whole, notify=quiet).read())
+    assert len(expected) == _VERDICTS
+    chance = random.Random(8)
+    killed_with: list[int] = []
+    for number in range(rounds(50, 1000)):
+        state = folder / str(number) / "migration-state.json"
+        run = start(partial(_run, folder, state))
+        if number % 5:
+            _await_plan(state)
+        time.sleep(chance.uniform(0, seconds if number % 5 == 0 else seconds / 2))
+        if run.kill() == -9:
+            killed_with.append(_left(state, expected))
+        assert start(partial(_run, folder, state)).wait() == 1
+        document = Store(state, notify=quiet).read()
+        assert _told(document) == expected
+        assert not document.outstanding
+        assert_sound(state)
+    some = sum(0 < count < _VERDICTS for count in killed_with)
+    figures(
+        f"{number + 1} runs of {_VERDICTS} verdicts killed within {seconds:.2f} s, {some} of them amid their verdicts: each made whole by a second"
+    )
+
+
+def _await_plan(state: Path) -> None:
+    log, deadline = state.with_name("migration-audit.log"), time.monotonic() + 20
+    while not (log.exists() and b"ValidationPlanned" in log.read_bytes()):
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def _left(state: Path, expected: dict[tuple[str, str], tuple[bool, str, str | None]]) -> int:
+    """What a killed run left: its verdicts are right, and what has none is outstanding once the plan is written."""
+    try:
+        document = Store(state, notify=quiet).read()
+    except StateNotFoundError:
+        return 0
+    told = _told(document)
+    assert told.items() <= expected.items()
+    if told:
+        assert told.keys() | document.outstanding.keys() == expected.keys()
+    return len(told)

@@ -1,0 +1,327 @@
+"""Everything that can happen to a state, in any order, against a model in memory.
+
+An API user and a run work on one state; each may be closed, or killed with all that it held in memory. Lines are torn, the
+document is deleted or an older copy of it put back, and another tool writes the document anew in its own way.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from writers import no_check, quiet, recorder_at, tracker_at
+
+from pytest_migration_state.core.errors import (
+    GateBlockedError,
+    InvalidArgumentError,
+    InvalidTransitionError,
+    RollbackUnavailableError,
+    StateExistsError,
+)
+from pytest_migration_state.core.events import outstanding
+from pytest_migration_state.core.gate import Policy
+from pytest_migration_state.core.phases import TRANSITIONS, Phase
+from pytest_migration_state.core.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+# What another tool records is told apart by the component: it may have been decided on a document that a run's newest
+# verdicts had not yet reached, and those count on top of it.
+ours = st.tuples(st.sampled_from(["hive", "störe"]), st.sampled_from(["a", "b", "test_x.py::test[ü-\n]"]))
+theirs = st.tuples(st.just("other"), st.sampled_from(["a", "b"]))
+names = st.sampled_from(["one", "zwei", "drei\u202e"])
+
+
+@dataclass
+class Model:
+    """What the state should say."""
+
+    phase: Phase = Phase.NOT_STARTED
+    verdicts: dict[tuple[str, str], bool] = field(default_factory=dict)
+    outstanding: dict[tuple[str, str], str] = field(default_factory=dict)
+    data: dict[str, str] = field(default_factory=dict)
+    containers: list[tuple[str, str]] = field(default_factory=list)
+    processes: list[str] = field(default_factory=list)
+    rollback: bool = True
+    error: str | None = None
+
+    @property
+    def gate_is_open(self) -> bool:
+        return bool(self.verdicts) and all(self.verdicts.values()) and not self.outstanding
+
+    def give(self, key: tuple[str, str], passed: bool) -> None:
+        self.verdicts[key] = passed
+        self.outstanding.pop(key, None)
+
+    @classmethod
+    def read(cls, path: Path) -> Model:
+        document = Store(path, notify=quiet).read()
+        fields = document.fields
+        return cls(
+            document.phase,
+            {key: verdict["passed"] for key, verdict in document.verdicts.items()},
+            {key: entry["reason"] for key, entry in document.outstanding.items()},
+            dict(fields["data_preserved"]),
+            [(item["name"], item["id"]) for item in fields["docker_containers_removed"]],
+            [item["name"] for item in fields["native_processes_started"]],
+            document.rollback_available,
+            fields["error"] and fields["error"]["message"],
+        )
+
+
+class Machine(RuleBasedStateMachine):
+    """The state on disk beside its model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="migration-", dir=_MEMORY))
+        self.path = self.folder / "migration-state.json"
+        self.log = self.folder / "migration-audit.log"
+        self.model = Model()
+        self.api = tracker_at(self.path)
+        self.runs = 0
+        self.begin_run()
+        self.copy: bytes | None = None
+        # How often another tool changed the document: what it wrote stands nowhere else.
+        self.edits = self.edits_in_copy = 0
+
+    @initialize(in_validation=st.booleans())
+    def begin(self, in_validation: bool) -> None:
+        if in_validation:
+            self.api.commit([{"operation": "set_phase", "phase": "Validation", "force": True}])
+            self.model.phase = Phase.VALIDATION
+
+    def begin_run(self) -> None:
+        self.runs += 1
+        self.run = recorder_at(self.path, f"run-{self.runs}")
+        self.run.open(no_check, {})
+
+    def do(self, operation: str, **arguments: Any) -> None:
+        self.api.commit([{"operation": operation, **arguments}])
+
+    # --- the API user ---
+
+    @rule(key=ours | theirs, passed=st.booleans(), twice=st.booleans())
+    def result(self, key: tuple[str, str], passed: bool, twice: bool) -> None:
+        request = {"operation": "add_validation_result", "component": key[0], "test_name": key[1]}
+        self.api.commit([{**request, "passed": not passed}] * twice + [{**request, "passed": passed}])
+        self.model.give(key, passed)
+
+    @rule(name=names, count=st.integers(1, 3))
+    def containers(self, name: str, count: int) -> None:
+        self.api.commit([{"operation": "add_processed_container", "name": name, "container_id": str(number)} for number in range(count)])
+        self.model.containers += [(name, str(number)) for number in range(count)]
+
+    @rule(key=names, path=names)
+    def data(self, key: str, path: str) -> None:
+        self.do("add_preserved_data", key=key, backup_path=path)
+        self.model.data[key] = path
+
+    @rule(name=names)
+    def process(self, name: str) -> None:
+        self.do("add_native_process", name=name)
+        self.model.processes.append(name)
+
+    @rule(available=st.booleans())
+    def rollback(self, available: bool) -> None:
+        self.do("set_rollback_availability", available=available)
+        self.model.rollback = available
+
+    @rule(message=names)
+    def error(self, message: str) -> None:
+        self.do("set_error", message=message)
+        self.model.error = message
+
+    @rule(key=ours | theirs)
+    def forget(self, key: tuple[str, str]) -> None:
+        with suppress(InvalidArgumentError):
+            self.do("forget_validation", component=key[0], test_name=key[1], reason="gone")
+            assert key in self.model.verdicts or key in self.model.outstanding
+        self.model.verdicts.pop(key, None)
+        self.model.outstanding.pop(key, None)
+
+    @rule()
+    def words(self) -> None:
+        self.do("write_audit", action="Note", details="of an operator")
+
+    @rule(force=st.booleans())
+    def begin_anew(self, force: bool) -> None:
+        try:
+            self.api.begin(force=force)
+            assert force
+            self.model = Model()
+            self.edits = 0
+            self.copy = None
+        except StateExistsError:
+            assert not force
+
+    @rule(phase=st.sampled_from(Phase), force=st.sampled_from([False, False, True]))
+    def move(self, phase: Phase, force: bool) -> None:
+        model = self.model
+        is_legal = phase in TRANSITIONS[model.phase]
+        if is_legal and phase is Phase.COMPLETED:
+            is_legal = model.gate_is_open
+        if is_legal and phase is Phase.ROLLED_BACK:
+            is_legal = model.rollback
+        try:
+            self.do("set_phase", phase=phase.value, force=force)
+            assert is_legal or force
+            model.phase = phase
+        except (InvalidTransitionError, GateBlockedError, RollbackUnavailableError):
+            assert not is_legal
+            assert not force
+
+    @rule()
+    def reopen_api(self) -> None:
+        self.api.close()
+
+    @rule()
+    def kill_api(self) -> None:
+        self.api = tracker_at(self.path)
+
+    # --- the run ---
+
+    @rule(key=ours, passed=st.booleans())
+    def verdict(self, key: tuple[str, str], passed: bool) -> None:
+        self.run.verdict(key, passed, None)
+        assert self.run.failure is None
+        self.model.give(key, passed)
+
+    @rule(key=ours)
+    def skip(self, key: tuple[str, str]) -> None:
+        self.run.skip(key, "no time", key[1])
+        assert self.run.failure is None
+        self.model.outstanding[key] = "skipped"
+
+    @rule(pending=st.sets(ours), deselected=st.sets(ours))
+    def plan(self, pending: set[tuple[str, str]], deselected: set[tuple[str, str]]) -> None:
+        entries = [outstanding(self.run.now, key, "pending") for key in pending]
+        entries += [outstanding(self.run.now, key, "deselected") for key in deselected - pending]
+        self.run.plan(entries)
+        for key in deselected - pending:
+            if key not in self.model.verdicts and key not in self.model.outstanding:
+                self.model.outstanding[key] = "deselected"
+        for key in pending:
+            self.model.verdicts.pop(key, None)
+            self.model.outstanding[key] = "pending"
+
+    @rule()
+    def complete(self) -> None:
+        if self.model.phase is Phase.VALIDATION:
+            is_open = self.model.gate_is_open
+            assert self.run.complete(Policy()).open == is_open
+            if is_open:
+                self.model.phase = Phase.COMPLETED
+
+    @rule()
+    def checkpoint(self) -> None:
+        with self.run._store.held(reuse=True):
+            self.run._checkpoint()
+
+    @rule()
+    def end_run(self) -> None:
+        self.run.finish(0, {}, 0.0)
+        assert self.run.failure is None
+        self.run.close()
+        self.begin_run()
+
+    @rule()
+    def kill_run(self) -> None:
+        """Its descriptors are closed without a word, and what it had in memory is gone."""
+        self.begin_run()
+
+    # --- what happens to the files ---
+
+    @rule(share=st.floats(0.01, 0.99))
+    def tear(self, share: float) -> None:
+        """A writer is killed in the middle of its line."""
+        line = self.log.read_bytes().splitlines()[-1]
+        with self.log.open("ab") as file:
+            file.write(line[: max(1, int(len(line) * share))])
+
+    @precondition(lambda self: self.edits == 0)
+    @rule()
+    def lose_document(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+    @rule()
+    def copy_document(self) -> None:
+        if self.path.exists():
+            self.copy, self.edits_in_copy = self.path.read_bytes(), self.edits
+
+    @precondition(lambda self: self.copy is not None and self.edits == self.edits_in_copy)
+    @rule()
+    def put_back_older_document(self) -> None:
+        assert self.copy is not None
+        self.path.write_bytes(self.copy)
+
+    @rule(key=theirs, passed=st.booleans(), seed=st.integers(0, 99), windows=st.booleans())
+    def edit(self, key: tuple[str, str], passed: bool, seed: int, windows: bool) -> None:
+        """PowerShell reads the document, changes it and writes it whole, and a line into the log."""
+        if not self.path.exists():
+            return
+        chance = random.Random(seed)
+        document = json.loads(self.path.read_text("utf-8-sig"))
+        verdict = {
+            "component": key[0],
+            "test_name": key[1],
+            "passed": passed,
+            "error_message": "",
+            "tested_at": "2030-01-01T00:00:00.0+01:00",
+        }
+        document["validation_results"] = [*document["validation_results"], verdict]
+        document["note"] = document["metadata"]["note"] = verdict["note"] = seed
+        document = dict(chance.sample(list(document.items()), len(document)))
+        text = json.dumps(document, indent=chance.choice([None, 2, 4]), ensure_ascii=chance.random() < 0.5) + "\n"
+        self.path.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode() if windows else text.encode())
+        details = f"Test '{key[1]}' for '{key[0]}': {'PASSED' if passed else 'FAILED'}"
+        line = json.dumps({"level": "INFO", "details": details, "action": "ValidationResult", "timestamp": "2030-01-01T00:00:00.0+01:00"})
+        if self.log.read_bytes().endswith(b"\n"):
+            with self.log.open("ab") as file:
+                file.write(line.encode() + (b"\r\n" if windows else b"\n"))
+        self.model.verdicts[key] = passed
+        self.edits += 1
+
+    # --- what must be true ---
+
+    @invariant()
+    def the_state_is_the_model(self) -> None:
+        assert Model.read(self.path) == self.model
+        if self.path.exists():
+            json.loads(self.path.read_text("utf-8-sig"))
+
+    def teardown(self) -> None:
+        self.run.finish(0, {}, 0.0)
+        assert self.run.failure is None
+        self.run.close()
+        self.the_state_is_the_model()
+        kinds = {problem.kind for problem in self.api.verify().problems}
+        assert kinds <= {"completed_past_gate", "unexplained", "effect_missing"}, kinds
+        assert not list(self.folder.glob("*.tmp-*"))
+        self.api.close()
+        shutil.rmtree(self.folder)
+
+
+def test_against_the_model(rounds: Callable[[int, int], int], figures: Callable[[str], None]) -> None:
+    """Whatever happens to a state, in whatever order, it says what the model says after every step."""
+    examples, steps = rounds(300, 5000), 40
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=examples, stateful_step_count=steps, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
+    figures(f"{examples} examples of up to {steps} steps: the state was the model's after each")
