@@ -11,16 +11,8 @@ from states import FOREIGN
 
 from pytest_migration_state import StateDamagedError
 from pytest_migration_state.core.events import Event
-from pytest_migration_state.core.journal import (
-    GENESIS,
-    DamagedLineError,
-    Journal,
-    Position,
-    encode_entry,
-    parse_line,
-    read_lines,
-    signature,
-)
+from pytest_migration_state.core.journal import Journal, read_lines
+from pytest_migration_state.core.lines import GENESIS, DamagedLineError, Position, encode_entry, parse_line, signature
 
 if TYPE_CHECKING:
     from pathlib import Path

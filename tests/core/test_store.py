@@ -350,7 +350,7 @@ def test_a_document_that_cannot_be_used_is_refused_and_kept(
     path: Path, monkeypatch: pytest.MonkeyPatch, content: str, error: type[Exception], sentence: str
 ) -> None:
     """Reading and writing alike; with --force it is set aside byte for byte."""
-    monkeypatch.setattr("pytest_migration_state.core.store._REREAD_PATIENCE", 0.05)
+    monkeypatch.setattr("pytest_migration_state.core.checkpoint._REREAD_PATIENCE", 0.05)
     path.write_text(content, "utf-8")
     for change in uses(path, create=True):
         with pytest.raises(error) as caught:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from processes import kill_all
 
 from pytest_migration_state.core import verify
 
@@ -46,6 +47,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("reliability figures")
         for line in sorted(told):
             terminalreporter.write_line(line)
+
+
+@pytest.fixture(autouse=True)
+def _no_process_left() -> Iterator[None]:
+    """No process that a test has started outlives it, also where it fails."""
+    yield
+    kill_all()
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ from losing (it opened the document just before that was replaced) has to be nam
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import time
@@ -23,13 +22,14 @@ from writers import in_validation, no_check, quiet, recorder_at, tracker_at, wri
 from powershell_writer import PowerShellError, PowerShellWriter
 from pytest_migration_state.cli.main import main
 from pytest_migration_state.core import run
+from pytest_migration_state.core.checkpoint import Checkpoint
 from pytest_migration_state.core.errors import GateBlockedError, InvalidTransitionError, MigrationStateError, StateDamagedError
 from pytest_migration_state.core.events import outstanding
 from pytest_migration_state.core.journal import Journal, read_lines
 from pytest_migration_state.core.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from pytest_migration_state.core.document import Document
 
@@ -226,24 +226,28 @@ def test_powershell_beside_everybody(
     )
 
 
-@contextlib.contextmanager
-def _not_locked(_: Journal) -> Iterator[None]:
-    yield
+def _do_nothing(_: Journal) -> None:
+    """In place of taking and giving back the lock on the log."""
 
 
-@contextlib.contextmanager
-def _not_compared(store: Store) -> Iterator[bytes | None]:
-    """As if the document were always the one that was read."""
-    yield store._digest
+_replace = Checkpoint.replace
+
+
+def _replace_without_comparing(checkpoint: Checkpoint, document: Document, known: bytes | None, patience: float) -> bytes | None:
+    """As if the document on disk were always the one that was read."""
+    with checkpoint.locked(patience) as digest:
+        known = digest
+    return _replace(checkpoint, document, known, patience)
 
 
 @pytest.mark.parametrize("what", ["the lock on the log", "the check before replacing"])
 def test_what_protects_is_needed(folder: Path, what: str, monkeypatch: pytest.MonkeyPatch, figures: Callable[[str], None]) -> None:
     """Without the one or the other the same rounds show losses: they can see what they are for."""
     if what == "the lock on the log":
-        monkeypatch.setattr(Journal, "_locked", _not_locked)
+        monkeypatch.setattr(Journal, "_take_lock", _do_nothing)
+        monkeypatch.setattr(Journal, "_give_back", _do_nothing)
     else:
-        monkeypatch.setattr(Store, "_document_locked", _not_compared)
+        monkeypatch.setattr(Checkpoint, "replace", _replace_without_comparing)
     losses: Counter[str] = Counter()
     number = 0
     while not losses and number < 20:

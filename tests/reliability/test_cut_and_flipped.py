@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from writers import in_validation, no_check, operation, quiet, recorder_at, tracker_at
 
-from pytest_migration_state.core import store
+from pytest_migration_state.core import checkpoint
 from pytest_migration_state.core.errors import MigrationStateError, StateNotFoundError
 from pytest_migration_state.core.store import Store
 from pytest_migration_state.core.tracker import MigrationTracker
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody else writes here: what is damaged stays so, however long one waits."""
-    monkeypatch.setattr(store, "_REREAD_PATIENCE", 0.0)
-    monkeypatch.setattr(store, "_READ_PAUSE", 0.0)
+    monkeypatch.setattr(checkpoint, "_REREAD_PATIENCE", 0.0)
+    monkeypatch.setattr(checkpoint, "READ_PAUSE", 0.0)
 
 
 def _forty_entries(state: Path) -> None:

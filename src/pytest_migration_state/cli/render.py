@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_migration_state.core.backup import Finding
     from pytest_migration_state.core.document import Document, JsonObject
     from pytest_migration_state.core.gate import GateResult
-    from pytest_migration_state.core.journal import Line
+    from pytest_migration_state.core.lines import Line
     from pytest_migration_state.core.verify import VerifyReport
 
 #: How many entries of the audit log the overview ends with.

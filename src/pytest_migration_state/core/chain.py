@@ -13,14 +13,14 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from pytest_migration_state.core.document import decode_object
-from pytest_migration_state.core.journal import GENESIS, HASH_AT_END, Position, chained_hash, continues, without_hash
+from pytest_migration_state.core.lines import GENESIS, HASH_AT_END, Position, chained_hash, continues, without_hash
 from pytest_migration_state.core.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_migration_state.core.document import JsonObject
-    from pytest_migration_state.core.journal import Line
+    from pytest_migration_state.core.lines import Line
 
 ProblemKind = Literal[
     "changed",  # a line is not what it was when it was written, or was put in

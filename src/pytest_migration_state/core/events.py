@@ -44,7 +44,7 @@ _MERGED: Final = ("data_preserved", "metadata")
 _APPENDED: Final = ("docker_containers_removed", "native_processes_started")
 
 
-def apply(document: Document, data: JsonObject, timestamp: str) -> Document:
+def apply(document: Document, data: JsonObject, timestamp: str) -> Document:  # noqa: PLR0912  # a branch a kind of change
     """The document after an event with this ``data`` at ``timestamp``. ``document`` is changed and must not be used again.
 
     A key of ``data`` that is no key of the document is information for the reader of the log (who ran it, where).
@@ -55,20 +55,22 @@ def apply(document: Document, data: JsonObject, timestamp: str) -> Document:
         document = new_document(new["started_at"], new["migration_id"], new["platform"])
         if audit:
             document.metadata["audit"] = audit
-    for key in _SET:
-        if key in data:
-            document.fields[key] = data[key]
-    for key in _MERGED:
-        if key in data:
-            _merge(document.fields[key], data[key])
-    for key in _APPENDED:
-        document.fields[key].extend(data.get(key, ()))
-    for entry in data.get("outstanding_validations", ()):
-        document.put_outstanding(entry)
-    for verdict in data.get("validation_results", ()):
-        document.put_verdict(verdict)
-    for gone in data.get("forgotten", ()):
-        document.forget((gone["component"], gone["test_name"]))
+    for key, value in data.items():
+        if key == "validation_results":
+            for verdict in value:
+                document.put_verdict(verdict)
+        elif key == "outstanding_validations":
+            for entry in value:
+                document.put_outstanding(entry)
+        elif key in _SET:
+            document.fields[key] = value
+        elif key in _MERGED:
+            _merge(document.fields[key], value)
+        elif key in _APPENDED:
+            document.fields[key].extend(value)
+        elif key == "forgotten":
+            for gone in value:
+                document.forget((gone["component"], gone["test_name"]))
     metadata = document.metadata
     if metadata.get("open_runs") == {}:
         del metadata["open_runs"]
@@ -131,7 +133,7 @@ def verdict_details(component: str, test_name: str, passed: bool) -> str:
 def verdict_given(now: str, component: str, test_name: str, passed: bool, error_message: str | None, **more: Any) -> Event:
     """``more`` are the keys that a verdict may carry after the format's five; those that are ``None`` are left out."""
     verdict = {"component": component, "test_name": test_name, "passed": passed, "error_message": error_message, "tested_at": now}
-    verdict.update((key, value) for key, value in more.items() if value is not None)
+    verdict |= {key: value for key, value in more.items() if value is not None}
     return Event("ValidationResult", verdict_details(component, test_name, passed), {"validation_results": [verdict]})
 
 

@@ -1,32 +1,38 @@
-"""The audit log: JSON Lines, append-only, chained by hashes, and the write-ahead log of the state.
+"""The audit log as a file: append-only, read on from a position, mended where a writer was killed.
 
-An entry of ours has a sequence number and a hash: SHA-256 over the hash of the entry before it, every byte since that
-entry's line, and its own line without the hash. Lines of other writers (four keys, no hash) stand in between and are
-covered by the hash of the next entry of ours.
-
-Entries that are committed together say so (``"part":[1,3]``): they count when the last of them stands there, so that a
-writer killed in the middle of its write leaves all of them or none.
-
-This module knows lines and hashes; what an entry means is the business of :mod:`~pytest_migration_state.core.events`.
+What stands in a line is the business of :mod:`~pytest_migration_state.core.lines`, what an entry means that of
+:mod:`~pytest_migration_state.core.events`.
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
-import json
 import os
-import re
 import stat
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from filelock import unlock_descriptor
 
-from pytest_migration_state.core.document import JsonObject, decode_object, encodable
+from pytest_migration_state.core.document import decode_object
 from pytest_migration_state.core.errors import StateDamagedError, StateWriteError
 from pytest_migration_state.core.files import replace, write_temporary
+from pytest_migration_state.core.lines import (
+    BOM,
+    GENESIS,
+    NO_LINE_END,
+    DamagedLineError,
+    Entry,
+    Line,
+    Position,
+    chained_hash,
+    continues,
+    encode_entry,
+    parse_line,
+    part_of,
+    without_hash,
+)
 from pytest_migration_state.core.lock import acquire_descriptor
 
 if TYPE_CHECKING:
@@ -35,148 +41,28 @@ if TYPE_CHECKING:
 
     from pytest_migration_state.core.events import Event
 
-#: The hash before the first entry.
-GENESIS: Final = "0" * 64
 #: How long another program may keep the log open for an append of its own before ours is given up, in seconds.
 _APPEND_PATIENCE: Final = 10.0
 # A pipe in the log's place would keep whoever opens it waiting for the other end.
 _OPEN_FLAGS: Final = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
-#: Where a line states its hash.
-HASH_AT_END: Final = re.compile(rb',"hash":"([0-9a-f]{64})"\}\Z')
-#: What is wrong with a last line that is not ended.
-NO_LINE_END: Final = "it has no line end: its writer was killed in it"
-_BOM: Final = b"\xef\xbb\xbf"
 _WAY_OUT: Final = (
     "Nothing was changed. 'migration-state verify' names every such line; restore the log from a copy, or move it away: "
     "the document then stands as its last checkpoint left it and a new log is begun"
 )
 
 
-class Position(NamedTuple):
-    """An entry, by its sequence number and hash."""
-
-    seq: int
-    hash: str
-
-
-class Entry(NamedTuple):
-    """An entry of ours, as read."""
-
-    position: Position
-    action: str
-    timestamp: str
-    data: JsonObject
-
-
-class Line(NamedTuple):
-    """One line of the log, whoever wrote it.
-
-    :ivar number: counted from 1.
-    :ivar raw: its bytes without the line end.
-    :ivar content: the JSON object that it holds; ``None`` where it holds none.
-    :ivar hash: its hash, where it is an entry of ours.
-    :ivar damage: in words what is wrong with an entry of ours; ``None`` where nothing is.
-    """
-
-    number: int
-    raw: bytes
-    content: JsonObject | None
-    hash: str | None
-    damage: str | None = None
-
-
-class DamagedLineError(ValueError):
-    """A line was an entry of ours and is not whole any more."""
-
-
-def parse_line(raw: bytes, number: int = 0) -> Line:
-    """Read one line.
-
-    :raises DamagedLineError: it is, or was, an entry of ours and cannot be read as one.
-    """
-    text = raw.removeprefix(_BOM).strip()
-    ours = b'"seq":' in text, b'"hash":"' in text
-    try:
-        content = decode_object(text)
-    except ValueError as error:
-        if any(ours):
-            raise DamagedLineError(f"it was an entry of ours and is no JSON object any more ({error})") from None
-        return Line(number, raw, None, None)
-    if not any(ours) or not ({"seq", "hash"} & content.keys()):
-        return Line(number, raw, content, None)
-    digest = HASH_AT_END.search(raw)
-    if not digest or type(content.get("seq")) is not int or not isinstance(content.get("data"), dict):
-        raise DamagedLineError("it is an entry of ours whose number, data or hash was changed")
-    return Line(number, raw, content, digest[1].decode())
-
-
-def chained_hash(previous: str, between: bytes, body: bytes) -> str:
-    """The hash of an entry: ``body`` is its line without the hash, ``between`` every byte since the entry before it."""
-    return hashlib.sha256(previous.encode() + between + body).hexdigest()
-
-
-def without_hash(raw: bytes) -> bytes:
-    """An entry's line without its hash: what the hash is computed of."""
-    return HASH_AT_END.sub(b"}", raw)
-
-
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False).encode
-
-
-def encode_entry(
-    event: Event, timestamp: str, signature: str, previous: Position, between: bytes, part: tuple[int, int] = (1, 1)
-) -> tuple[bytes, Position]:
-    """An entry's line, with its line end, and its position.
-
-    :param signature: run id and actor as JSON members.
-    :param part: which one it is of how many that are committed together.
-    """
-    seq = previous.seq + 1
-    if part[1] > 1:
-        signature = f'"part":[{part[0]},{part[1]}],{signature}'
-    body = encodable(
-        f'{{"timestamp":"{timestamp}","level":"{event.level}","action":{_encode(event.action)},"details":{_encode(event.details)},'
-        f'"seq":{seq},{signature},"data":{_encode(event.data)}'
-    )
-    digest = chained_hash(previous.hash, between, body + b"}")
-    return body + b',"hash":"' + digest.encode() + b'"}\n', Position(seq, digest)
-
-
-def signature(run_id: str | None, actor: str) -> str:
-    """Who writes, in the form that :func:`encode_entry` takes."""
-    return f'"run_id":{_encode(run_id)},"actor":{_encode(actor)}'
-
-
-def continues(data: JsonObject) -> Position | None:
-    """The entry that one with this ``data`` follows where the log does not hold it any more."""
-    named = data.get("continues")
-    return Position(named["seq"], named["hash"]) if isinstance(named, dict) else None
-
-
-class _Part(NamedTuple):
-    """Which entry it is of how many that were committed together."""
-
-    number: int
-    total: int
-
-
-def _part(line: Line) -> _Part:
-    match line.content and line.content.get("part"):
-        case [int() as number, int() as total] if 1 <= number <= total:
-            return _Part(number, total)
-        case _:
-            return _Part(1, 1)
-
-
 class Journal:
     """A position in one audit log, and what is needed to go on from there.
 
     :ivar head: the last entry of ours before the position.
+    :ivar has_grown: was there more behind the position when :meth:`is_current` looked?
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._path = os.fspath(path)
         self.head = Position(0, GENESIS)
+        self.has_grown = False
         self._descriptor = -1
         self._identity = (0, 0)
         self._offset = 0
@@ -202,7 +88,7 @@ class Journal:
             os.close(descriptor)
             raise OSError(errno.EINVAL, "it is no regular file")
         self.close()
-        self._descriptor, self._identity = descriptor, (found.st_dev, found.st_ino)
+        self._descriptor, self._identity = descriptor, (found.st_ino, found.st_dev)
         return True
 
     def close(self) -> None:
@@ -222,10 +108,11 @@ class Journal:
     def is_current(self) -> bool:
         """Is the file that is open still the one at the path, and no shorter than it was?"""
         try:
-            found = os.stat(self.path)
+            found = os.stat(self._path)
         except OSError:
             return False
-        return self.is_open and (found.st_dev, found.st_ino) == self._identity and found.st_size >= self._offset
+        self.has_grown = found.st_size > self._offset
+        return self.is_open and (found.st_ino, found.st_dev) == self._identity and found.st_size >= self._offset
 
     def has_news(self) -> bool:
         return os.fstat(self._descriptor).st_size != self._offset
@@ -357,7 +244,7 @@ class Journal:
             except DamagedLineError as error:
                 raise self.damaged(self._offset, str(error)) from None
             self._offset += len(raw) + 1
-            if line.hash is not None and (part := _part(line)).number == part.total:
+            if line.hash is not None and (part := part_of(line)).number == part.total:
                 entries += waiting
                 waiting = []
             if not waiting:
@@ -388,7 +275,8 @@ class Journal:
         """
         if self._unfinished() is None:
             return None
-        with self._locked():
+        self._take_lock()
+        try:
             # Not before the lock is held: it may have been another program in the middle of its line.
             end, size = self._end_of_lines(), os.fstat(self._descriptor).st_size
             if end < size and _is_whole(self._read(end)):
@@ -405,11 +293,13 @@ class Journal:
             os.ftruncate(self._descriptor, start)
             os.write(self._descriptor, b"".join(raw + b"\n" for raw in foreign))
             return aside
+        finally:
+            self._give_back()
 
     def _unfinished(self) -> int | None:
         """The offset from which on the log was not written to its end; ``None`` where it was."""
         last = self._find_last(b'"hash":"', lambda line: line.hash is not None)
-        if last and last[1].content and (part := _part(last[1])).number < part.total:
+        if last and last[1].content and (part := part_of(last[1])).number < part.total:
             seq = last[1].content["seq"] - part.number + 1
             first = self._find_last(b'"seq":%d,' % seq, lambda line: line.content is not None and line.content.get("seq") == seq)
             return (first or last)[0]
@@ -427,20 +317,23 @@ class Journal:
         :raises OSError: they could not be written; the log is as it was.
         :raises StateWriteError: another writer appended entries of its own, although the lock is held.
         """
-        with self._locked():
+        self._take_lock()
+        try:
             if self.has_news():
                 self._take_foreign()
-            lines, head, between = [], self.head, self._between
+            lines, head, between, total = [], self.head, self._between, len(events)
             for number, (event, timestamp) in enumerate(events, 1):
-                if continues(event.data):
+                if "continues" in event.data:
                     between = b""
-                line, head = encode_entry(event, timestamp, signed, head, between, (number, len(events)))
+                line, head = encode_entry(event, timestamp, signed, head, between, (number, total))
                 lines.append(line)
                 between = b""
             content = b"".join(lines)
             self._write(content)
             self.head, self._between = head, b""
             self._offset += len(content)
+        finally:
+            self._give_back()
 
     def _take_foreign(self) -> None:
         """Step over what other programs appended since we looked. No entries of ours: those are written under the state's lock."""
@@ -459,6 +352,7 @@ class Journal:
     def _write(self, content: bytes) -> None:
         written = 0
         try:
+            written = os.write(self._descriptor, content)
             while written < len(content):
                 written += os.write(self._descriptor, content[written:])
         except OSError:
@@ -466,20 +360,21 @@ class Journal:
                 os.ftruncate(self._descriptor, self._offset)
             raise
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Keep PowerShell from appending, which writes at an offset that it measured before."""
-        try:
-            if not acquire_descriptor(self._descriptor, self._patience):
-                # Not as long again each time: a run of tests must not wait for it at every verdict.
-                self._patience = 0.0
-                raise OSError(errno.EAGAIN, "another program keeps it locked")
-            self._patience = _APPEND_PATIENCE
-            yield
-        finally:
-            # What was written is written. A lock that cannot be given back ends when the log is closed.
-            with suppress(OSError):
-                unlock_descriptor(self._descriptor)
+    def _take_lock(self) -> None:
+        """Keep PowerShell from appending, which writes at an offset that it measured before.
+
+        :raises OSError: another program has the log open for a write of its own, and does not finish.
+        """
+        if not acquire_descriptor(self._descriptor, self._patience):
+            # Not as long again each time: a run of tests must not wait for it at every verdict.
+            self._patience = 0.0
+            raise OSError(errno.EAGAIN, "another program keeps it locked")
+        self._patience = _APPEND_PATIENCE
+
+    def _give_back(self) -> None:
+        """What was written is written: a lock that cannot be given back ends when the log is closed."""
+        with suppress(OSError):
+            unlock_descriptor(self._descriptor)
 
     def flush(self) -> None:
         """Flush the log to the disk.
@@ -493,7 +388,7 @@ def _is_whole(torn: bytes) -> bool:
     """Is this line all there but for its end?"""
     try:
         parse_line(torn)
-        decode_object(torn.removeprefix(_BOM).strip())
+        decode_object(torn.removeprefix(BOM).strip())
     except ValueError:
         return False
     return True

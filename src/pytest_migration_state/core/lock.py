@@ -13,17 +13,13 @@ import random
 import socket
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from filelock import lock_descriptor, unlock_descriptor
 
 from pytest_migration_state.core.errors import StateLockedError, StateWriteError
 from pytest_migration_state.core.text import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 #: How long a writer waits for the lock, in seconds.
 DEFAULT_TIMEOUT: Final = 60.0
@@ -31,6 +27,9 @@ _LONGEST_PAUSE: Final = 0.02
 # Windows locks the first byte of the file, and nobody else may read it then: the record of the holder begins after it.
 _RECORD_AT: Final = 1
 _RECORD_LIMIT: Final = 1024
+#: A lock file that was deleted or replaced shows in the open file itself. One that was moved away shows only at the path,
+#: where it is looked for no more often than this, in seconds: a recorder takes the lock for each verdict.
+_LOOK_AGAIN: Final = 0.5
 
 
 def acquire_descriptor(descriptor: int, timeout: float) -> bool:
@@ -63,9 +62,10 @@ class StateLock:
         self.timeout = timeout
         self._descriptor = -1
         self._own_record: tuple[int, int] | None = None
+        # When the open file was last seen at the path.
+        self._found_at = -_LOOK_AGAIN
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         """Hold the lock.
 
         :raises StateLockedError: it was still held by another process after the timeout.
@@ -74,35 +74,40 @@ class StateLock:
         # Ctrl-C or a test's time limit may come at any place here, and the rest of this process must not find it locked.
         try:
             self.acquire()
-            yield
-        finally:
-            try:
-                self.release()
-            except BaseException:
-                self.release()
-                raise
+        except BaseException:
+            self.release()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.release()
+        except BaseException:
+            self.release()
+            raise
 
     def acquire(self) -> None:
-        """See :meth:`held`."""
-        deadline = time.monotonic() + self.timeout
-        while True:
-            if self._descriptor < 0:
-                self._descriptor = self._open()
-            try:
-                taken = acquire_descriptor(self._descriptor, max(0.0, deadline - time.monotonic()))
-            except OSError as error:
-                self.close()
-                raise StateWriteError(str(self.path), f"no lock is to be had on this file system ({error.strerror})") from error
-            if not taken:
-                raise StateLockedError(str(self.path), self.timeout, self._last_holder())
-            found = os.fstat(self._descriptor)
-            if not self._is_at_path(found):
-                # Somebody deleted the file, or put another in its place: a lock on it excludes nobody.
-                self.close()
-                continue
-            if (found.st_size, found.st_mtime_ns) != self._own_record:
-                self._write_record()
-            return
+        """Take the lock; see :meth:`__enter__`."""
+        while not self._try():
+            # Somebody deleted the file, or put another in its place: a lock on it excludes nobody.
+            self.close()
+
+    def _try(self) -> bool:
+        """Take the lock on the file that is at the path; false where it was another one in the end."""
+        if self._descriptor < 0:
+            self._descriptor = self._open()
+        try:
+            taken = acquire_descriptor(self._descriptor, self.timeout)
+        except OSError as error:
+            self.close()
+            raise StateWriteError(str(self.path), f"no lock is to be had on this file system ({error.strerror})") from error
+        if not taken:
+            raise StateLockedError(str(self.path), self.timeout, self._last_holder())
+        found = os.fstat(self._descriptor)
+        if not self._is_at_path(found):
+            return False
+        if (found.st_size, found.st_mtime_ns) != self._own_record:
+            self._write_record()
+        return True
 
     def release(self) -> None:
         """Let go. Whatever goes wrong with that, the lock ends with the open file."""
@@ -114,7 +119,7 @@ class StateLock:
 
     def close(self) -> None:
         # Given up before it is closed: an interrupt in between must not have it closed twice, when it may be another file's.
-        descriptor, self._descriptor, self._own_record = self._descriptor, -1, None
+        descriptor, self._descriptor, self._own_record, self._found_at = self._descriptor, -1, None, -_LOOK_AGAIN
         if descriptor >= 0:
             os.close(descriptor)
 
@@ -129,6 +134,12 @@ class StateLock:
             raise StateWriteError(str(self.path), f"the lock file cannot be opened for writing ({error.strerror})") from error
 
     def _is_at_path(self, found: os.stat_result) -> bool:
+        if found.st_nlink == 0:
+            return False
+        now = time.monotonic()
+        if now - self._found_at <= _LOOK_AGAIN:
+            return True
+        self._found_at = now
         try:
             return os.path.samestat(found, self.path.stat())
         except OSError:

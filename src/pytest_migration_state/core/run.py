@@ -46,9 +46,9 @@ class RunRecorder:
     def __init__(self, path: Path, run_id: str, *, clock: Callable[[], datetime], notify: Callable[[str], None]) -> None:
         self.path = path
         self.run_id = run_id
-        self._waiting: list[Event] = []
+        self._waiting: list[tuple[Event, str]] = []
         # Written to a document in memory only, because the log does not take them and the disk no document.
-        self._doubtful: list[Event] = []
+        self._doubtful: list[tuple[Event, str]] = []
         self.failure: MigrationStateError | None = None
         self._clock = clock
         self._store = Store(path, run_id=run_id, notify=notify)
@@ -103,11 +103,11 @@ class RunRecorder:
     @property
     def unrecorded(self) -> list[Event]:
         """What could not be written yet. Each later write tries again, in order."""
-        return [*self._doubtful, *self._waiting]
+        return [event for event, _ in (*self._doubtful, *self._waiting)]
 
-    def record(self, event: Event) -> None:
-        """Write an event. Never raises for the state's sake: see :attr:`unrecorded` and :attr:`failure`."""
-        self._waiting.append(event)
+    def record(self, event: Event, now: str) -> None:
+        """Write an event of ``now``. Never raises for the state's sake: see :attr:`unrecorded` and :attr:`failure`."""
+        self._waiting.append((event, now))
         if self.failure is None:
             self._flush(self._timeout)
         elif time.monotonic() - self._tried_at > _RETRY_INTERVAL:
@@ -115,18 +115,20 @@ class RunRecorder:
 
     def verdict(self, key: Key, passed: bool, error_message: str | None, **more: Any) -> None:
         """Record a verdict of this run. ``more``: see :func:`~pytest_migration_state.core.events.verdict_given`."""
-        message = None if error_message is None else storable(error_message)
-        self.record(events.verdict_given(self.now, *key, passed, message, **more))
+        message, now = None if error_message is None else storable(error_message), self.now
+        self.record(events.verdict_given(now, *key, passed, message, **more), now)
 
     def skip(self, key: Key, reason: str, node_id: str) -> None:
         """Record that a planned validation was skipped."""
-        self.record(events.skipped(events.outstanding(self.now, key, "skipped", storable(reason), node_id)))
+        now = self.now
+        self.record(events.skipped(events.outstanding(now, key, "skipped", storable(reason), node_id)), now)
 
     def _flush(self, timeout: float) -> None:
         self._store.lock_timeout = timeout
         try:
             with self._store.held(reuse=True):
-                self._store.stage(*self._waiting)
+                for event, timestamp in self._waiting:
+                    self._store.stage(event, timestamp=timestamp)
                 self._store.commit()
                 if self._store.is_log_failing:
                     # The document is the only place for them, and there they must be before they count as recorded.
@@ -170,7 +172,7 @@ class RunRecorder:
 
     def finish(self, exit_status: int, counts: dict[str, int], seconds: float) -> None:
         """Write what is left and the run's end, and bring all of it to the disk. Never raises for the state's sake."""
-        self._waiting.append(events.run_finished(self.run_id, exit_status, counts, seconds))
+        self._waiting.append((events.run_finished(self.run_id, exit_status, counts, seconds), self.now))
         self._flush(self._timeout)
         if self.failure is None:
             try:

@@ -11,9 +11,7 @@ lock on the document itself that it still is the one that was read, and starts a
 from __future__ import annotations
 
 import contextlib
-import errno
 import getpass
-import hashlib
 import os
 import socket
 import sys
@@ -27,30 +25,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pytest_migration_state.core import events
-from pytest_migration_state.core.document import FORMAT_VERSION, Document, NewerVersionError, decode_object, is_cut_short, new_document
+from pytest_migration_state.core.checkpoint import READ_PAUSE, Checkpoint, unreadable
+from pytest_migration_state.core.document import Document, new_document
 from pytest_migration_state.core.errors import (
     MigrationStateError,
     StateDamagedError,
     StateNotFoundError,
-    StateVersionError,
     StateWriteError,
 )
-from pytest_migration_state.core.files import replace, sweep, write_temporary
-from pytest_migration_state.core.journal import Journal, Position, continues, signature
-from pytest_migration_state.core.lock import DEFAULT_TIMEOUT, StateLock, acquire_descriptor
+from pytest_migration_state.core.files import sweep
+from pytest_migration_state.core.journal import Journal
+from pytest_migration_state.core.lines import Position, continues, signature
+from pytest_migration_state.core.lock import DEFAULT_TIMEOUT, StateLock
 from pytest_migration_state.core.text import storable, utc_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from pytest_migration_state.core.checkpoint import Found
     from pytest_migration_state.core.events import Event
-    from pytest_migration_state.core.journal import Entry
+    from pytest_migration_state.core.lines import Entry
 
-#: How long a document that is empty or cut is read again before it is called damaged, in seconds: PowerShell cuts it to
-#: nothing and writes it anew in pieces.
-_REREAD_PATIENCE: Final = 2.0
-#: How long to wait before something is read again that another program is writing, in seconds.
-_READ_PAUSE: Final = 0.02
 #: How often a checkpoint begins again because another program changed the document in the meantime.
 _CHECKPOINT_ATTEMPTS: Final = 100
 
@@ -115,6 +110,7 @@ class Store:
         self._signature = signature(run_id, this_actor())
         self._lock = StateLock(self.document_path.with_name(self.document_path.name + ".lock"), lock_timeout)
         self._journal = Journal(self.log_path)
+        self._checkpoint = Checkpoint(self.document_path, path)
         self._mutex = threading.RLock()
         self._is_loaded = False
         # What the document on disk was when it was read or written: its digest, and the last entry it contains.
@@ -165,22 +161,22 @@ class Store:
                 # document alone was waited out already.
                 if not attempts or error.path == str(self.path):
                     raise
-                time.sleep(_READ_PAUSE)
+                time.sleep(READ_PAUSE)
 
     def read_checkpoint(self) -> Document | None:
         """The document as it stands on the disk, without what the log has behind it; ``None`` where there is none."""
-        content = self._read_document()
-        return None if content is None else self._decode(content)
+        found = self._checkpoint.read()
+        return found.document if found else None
 
     def _read_once(self) -> Document:
         journal = Journal(self.log_path)
         try:
-            content = self._read_document()
+            found = self._checkpoint.read()
             try:
                 journal.open(writable=False)
             except OSError as error:
                 self._notify(f"{self.log_path}: the audit log cannot be read ({error.strerror}); the document alone is all that is known")
-            document, _ = self._bring_up_to_date(journal, content)
+            document, _ = self._bring_up_to_date(journal, found)
             return document
         finally:
             journal.close()
@@ -201,7 +197,7 @@ class Store:
         with self._mutex:
             if not self._is_loaded:
                 self._prepare(create)
-            with self._lock.held():
+            with self._lock:
                 created = False
                 try:
                     if not reuse:
@@ -223,7 +219,7 @@ class Store:
         """Refuse what needs no lock to be refused, and make the folder."""
         try:
             if os.path.isdir(self.document_path):
-                raise self._is_folder()
+                raise self._checkpoint.is_folder()
             if create:
                 os.makedirs(self.document_path.parent, exist_ok=True)
             elif not (_is_there(self.document_path) or _is_there(self.log_path)):
@@ -231,9 +227,6 @@ class Store:
         except OSError as error:
             reason = f"its folder cannot be {'created' if create else 'reached'} ({error.strerror})"
             raise StateWriteError(str(self.path), reason) from error
-
-    def _is_folder(self) -> StateDamagedError:
-        return StateDamagedError(str(self.path), "this is a folder; name the state file in it, such as migration-state.json")
 
     def not_found(self) -> StateNotFoundError:
         """The error that there is no state."""
@@ -247,7 +240,7 @@ class Store:
                     # The log was deleted, cut or exchanged under us. What we wrote to it since the last checkpoint is ours to keep.
                     self._unlogged, self._fresh = self._fresh + self._unlogged, []
                 self._reopen_log()
-            elif self._journal.has_news():
+            elif self._journal.has_grown:
                 self.document = _replay(self.document, self._journal.read_new())
                 if self._journal.has_news():
                     self._mend_log()
@@ -266,10 +259,10 @@ class Store:
         self._is_loaded = self._sets_aside = False
         self._staged, self._gap, self._repairs = [], None, []
         sweep(self.document_path.parent, self.document_path.name, self.log_path.name)
-        content = self._read_document()
+        found = self._checkpoint.read()
         self._open_log()
         try:
-            self.document, self._gap = self._bring_up_to_date(self._journal, content)
+            self.document, self._gap = self._bring_up_to_date(self._journal, found)
         except StateNotFoundError:
             if not create:
                 raise
@@ -277,8 +270,8 @@ class Store:
             self._is_loaded = True
             return True
         self._fresh = []
-        self._digest = None if content is None else _digest(content)
-        rebuilt = content is None
+        self._digest = found.digest if found else None
+        rebuilt = found is None
         if rebuilt:
             self._repairs.append(f"The document '{self.document_path.name}' was missing and has been rebuilt from this log")
         adopted = self.document.audit is None and not rebuilt
@@ -315,46 +308,11 @@ class Store:
 
     # --- reading the files ------------------------------------------------------------------------------------------
 
-    def _read_document(self) -> bytes | None:
-        """The document's bytes, whole JSON as far as one can tell; ``None`` where there is no document."""
-        deadline = time.monotonic() + _REREAD_PATIENCE
-        before: bytes | None = None
-        while True:
-            try:
-                content = self.document_path.read_bytes()
-            except FileNotFoundError:
-                return None
-            except IsADirectoryError:
-                raise self._is_folder() from None
-            except OSError as error:
-                raise _unreadable(self.path, error) from error
-            try:
-                decode_object(content)
-            except ValueError as error:
-                # Damage stays as it is. What a reader finds while another program writes is cut, or the beginning of the old
-                # and the end of the new, and is another thing a moment later.
-                if (content != before or is_cut_short(content, error)) and time.monotonic() < deadline:
-                    before = content
-                    time.sleep(_READ_PAUSE)
-                    continue
-            return content
-
-    def _decode(self, content: bytes) -> Document:
-        try:
-            return Document(decode_object(content))
-        except NewerVersionError as error:
-            reason = f"it was written in version {error} of the format, and this program knows {FORMAT_VERSION}; install a newer one"
-            raise StateVersionError(str(self.path), reason) from None
-        except ValueError as error:
-            what = "it is empty" if not content.strip() else f"it is no migration state ({error})"
-            way_out = "Restore it from a copy, or move it away: the next command then rebuilds it from the audit log if that is whole"
-            raise StateDamagedError(str(self.path), f"{what}. {way_out}") from None
-
-    def _bring_up_to_date(self, journal: Journal, content: bytes | None) -> tuple[Document, str | None]:
+    def _bring_up_to_date(self, journal: Journal, found: Found | None) -> tuple[Document, str | None]:
         """The document with what the log has behind it, and in words what the log lacks."""
-        if content is None:
+        if found is None:
             return self._rebuilt(journal), None
-        document = self._decode(content)
+        document = found.document
         try:
             if document.audit is None:
                 journal.seek_last()
@@ -366,7 +324,7 @@ class Store:
             gap = journal.seek(Position(*document.audit), document.metadata.get("migration_id"))
             return _replay(document, journal.read_new()) if journal.is_open else document, gap
         except OSError as error:
-            raise _unreadable(self.log_path, error) from error
+            raise unreadable(self.log_path, error) from error
 
     def _rebuilt(self, journal: Journal) -> Document:
         """The document as the log alone tells it.
@@ -376,7 +334,7 @@ class Store:
         try:
             entries = journal.read_new() if journal.is_open else []
         except OSError as error:
-            raise _unreadable(self.log_path, error) from error
+            raise unreadable(self.log_path, error) from error
         if not entries:
             if not journal.is_open and os.path.lexists(self.log_path):
                 raise self._cannot_rebuild("cannot be read")
@@ -415,7 +373,7 @@ class Store:
         try:
             self._journal.seek_last()
         except OSError as error:
-            raise _unreadable(self.log_path, error) from error
+            raise unreadable(self.log_path, error) from error
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
@@ -434,33 +392,23 @@ class Store:
         """Hold the lock whatever the state is like; gives whether there is neither a document nor a log of one."""
         with self._mutex:
             self._prepare(create=True)
-            with self._lock.held():
+            with self._lock:
                 self._forget()
                 self._open_log_at_end()
                 yield not (os.path.lexists(self.document_path) or self._journal.head.seq)
                 self._is_loaded = True
-
-    def _set_document_aside(self) -> bytes | None:
-        """Keep the document that is about to be replaced under another name; gives its digest."""
-        aside = self.document_path.with_name(f"{self.document_path.name}.replaced-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
-        try:
-            content = self.document_path.read_bytes()
-            replace(write_temporary(self.document_path, [content]), aside)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise StateWriteError(str(self.path), f"the earlier document cannot be set aside ({error.strerror})") from error
-        self._notify(f"{self.path}: the earlier document is kept as {aside.name}")
-        return _digest(content)
 
     def append(self, *news: Event) -> None:
         """:meth:`stage` and :meth:`commit`. Only while the lock is held."""
         self.stage(*news)
         self.commit()
 
-    def stage(self, *news: Event) -> None:
-        """Apply events to :attr:`document` without writing anything yet."""
-        timestamp = utc_text(datetime.now(UTC))
+    def stage(self, *news: Event, timestamp: str | None = None) -> None:
+        """Apply events to :attr:`document` without writing anything yet.
+
+        :param timestamp: when they happened, where that is not now.
+        """
+        timestamp = timestamp or utc_text(datetime.now(UTC))
         for event in news:
             self.document = events.apply(self.document, event.data, timestamp)
             self._staged.append((event, timestamp))
@@ -477,7 +425,10 @@ class Store:
         :raises StateWriteError: the document that a new migration replaces cannot be set aside.
         """
         if self._sets_aside:
-            self._digest = self._set_document_aside()
+            aside = self._checkpoint.set_aside()
+            self._digest = aside[1] if aside else None
+            if aside:
+                self._notify(f"{self.path}: the earlier document is kept as {aside[0]}")
             self._sets_aside = False
         (self._fresh if self._try_to_log() else self._unlogged).extend(self._staged)
         self._staged.clear()
@@ -487,17 +438,17 @@ class Store:
         try:
             if self._log_failed or not self._journal.is_open:
                 self._reopen_log()
-            now = utc_text(datetime.now(UTC))
-            about = [(event, now) for event in self._about_the_log()]
+            about = [(event, utc_text(datetime.now(UTC))) for event in self._about_the_log()]
             if every := [*about, *self._unlogged, *self._staged]:
                 self._journal.append(every, self._signature)
         except (OSError, StateDamagedError) as error:
             self._log_is_lost(error if isinstance(error, OSError) else error.reason)
             return False
         self._gap, self._repairs = None, []
-        self.document = _applied(self.document, about)
-        self._fresh.extend(self._unlogged)
-        self._unlogged.clear()
+        if about or self._unlogged:
+            self.document = _applied(self.document, about)
+            self._fresh.extend(self._unlogged)
+            self._unlogged.clear()
         return True
 
     def _about_the_log(self) -> list[Event]:
@@ -572,61 +523,28 @@ class Store:
         counted = metadata.get("unlogged_changes")
         if self._unlogged:
             metadata["unlogged_changes"] = (counted or 0) + len(self._unlogged)
-        written = hashlib.sha256()
-
-        def pieces() -> Iterator[bytes]:
-            for piece in self.document.encoded():
-                written.update(piece)
-                yield piece
-
-        temporary = None
         try:
-            temporary = write_temporary(self.document_path, pieces())
-            with self._document_locked() as digest:
-                if digest != self._digest:
-                    temporary.unlink()
-                    return False
-                replace(temporary, self.document_path)
+            digest = self._checkpoint.replace(self.document, self._digest, self._lock.timeout)
         except BaseException:
-            if temporary:
-                temporary.unlink(missing_ok=True)
             if self._unlogged:
                 # They are counted anew when it is tried again.
                 metadata["unlogged_changes"] = counted
             raise
-        self._digest, self._anchor = written.digest(), self._journal.head
+        if digest is None:
+            return False
+        self._digest, self._anchor = digest, self._journal.head
         self._fresh.clear()
         self._unlogged.clear()
         return True
 
-    @contextmanager
-    def _document_locked(self) -> Iterator[bytes | None]:
-        """The document on disk locked against PowerShell, and its digest; ``None`` where there is none."""
-        try:
-            # For writing where that is allowed: NFS gives an exclusive lock on nothing else.
-            is_writable = os.access(self.document_path, os.W_OK)
-            file = self.document_path.open("r+b") if is_writable else self.document_path.open("rb")
-        except FileNotFoundError:
-            yield None
-            return
-        with file:
-            if not acquire_descriptor(file.fileno(), self._lock.timeout):
-                raise OSError(errno.EAGAIN, "another program keeps it locked")
-            digest = hashlib.file_digest(file, "sha256").digest()
-            if sys.platform != "win32":
-                yield digest
-                return
-        # Windows replaces no file that is open.
-        yield digest
-
     def _merge(self) -> None:
         """Another program wrote the document: bring what it wrote up to date with all that we know."""
-        content = self._read_document()
-        if content is None:
+        found = self._checkpoint.read()
+        if found is None:
             # It was deleted. What we hold is the whole state.
             self._digest = None
             return
-        document = self._decode(content)
+        document = found.document
         journal = Journal(self.log_path)
         has_all = False
         try:
@@ -645,7 +563,7 @@ class Store:
         document = _applied(document, self._unlogged if has_all else self._fresh + self._unlogged)
         for key in _ADOPTED:
             document.metadata.setdefault(key, self.document.metadata.get(key))
-        self.document, self._digest = document, _digest(content)
+        self.document, self._digest = document, found.digest
 
     def close(self) -> None:
         """Let go of the files."""
@@ -683,11 +601,3 @@ def _is_there(path: Path) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _unreadable(path: Path, error: OSError) -> StateDamagedError:
-    return StateDamagedError(str(path), f"it cannot be read ({error.strerror or error}). Nothing was changed; try again when it can be")
-
-
-def _digest(content: bytes) -> bytes:
-    return hashlib.sha256(content).digest()

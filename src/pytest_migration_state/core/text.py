@@ -53,7 +53,9 @@ def _escaped(character: str) -> str:
 
 def utc_text(moment: datetime) -> str:
     """``moment`` as the files have it: UTC, ISO 8601 with ``Z``, milliseconds."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

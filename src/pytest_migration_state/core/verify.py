@@ -13,14 +13,15 @@ from pytest_migration_state.core.differences import differences
 from pytest_migration_state.core.document import Document, decode_object
 from pytest_migration_state.core.errors import StateDamagedError
 from pytest_migration_state.core.gate import ALLOWABLE, Policy, evaluate
-from pytest_migration_state.core.journal import NO_LINE_END, Position, read_lines
+from pytest_migration_state.core.journal import read_lines
+from pytest_migration_state.core.lines import NO_LINE_END, Position
 from pytest_migration_state.core.phases import Phase
 from pytest_migration_state.core.text import printable
 
 if TYPE_CHECKING:
     from pytest_migration_state.core.chain import ProblemKind
     from pytest_migration_state.core.document import JsonObject
-    from pytest_migration_state.core.journal import Line
+    from pytest_migration_state.core.lines import Line
     from pytest_migration_state.core.store import Store
 
 #: PowerShell writes every state's lines to the log of this name in the state's folder.

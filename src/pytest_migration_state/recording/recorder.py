@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 #: The component of a crashed worker's test that cannot be tied to one.
 UNKNOWN = "(unknown)"
 
+#: The phase of xdist's own report of a test whose worker died; pytest knows no such phase.
+CRASHED = "???"
+
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -208,8 +211,8 @@ class Recorder:
         self._without_verdict.update((entry["component"], entry["test_name"]) for entry in entries if entry["reason"] == "pending")
         try:
             # What one worker could not collect is not settled by another that could.
-            collected = {*plan.collected, *plan.tests, *plan.deselected} - self._uncollected
-            self.run.plan(entries, map(storable, collected))
+            collected = (self._node_ids.get(name, name) for name in (*plan.collected, *plan.tests, *plan.deselected))
+            self.run.plan(entries, [storable(name) for name in collected if name not in self._uncollected])
         except MigrationStateError as error:
             self.problems.append(f"the plan could not be recorded: {error}")
 
@@ -217,19 +220,32 @@ class Recorder:
 
     @guarded
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        has_died = report.when == "???"  # type: ignore[comparison-overlap]  # xdist's own report of a test whose worker died
-        if report.nodeid not in self._tests:
-            if not (has_died and self._lacks_a_plan):
+        name = report.nodeid
+        attempts = self._attempts.get(name)
+        if attempts is None:
+            if name not in self._tests and not self._is_of_a_lost_plan(report):
                 return
-            self._tests[report.nodeid] = [(UNKNOWN, storable(report.nodeid))]
+            attempts = self._attempts[name] = {}
         seat = _seat(report.node) if self._on_every_worker else None
-        self._attempts.setdefault(report.nodeid, {}).setdefault(seat, Attempt()).add(report)
-        if has_died:
-            self._end(report.nodeid)
+        attempt = attempts.get(seat)
+        if attempt is None:
+            attempt = attempts[seat] = Attempt()
+        attempt.add(report)
+        if report.when == CRASHED:
+            self._end(name)
+
+    def _is_of_a_lost_plan(self, report: pytest.TestReport) -> bool:
+        """Is it of a test whose worker died and whose plan never came, so that nobody knows what it validates?"""
+        if report.when != CRASHED or not self._lacks_a_plan:
+            return False
+        self._tests[report.nodeid] = [(UNKNOWN, storable(report.nodeid))]
+        return True
 
     @guarded
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
-        attempts = self._attempts.get(nodeid, {})
+        attempts = self._attempts.get(nodeid)
+        if attempts is None:
+            return
         if self._on_every_worker and not all(seat in attempts and attempts[seat].is_over for seat in self._seats[nodeid]):
             return
         self._end(nodeid)
@@ -239,11 +255,16 @@ class Recorder:
 
         :param name: the node id that its reports have.
         """
-        attempt = Attempt()
-        for other in self._attempts.get(name, {}).values():
-            attempt.absorb(other)
+        attempts = self._attempts[name]
+        attempt = attempts.get(None) or Attempt()
+        if len(attempts) > 1 or None not in attempts:
+            for other in attempts.values():
+                attempt.absorb(other)
         if attempt.outcome is not None:
             self._give(self._node_ids.get(name, name), self._tests[name], attempt)
+        if attempt.outcome == "passed":
+            # Nothing is better, so there is nothing to remember for another time in this run: it may be a large one.
+            del self._attempts[name]
 
     def _give(self, node_id: str, keys: list[Key], attempt: Attempt) -> None:
         assert attempt.outcome is not None
