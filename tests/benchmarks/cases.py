@@ -241,6 +241,24 @@ def command(folder: Path, size: Size) -> list[Row]:
     return rows
 
 
+def apply(folder: Path, size: Size) -> Row:
+    state, file = str(folder / "state.json"), folder / "operations.jsonl"
+    count = size.tests * 2
+    lines = [{"operation": "add_processed_container", "name": f"container-{number}", "container_id": "abc123"} for number in range(count)]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    own = [sys.executable, "-m", "pytest_migration_state"]
+    measure.run([*own, "init", "-s", state], folder)
+    commands = {
+        "one": [*own, "container", "guardian-hive", "abc123", "-s", state],
+        "all": [*own, "apply", str(file), "-s", str(folder / "other.json")],
+    }
+    found = {name: measure.seconds(usages) for name, usages in measure.in_turn(commands, folder, size.rounds).items()}
+    detail = f"{found['all'] / count * 1e6:.0f} µs over {found['one'] * 1e6:.0f} µs"
+    return Row(
+        f"an operation among {count:,} in one `apply`, over a command of its own", found["all"] / count / found["one"], 0.05, "×", detail
+    )
+
+
 def memory(folder: Path, size: Size) -> Row:
     write_suite(folder / "suite", size.many)
     commands = {peer: pytest_command(peer) for peer in ("bare pytest", OURS)}
@@ -252,5 +270,5 @@ def memory(folder: Path, size: Size) -> Row:
 
 #: In the order of the table. Each gives a row, or several.
 CASES: list[Callable[[Path, Size], Row | list[Row]]] = [
-    inactive, active, active_xdist, recorder, growth, checkpoints, opening, command, memory,
+    inactive, active, active_xdist, recorder, growth, checkpoints, opening, command, apply, memory,
 ]  # fmt: skip

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from writers import in_validation, no_check, operation, quiet, recorder_at, tracker_at
+from writers import in_validation, no_check, operation, quiet, recorder_at, tracker_at, written
 
 from pytest_migration_state.core import checkpoint
 from pytest_migration_state.core.errors import MigrationStateError, StateNotFoundError
@@ -143,6 +143,33 @@ def test_log_cut_beneath_a_run(state: Path, rounds: Callable[[int, int], int]) -
             aside.unlink()
     kinds = {problem.kind for problem in tracker_at(state).verify().problems}
     assert kinds <= {"entries_missing"}
+
+
+@pytest.mark.parametrize("others", [0, 1, 4, 5, 6, 20])
+def test_log_begun_again_beneath_a_run(state: Path, others: int) -> None:
+    """A log that is deleted beneath a run, and begun again by others who knew none of its newest verdicts: both sides stay."""
+    run = recorder_at(state, "run")
+    run.open(no_check, {})
+    for test in range(5):
+        run.verdict(("run", str(test)), passed=True, error_message=None)
+    log = state.with_name("migration-audit.log")
+    log.unlink()
+    tracker = tracker_at(state)
+    for number in range(1, others + 1):
+        tracker.commit([operation("other", number)])
+    for test in range(5, 8):
+        run.verdict(("run", str(test)), passed=True, error_message=None)
+    assert run.failure is None
+    # On the disk already, without the run's end: a kill would lose none of it.
+    assert written(Store(state, notify=quiet).read(), "run") == list(range(8))
+    run.finish(0, {}, 0.0)
+    assert run.failure is None
+    assert written(Store(state, notify=quiet).read(), "run") == list(range(8))
+    assert written(Store(state, notify=quiet).read(), "other") == list(range(1, others + 1))
+    content = log.read_text()
+    assert all(f"Test '{test}' for 'run': PASSED" in content for test in range(8))
+    tracker.commit([])
+    assert {problem.kind for problem in tracker.verify().problems} == {"entries_missing"}
 
 
 @pytest.mark.parametrize("which", ["migration-audit.log", "migration-state.json"])
