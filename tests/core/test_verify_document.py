@@ -375,7 +375,9 @@ def test_a_completion_under_a_policy_is_sound(tmp_path: Path) -> None:
     edit(tmp_path / DOCUMENT, **document)
     tracker = MigrationTracker(tmp_path / DOCUMENT)
     tracker.set_phase("Completed", policy=Policy(allow=frozenset({"skipped"})))
-    assert (tracker.verify().problems, tracker.gate().open) == ((), False)
+    assert (tracker.verify().problems, tracker.gate().open) == ((), True)
+    tracker.set_phase("Validation", force=True)
+    assert (tracker.gate().open, "completed_with" in tracker.read().metadata) == (False, False)
 
 
 def test_a_verdict_that_failed_after_the_completion_is_told(tmp_path: Path) -> None:

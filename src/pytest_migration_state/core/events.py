@@ -100,10 +100,17 @@ def initialized(now: str, migration_id: str, platform: str, state_name: str) -> 
     return Event("Initialize", "Migration state initialized", {"initialize": new})
 
 
-def phase_changed(now: str, current: Phase, requested: Phase, *, final: bool, forced: str | None) -> Event:
-    """``forced`` is the reason of a transition that had to be forced (empty: none was given), else ``None``."""
+def phase_changed(
+    now: str, current: Phase, requested: Phase, *, final: bool, forced: str | None, metadata: JsonObject | None = None
+) -> Event:
+    """``forced`` is the reason of a transition that had to be forced (empty: none was given), else ``None``.
+
+    :param metadata: what changes with it in the document's metadata.
+    """
     details = f"Transitioned from '{current}' to '{requested}'"
-    data = {"phase": requested.value, "completed_at": now if final else None}
+    data: JsonObject = {"phase": requested.value, "completed_at": now if final else None}
+    if metadata:
+        data["metadata"] = metadata
     if forced is None:
         return Event("PhaseTransition", details, data)
     return Event("PhaseTransition", f"{details} (forced: {forced or 'no reason given'})", data, "WARNING")

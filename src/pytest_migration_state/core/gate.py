@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from pytest_migration_state.core.errors import InvalidArgumentError
+from pytest_migration_state.core.phases import Phase
 from pytest_migration_state.core.text import printable
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ class Policy:
 
     require: tuple[str, ...] = ()
     allow: frozenset[str] = field(default_factory=frozenset)
+
+    def to_object(self) -> JsonObject:
+        return {"require": list(self.require), "allow": sorted(self.allow)}
 
     def __post_init__(self) -> None:
         for reason in sorted(self.allow):
@@ -83,9 +87,22 @@ class GateResult:
 def evaluate(document: Document, policy: Policy | None = None, *, state: str = "STATE") -> GateResult:
     """May this migration be completed?
 
+    :param policy: where none is given, or one that says nothing, a migration that is Completed is judged by the policy that it
+        was completed with.
     :param state: the document's path as a person would type it, for the commands in the messages.
     """
-    return GateResult(tuple(_blockers(document, policy or Policy(), shlex.quote(state))))
+    if policy is None or policy == Policy():
+        policy = _completed_with(document)
+    return GateResult(tuple(_blockers(document, policy, shlex.quote(state))))
+
+
+def _completed_with(document: Document) -> Policy:
+    """The policy that a Completed migration was completed with; one that says nothing where none is on record."""
+    recorded = document.metadata.get("completed_with")
+    if document.phase is not Phase.COMPLETED or not isinstance(recorded, dict):
+        return Policy()
+    allow = recorded.get("allow")
+    return Policy(allow=frozenset(ALLOWABLE).intersection(allow if isinstance(allow, list) else ()))
 
 
 def _blockers(document: Document, policy: Policy, state: str) -> Iterator[Blocker]:

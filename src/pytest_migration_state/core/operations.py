@@ -126,7 +126,12 @@ def set_phase(
             raise
         refusal = error
     forced = reason if refusal else None
-    return events.phase_changed(now, current, requested, final=requested in FINAL_PHASES, forced=forced)
+    metadata: JsonObject = {}
+    if requested is Phase.COMPLETED and not refusal and policy and policy != Policy():
+        metadata["completed_with"] = policy.to_object()
+    elif "completed_with" in document.metadata:
+        metadata["completed_with"] = None
+    return events.phase_changed(now, current, requested, final=requested in FINAL_PHASES, forced=forced, metadata=metadata)
 
 
 def add_processed_container(document: Document, now: str, name: str, container_id: str) -> Event:

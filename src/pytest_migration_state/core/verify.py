@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from pytest_migration_state.core import events
-from pytest_migration_state.core.account import PHASE, Account, Holdings
+from pytest_migration_state.core.account import Account, Holdings
 from pytest_migration_state.core.chain import Chain, Problem, Standing
 from pytest_migration_state.core.differences import differences
 from pytest_migration_state.core.document import Document, decode_object
 from pytest_migration_state.core.errors import StateDamagedError
-from pytest_migration_state.core.gate import ALLOWABLE, Policy, evaluate
+from pytest_migration_state.core.gate import evaluate
 from pytest_migration_state.core.journal import read_lines
 from pytest_migration_state.core.lines import NO_LINE_END, Position
 from pytest_migration_state.core.phases import Phase
@@ -88,7 +88,6 @@ class _Examination:
         self._named = Position(*self._document.audit) if self._document and self._document.audit else None
         # Behind the document's last entry: how many entries, and whether the document could be brought up to date.
         self._behind = 0
-        self._completed_by: JsonObject = {}
         # Entries that were committed together, until their last one comes: line numbers and contents.
         self._unfinished: list[tuple[int, JsonObject]] = []
         held = Holdings.of(self._document) if self._document else Holdings({}, {})
@@ -141,8 +140,6 @@ class _Examination:
 
     def _take_entry(self, number: int, content: JsonObject) -> None:
         timestamp, data = str(content.get("timestamp")), content["data"]
-        if data.get("phase") == Phase.COMPLETED:
-            self._completed_by = content
         if "unlogged_changes" in data.get("metadata", {}):
             self._problems.append(Problem("unlogged_changes", number, f"line {number}: {printable(str(content.get('details')))}"))
         if self._document and self._named and content["seq"] > self._named.seq:
@@ -254,10 +251,7 @@ class _Examination:
     def _examine_gate(self, document: Document) -> None:
         if document.phase is not Phase.COMPLETED:
             return
-        # One of our entries that was not forced passed the gate, under a policy that it does not name.
-        claims = self._account.claims.get(PHASE)
-        passed = self._completed_by.get("level") == "INFO" and (not claims or claims[-1].ours)
-        blockers = evaluate(document, Policy(allow=frozenset(ALLOWABLE)) if passed else None, state=str(self._store.path)).blockers
+        blockers = evaluate(document, state=str(self._store.path)).blockers
         if blockers:
             shown = "; ".join(blocker.message for blocker in blockers[:3])
             more = f"; and {len(blockers) - 3} more" if len(blockers) > 3 else ""
