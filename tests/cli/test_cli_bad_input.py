@@ -14,7 +14,7 @@ from commandline import Outcome, contents, document
 
 from pytest_migration_state import StateLockedError, StateWriteError
 from pytest_migration_state.cli.main import main
-from pytest_migration_state.core import store
+from pytest_migration_state.core import checkpoint
 from pytest_migration_state.core.tracker import MigrationTracker
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ EVERY = (
 @pytest.fixture(autouse=True)
 def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take an empty document for empty at once."""
-    monkeypatch.setattr(store, "_REREAD_PATIENCE", 0.0)
+    monkeypatch.setattr(checkpoint, "_REREAD_PATIENCE", 0.0)
 
 
 @pytest.mark.parametrize(("content", "reason"), UNUSABLE.values(), ids=UNUSABLE)
