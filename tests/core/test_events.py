@@ -131,13 +131,13 @@ EVENTS: dict[str, tuple[Event, str, str, str, dict[str, Any]]] = {
     ),
     "recovered": (events.recovered("what was mended"), "Recovered", "what was mended", "WARNING", {}),
     "run started": (
-        events.run_started(NOW, "7f3c", {"host": "runner-7", "process_id": 9, "commit": "abc"}),
+        events.run_started(NOW, "7f3c", {"host": "runner-7", "process_id": 9, "commit": "abc"}, "4d5e"),
         "RunStarted",
         "Run 7f3c started",
         "INFO",
         {
             "host": "runner-7", "process_id": 9, "commit": "abc",
-            "metadata": {"open_runs": {"7f3c": {"started_at": NOW, "host": "runner-7", "process_id": 9}}},
+            "metadata": {"open_runs": {"7f3c": {"started_at": NOW, "host": "runner-7", "process_id": 9, "collecting": "4d5e"}}},
         },
     ),
     "run finished": (
@@ -235,7 +235,7 @@ def test_a_verdict_replaces_the_earlier_one_and_settles_what_was_outstanding() -
 def test_a_run_that_ended_is_no_longer_open() -> None:
     """``null`` in a patch removes, as in RFC 7396."""
     document = new_document(NOW, "id", "linux")
-    document = events.apply(document, events.run_started(NOW, "r", {}).data, NOW)
+    document = events.apply(document, events.run_started(NOW, "r", {}, "4d5e").data, NOW)
     opened = list(open_runs(document))
     document = events.apply(document, events.run_finished("r", 0, {}, 1.0).data, NOW)
     assert (opened, open_runs(document)) == (["r"], {})

@@ -32,7 +32,7 @@ def test_options_that_change_what_is_printed(suite: Suite, option: str, how: str
 ENDS_EARLY = "@component\ndef test_a(): pass\n@component\ndef test_b(): pytest.exit('', returncode=0)\n"
 TROUBLE = [
     "1 selected validation did not run to the end and has no verdict",
-    "not completed: not everything could be recorded",
+    "not completed: 1 selected validation did not run to the end and has no verdict",
 ]
 
 

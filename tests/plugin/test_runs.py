@@ -119,3 +119,42 @@ def test_completed_past_the_gate(suite: Suite) -> None:
     suite.tracker.set_phase("Completed", force=True, reason="the customer waits")
     lines = suite.run("-k", "test_a").lines
     assert any(line.startswith("migration state: Completed although the gate is shut: 'test_it.py::test_b'") for line in lines)
+
+
+@pytest.mark.parametrize("how", [ALONE, XDIST])
+@pytest.mark.parametrize("mend", ["run", "forget"])
+def test_run_that_dies_while_it_collects(suite: Suite, how: str, mend: str) -> None:
+    """Nobody knows what it would have run, so the gate waits; the same run, made whole, or a word of the operator's opens it."""
+    second = "@component\ndef test_b(): pass\n"
+    suite.write("@component\ndef test_a(): pass\n")
+    suite.run(how=how)
+    assert suite.tracker.gate().open
+    suite.write({"test_second.py": f"os._exit(0)\n{second}"})
+    suite.run()
+    (blocker,) = suite.tracker.gate().blockers
+    assert (blocker.kind, blocker.component) == ("outstanding", "(collection)")
+    suite.write({"test_second.py": second})
+    if mend == "run":
+        suite.run(how=how)
+    else:
+        suite.tracker.forget_validation("(collection)", str(blocker.test_name), "killed by hand")
+    assert suite.tracker.gate().open
+
+
+def test_migration_begun_anew_during_a_run(suite: Suite) -> None:
+    """What a run records belongs to the migration that it began on: no verdict of it counts for another one."""
+    suite.write("""\
+        @component
+        def test_a(): pass
+        @component
+        def test_b(migration_state):
+            migration_state.initialize(force=True)
+            migration_state.set_phase("Validation", force=True)
+        @component
+        def test_c(): pass
+        """)
+    run = suite.run("--migration-complete")
+    assert run.status == 1
+    assert "another migration was begun here while the tests ran" in run.output
+    state = suite.tracker.state
+    assert (state.phase, state.validation_results) == ("Validation", ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from writers import in_validation, no_check, operation, quiet, recorder_at, trac
 
 from pytest_migration_state.core import checkpoint
 from pytest_migration_state.core.errors import MigrationStateError, StateNotFoundError
+from pytest_migration_state.core.journal import Journal
 from pytest_migration_state.core.store import Store
 from pytest_migration_state.core.tracker import MigrationTracker
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from writers import JsonObject
+
+    from pytest_migration_state.core.lines import Position
 
 
 @pytest.fixture(autouse=True)
@@ -146,14 +150,19 @@ def test_log_cut_beneath_a_run(state: Path, rounds: Callable[[int, int], int]) -
 
 
 @pytest.mark.parametrize("others", [0, 1, 4, 5, 6, 20])
-def test_log_begun_again_beneath_a_run(state: Path, others: int) -> None:
+@pytest.mark.parametrize("how", ["deleted", "emptied"])
+def test_log_begun_again_beneath_a_run(state: Path, how: str, others: int) -> None:
     """A log that is deleted beneath a run, and begun again by others who knew none of its newest verdicts: both sides stay."""
     run = recorder_at(state, "run")
     run.open(no_check, {})
     for test in range(5):
         run.verdict(("run", str(test)), passed=True, error_message=None)
     log = state.with_name("migration-audit.log")
-    log.unlink()
+    if how == "deleted":
+        log.unlink()
+    else:
+        # As log rotation does it: the file is the same, and may have grown beyond where it was.
+        os.truncate(log, 0)
     tracker = tracker_at(state)
     for number in range(1, others + 1):
         tracker.commit([operation("other", number)])
@@ -170,6 +179,44 @@ def test_log_begun_again_beneath_a_run(state: Path, others: int) -> None:
     assert all(f"Test '{test}' for 'run': PASSED" in content for test in range(8))
     tracker.commit([])
     assert {problem.kind for problem in tracker.verify().problems} == {"entries_missing"}
+
+
+def test_begun_anew_while_a_run_has_no_log(state: Path) -> None:
+    """What a run knows of a migration that was set aside is not put into the one that took its place."""
+    run = recorder_at(state, "run")
+    run.open(no_check, {})
+    run.verdict(("run", "1"), passed=False, error_message=None)
+    tracker_at(state).begin(force=True)
+    state.with_name("migration-audit.log").unlink()
+    run.verdict(("run", "2"), passed=True, error_message=None)
+    run.finish(0, {}, 0.0)
+    assert "another migration was begun here" in str(run.failure)
+    assert written(Store(state, notify=quiet).read(), "run") == []
+    tracker_at(state).commit([])
+    assert {problem.kind for problem in tracker_at(state).verify().problems} == {"entries_missing"}
+
+
+def test_line_of_another_tool_while_the_log_is_begun_again(state: Path) -> None:
+    """A line that comes in just before the entry that tells of the loss: the chain goes on behind it."""
+    tracker_at(state).commit([operation("c", 1)])
+    log = state.with_name("migration-audit.log")
+    log.unlink()
+    seek = Journal.seek
+
+    def seek_and_be_overtaken(journal: Journal, audit: Position, migration_id: str | None) -> str | None:
+        gap = seek(journal, audit, migration_id)
+        if gap and journal.is_open:
+            with log.open("a") as file:
+                file.write('{"timestamp":"2026-01-01T00:00:00Z","level":"INFO","action":"Note","details":"of theirs"}\n')
+        return gap
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Journal, "seek", seek_and_be_overtaken)
+        tracker_at(state).commit([operation("c", 2)])
+    tracker_at(state).commit([operation("c", 3)])
+    assert log.read_text().count("of theirs") == 1
+    assert {problem.kind for problem in tracker_at(state).verify().problems} == {"entries_missing"}
+    assert written(Store(state, notify=quiet).read(), "c") == [1, 2, 3]
 
 
 @pytest.mark.parametrize("which", ["migration-audit.log", "migration-state.json"])

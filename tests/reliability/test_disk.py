@@ -3,6 +3,7 @@ state whole, and work that goes on when the cause is gone."""
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
@@ -338,6 +339,24 @@ def test_folder_in_place_of_the_log(state: Path) -> None:
     write_as_run(state, "run", 3)
     assert _kinds(state) == {"unlogged_changes"}
     assert _numbers(state) == [1, 2, 3]
+
+
+def test_other_tool_beside_a_run_without_a_log(state: Path) -> None:
+    """Where the log takes nothing, what another tool writes into the document and what the run records both stay."""
+    run = recorder_at(state, "run")
+    run.open(no_check, {})
+    _log(state).rename(state.with_name("kept"))
+    _log(state).mkdir()
+    for number in range(1, 5):
+        run.verdict(("new", str(number)), passed=True, error_message=None)
+        document = json.loads(state.read_bytes())
+        document["docker_containers_removed"].append({"name": "theirs", "id": str(number)})
+        state.write_text(json.dumps(document))
+    run.finish(0, {}, 0.0)
+    assert run.failure is None
+    assert _numbers(state) == _numbers(state, "theirs") == [1, 2, 3, 4]
+    # Four verdicts, and the run's end.
+    assert json.loads(state.read_bytes())["metadata"]["unlogged_changes"] == 5
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device"])

@@ -89,6 +89,18 @@ def _run(path: Path) -> None:
         raise run.failure or GateBlockedError(result.blockers)
 
 
+def _run_that_loses_its_log(path: Path) -> None:
+    run = recorder_at(path, "run-1")
+    run.open(no_check, {})
+    for number in range(1, 4):
+        run.verdict(("new", str(number)), passed=True, error_message=None)
+    path.with_name("migration-audit.log").unlink()
+    run.verdict(("new", "4"), passed=True, error_message=None)
+    run.finish(0, {"passed": 4}, 0.0)
+    if run.failure:
+        raise run.failure
+
+
 def _torn(path: Path) -> None:
     _some(path)
     log = path.with_name("migration-audit.log")
@@ -133,6 +145,8 @@ SCENARIOS = {
     "begin_anew": Scenario(_some, _begin_anew),
     # Begun, planned, three verdicts, completed, ended.
     "run": Scenario(_some, _run, steps=7),
+    # Begun, four verdicts, ended. Between the loss and the next verdict nobody but the run knows the first three.
+    "run_that_loses_its_log": Scenario(_some, _run_that_loses_its_log, steps=7, told=frozenset({"entries_missing", "log_missing"})),
     "torn_line": Scenario(_torn, _verdict),
     "torn_commit": Scenario(_torn_commit, _three),
     "document_lost": Scenario(_without_document, _verdict),

@@ -97,6 +97,7 @@ class Machine(RuleBasedStateMachine):
         self.copy: bytes | None = None
         # How often another tool changed the document: what it wrote stands nowhere else.
         self.edits = self.edits_in_copy = 0
+        self.is_second_migration = False
 
     @initialize(in_validation=st.booleans())
     def begin(self, in_validation: bool) -> None:
@@ -108,6 +109,8 @@ class Machine(RuleBasedStateMachine):
         self.runs += 1
         self.run = recorder_at(self.path, f"run-{self.runs}")
         self.run.open(no_check, {})
+        # Until its plan is known a run keeps the gate shut.
+        self.run.plan([])
 
     def do(self, operation: str, **arguments: Any) -> None:
         self.api.commit([{"operation": operation, **arguments}])
@@ -163,6 +166,12 @@ class Machine(RuleBasedStateMachine):
             self.api.begin(force=force)
             assert force
             self.model = Model()
+            # The run belongs to the migration that was set aside, and records nothing of it in this one.
+            self.run.verdict(("hive", "a"), passed=True, error_message=None)
+            assert "another migration was begun here" in str(self.run.failure)
+            self.run.close()
+            self.begin_run()
+            self.is_second_migration = True
             self.edits = 0
             self.copy = None
         except StateExistsError:
@@ -252,6 +261,22 @@ class Machine(RuleBasedStateMachine):
         with self.log.open("ab") as file:
             file.write(line[: max(1, int(len(line) * share))])
 
+    @rule(share=st.none() | st.floats(0, 0.99), keys=st.lists(ours, min_size=1, max_size=4), passed=st.booleans())
+    def lose_log(self, share: float | None, keys: list[tuple[str, str]], passed: bool) -> None:
+        """The log is deleted or cut beneath a run that has verdicts in memory. From then on the document holds what no log tells."""
+        self.checkpoint()
+        for key in keys[1:]:
+            self.verdict(key, passed)
+        if share is None or self.is_second_migration:
+            # What is left of a log that was cut in an earlier migration is taken for the log of another one, and refused.
+            self.log.unlink()
+        else:
+            content = self.log.read_bytes()
+            # Not between two lines: a run that did not see the lines that were cut off could not see that they were there.
+            os.truncate(self.log, len(content[: int(len(content) * share)].removesuffix(b"\n")))
+        self.edits += 1
+        self.verdict(keys[0], not passed)
+
     @precondition(lambda self: self.edits == 0)
     @rule()
     def lose_document(self) -> None:
@@ -304,15 +329,20 @@ class Machine(RuleBasedStateMachine):
             json.loads(self.path.read_text("utf-8-sig"))
 
     def teardown(self) -> None:
+        try:
+            self.check_the_end()
+        finally:
+            self.run.close()
+            self.api.close()
+            shutil.rmtree(self.folder)
+
+    def check_the_end(self) -> None:
         self.run.finish(0, {}, 0.0)
         assert self.run.failure is None
-        self.run.close()
         self.the_state_is_the_model()
         kinds = {problem.kind for problem in self.api.verify().problems}
-        assert kinds <= {"completed_past_gate", "unexplained", "effect_missing"}, kinds
+        assert kinds <= {"completed_past_gate", "unexplained", "effect_missing", "entries_missing"}, kinds
         assert not list(self.folder.glob("*.tmp-*"))
-        self.api.close()
-        shutil.rmtree(self.folder)
 
 
 def test_against_the_model(rounds: Callable[[int, int], int], figures: Callable[[str], None]) -> None:

@@ -16,7 +16,7 @@ from processes import Words, run_all, start
 from writers import assert_sound, in_validation, no_check, operation, quiet, recorder_at, tracker_at, write_as_run, write_by_api, written
 
 from pytest_migration_state.core.errors import StateLockedError, StateWriteError
-from pytest_migration_state.core.lock import StateLock
+from pytest_migration_state.core.lock import _LOOK_AGAIN, StateLock
 from pytest_migration_state.core.store import Store
 from pytest_migration_state.core.tracker import MigrationTracker
 
@@ -164,6 +164,24 @@ def test_lock_file_deleted(state: Path, rounds: Callable[[int, int], int], figur
     assert_sound(state)
     figures(f"lock file deleted all the time: {5 * count} of {5 * count} writes there, {len(words.heard())} refused and tried again")
     words.close()
+
+
+def test_lock_file_moved_away(state: Path) -> None:
+    """A lock on a file that was moved away excludes nobody: it is noticed, and the one at the path is waited for."""
+    tracker = MigrationTracker(state, create=True, lock_timeout=0.2, notify=quiet)
+    tracker.commit([])
+    lock = state.with_name(f"{state.name}.lock")
+    lock.rename(state.with_name("elsewhere"))
+    words = Words()
+    holder = start(partial(_hold, state, words))
+    assert words.heard(10) == ["held"]
+    time.sleep(_LOOK_AGAIN)
+    with pytest.raises(StateLockedError, match=f"process {holder.pid} "):
+        tracker.commit([])
+    holder.kill()
+    tracker.commit([operation("new", 1)])
+    words.close()
+    assert_sound(state)
 
 
 def write_as_patient_run(state: Path, name: str, count: int) -> None:

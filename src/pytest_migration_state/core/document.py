@@ -399,6 +399,11 @@ def clashing_key(keys: Iterable[str], new: str) -> str | None:
     return next((key for key in keys if key != new and key.casefold() == folded), None)
 
 
+def collecting_runs(document: Document) -> dict[str, JsonObject]:
+    """The open runs that have not said yet what they will run, by their id."""
+    return {run_id: run for run_id, run in open_runs(document).items() if isinstance(run, dict) and run.get("collecting")}
+
+
 def open_runs(document: Document) -> Mapping[str, JsonObject]:
     """The runs that began and were not seen to end, by their id."""
     runs = document.metadata.get("open_runs")

@@ -168,6 +168,11 @@ def forgotten(component: str, test_name: str, reason: str) -> Event:
     return Event("ValidationForgotten", f"Test '{test_name}' for '{component}' forgotten: {reason}", {"forgotten": [gone]}, "WARNING")
 
 
+def run_forgotten(run_id: str, reason: str) -> Event:
+    """A run that was killed before it said what it would run is waited for no longer."""
+    return Event("ValidationForgotten", f"Run {run_id} forgotten: {reason}", {"metadata": {"open_runs": {run_id: None}}}, "WARNING")
+
+
 def gate_blocked(blockers: Sequence[Blocker]) -> Event:
     """The transition was refused; nothing changes."""
     kinds: dict[str, int] = {}
@@ -186,9 +191,13 @@ def recovered(details: str, **data: Any) -> Event:
 # --- a run's events ---------------------------------------------------------------------------------------------------
 
 
-def run_started(now: str, run_id: str, where: JsonObject) -> Event:
-    """``where``: host, process, versions, commit and CI job, for the reader of the log."""
-    run = {"started_at": now, "host": where.get("host"), "process_id": where.get("process_id")}
+def run_started(now: str, run_id: str, where: JsonObject, selection: str) -> Event:
+    """Until its plan is there nobody knows what the run will run, and the gate waits for it.
+
+    :param where: host, process, versions, commit and CI job, for the reader of the log.
+    :param selection: what it was asked to run, as a digest.
+    """
+    run = {"started_at": now, "host": where.get("host"), "process_id": where.get("process_id"), "collecting": selection}
     return Event("RunStarted", f"Run {run_id} started", {**where, "metadata": {"open_runs": {run_id: run}}})
 
 
@@ -208,8 +217,11 @@ def outstanding(now: str, key: Key, reason: str, detail: str | None = None, node
     return entry
 
 
-def planned(entries: Iterable[JsonObject], gone: Iterable[Key] = ()) -> Event:
-    """What a run is about to do: ``entries`` come on the books, ``gone`` (files that could be collected again) go."""
+def planned(entries: Iterable[JsonObject], gone: Iterable[Key] = (), open_runs: JsonObject | None = None) -> Event:
+    """What a run is about to do: ``entries`` come on the books, ``gone`` (files that could be collected again) go.
+
+    :param open_runs: what changes with it in the document's open runs.
+    """
     entries = list(entries)
     counts = {
         reason: sum(entry["reason"] == reason for entry in entries) for reason in ("pending", "deselected", "skipped", "collection_error")
@@ -218,6 +230,8 @@ def planned(entries: Iterable[JsonObject], gone: Iterable[Key] = ()) -> Event:
     data: JsonObject = {"outstanding_validations": entries}
     if away := [{"component": component, "test_name": test_name} for component, test_name in gone]:
         data["forgotten"] = away
+    if open_runs:
+        data["metadata"] = {"open_runs": open_runs}
     return Event("ValidationPlanned", f"Validations planned: {words}", data)
 
 

@@ -6,6 +6,7 @@ import shlex
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
+from pytest_migration_state.core.document import collecting_runs
 from pytest_migration_state.core.errors import InvalidArgumentError
 from pytest_migration_state.core.phases import Phase
 from pytest_migration_state.core.text import printable
@@ -123,6 +124,8 @@ def _blockers(document: Document, policy: Policy, state: str) -> Iterator[Blocke
     for key, entry in document.outstanding.items():
         if entry["reason"] not in policy.allow and not document.is_settled(key):
             yield Blocker("outstanding", *key, _outstanding_message(key, entry, state))
+    for run_id, run in collecting_runs(document).items():
+        yield Blocker("outstanding", COLLECTION, run_name(run_id), _collecting_message(run_id, run, state))
     verified = {component for component, _ in document.verdicts}
     for component in policy.require:
         if component not in verified:
@@ -145,6 +148,18 @@ def _outstanding_message(key: Key, entry: JsonObject, state: str) -> str:
             return f"{printable(key[1])} could not be collected{detail}; mend it, then {again}; {forget}"
         case _:
             return f"{name} was selected to run and has no verdict{detail}; {again}; {forget}"
+
+
+def run_name(run_id: str) -> str:
+    """Under which name a run that is still collecting is outstanding."""
+    return f"run {run_id}"
+
+
+def _collecting_message(run_id: str, run: JsonObject, state: str) -> str:
+    where = f" on {run['host']} (process {run.get('process_id')})" if run.get("host") else ""
+    what = f"run {run_id}{where} began to collect its tests and has not said which it will run"
+    forget = f"migration-state forget -s {state} {_quoted(COLLECTION)} {_quoted(run_name(run_id))} --reason TEXT"
+    return f"{printable(what)}; let it go on, or, if it was killed, run the same again, or: {forget}"
 
 
 def _name(key: Key) -> str:

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_migration_state.core import events
-from pytest_migration_state.core.document import clashing_key
+from pytest_migration_state.core.document import clashing_key, collecting_runs
 from pytest_migration_state.core.errors import GateBlockedError, InvalidArgumentError, MigrationStateError
-from pytest_migration_state.core.gate import BACKUP, Policy, evaluate
+from pytest_migration_state.core.gate import BACKUP, COLLECTION, Policy, evaluate, run_name
 from pytest_migration_state.core.phases import FINAL_PHASES, Phase, check_transition
 from pytest_migration_state.core.text import storable
 
@@ -169,6 +169,9 @@ def set_error(document: Document, now: str, message: str) -> Event:
 
 def forget_validation(document: Document, now: str, component: str, test_name: str, reason: str) -> Event:
     key = _name("component", component), _name("test_name", test_name)
+    for run_id in collecting_runs(document):
+        if key == (COLLECTION, run_name(run_id)):
+            return events.run_forgotten(run_id, _name("reason", reason))
     if key not in document.verdicts and key not in document.outstanding:
         raise InvalidArgumentError(
             "test_name", test_name, f"'{component}' has neither a verdict nor an outstanding validation of this name"

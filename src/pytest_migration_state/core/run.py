@@ -10,7 +10,8 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_migration_state.core import events, operations
-from pytest_migration_state.core.errors import GateBlockedError, MigrationStateError
+from pytest_migration_state.core.document import collecting_runs
+from pytest_migration_state.core.errors import GateBlockedError, MigrationStateError, StateDamagedError
 from pytest_migration_state.core.gate import COLLECTION, evaluate
 from pytest_migration_state.core.phases import Phase
 from pytest_migration_state.core.store import Store
@@ -50,6 +51,8 @@ class RunRecorder:
         # Written to a document in memory only, because the log does not take them and the disk no document.
         self._doubtful: list[tuple[Event, str]] = []
         self.failure: MigrationStateError | None = None
+        self._selection = ""
+        self._migration_id: str | None = None
         self._clock = clock
         self._store = Store(path, run_id=run_id, notify=notify)
         self._timeout = self._store.lock_timeout
@@ -66,17 +69,28 @@ class RunRecorder:
     def now(self) -> str:
         return utc_text(self._clock())
 
-    def open(self, check: Callable[[Document], None], where: JsonObject) -> bool:
+    def open(self, check: Callable[[Document], None], where: JsonObject, selection: str = "all tests") -> bool:
         """Begin the run on the state; gives whether it had to be created.
 
         :param check: called with the state under the lock; raises to refuse the run before anything of it is written.
         :param where: who runs it and where, for the log.
+        :param selection: what it was asked to run, as a digest: a run of the same that was killed is made up for by this one.
         """
         with self._store.held(create=True) as created:
             check(self.document)
-            self._store.append(events.run_started(self.now, self.run_id, where))
+            self._selection = selection
+            self._store.append(events.run_started(self.now, self.run_id, where, selection))
+            self._migration_id = self.document.metadata.get("migration_id")
             self._checkpoint()
         return created
+
+    def _make_sure(self) -> None:
+        """See that it still is the migration that the run began on.
+
+        :raises StateDamagedError: another one was begun in its place.
+        """
+        if self.document.metadata.get("migration_id") != self._migration_id:
+            raise StateDamagedError(str(self.path), "another migration was begun here while the tests ran; run them again for that one")
 
     def plan(self, entries: list[JsonObject], collected: Iterable[str] = ()) -> None:
         """Put on the books, and on the disk, what the run is about to do.
@@ -85,6 +99,7 @@ class RunRecorder:
         :param collected: files (node ids) that could be collected: an earlier collection error of theirs is settled.
         """
         with self._store.held(reuse=True):
+            self._make_sure()
             known = self.document
             # A deselected test that is known keeps what is known of it.
             entries = [
@@ -94,9 +109,16 @@ class RunRecorder:
             ]
             failing = {entry["test_name"] for entry in entries if entry["component"] == COLLECTION}
             gone = [key for name in collected if name not in failing and (key := (COLLECTION, name)) in known.outstanding]
-            if entries or gone:
+            # What this run selects, a killed run of the same would have selected.
+            collecting = collecting_runs(known)
+            runs: JsonObject = {run_id: None for run_id, run in collecting.items() if run["collecting"] == self._selection}
+            if self.run_id in collecting:
+                runs[self.run_id] = {"collecting": None}
+            if entries or gone or runs:
                 for start in range(0, max(len(entries), 1), _PLAN_PIECE):
-                    self._store.stage(events.planned(entries[start : start + _PLAN_PIECE], gone if start == 0 else ()))
+                    first = start == 0
+                    piece = entries[start : start + _PLAN_PIECE]
+                    self._store.stage(events.planned(piece, gone if first else (), runs if first else None))
                 self._store.commit()
                 self._checkpoint()
 
@@ -127,6 +149,7 @@ class RunRecorder:
         self._store.lock_timeout = timeout
         try:
             with self._store.held(reuse=True):
+                self._make_sure()
                 for event, timestamp in self._waiting:
                     self._store.stage(event, timestamp=timestamp)
                 self._store.commit()
@@ -162,6 +185,7 @@ class RunRecorder:
         """
         self._store.lock_timeout = self._timeout
         with self._store.held():
+            self._make_sure()
             try:
                 event = operations.set_phase(self.document, self.now, Phase.COMPLETED, policy=policy, state=str(self.path))
             except GateBlockedError as error:

@@ -104,6 +104,8 @@ class Store:
     ) -> None:
         self.path = path
         self.document_path = Path(os.path.realpath(path))
+        if not self.document_path.name:
+            raise StateDamagedError(str(path), "this is a folder; name the state file in it, such as migration-state.json")
         self.log_path = self.document_path.with_name(audit_log_name(self.document_path.name))
         self.document: Document
         self._notify = notify
@@ -235,16 +237,20 @@ class Store:
     def _catch_up(self) -> bool:
         """Bring the document of the last time up to date from the log; false where it must be loaded anew."""
         try:
-            if self._log_failed or not self._journal.is_current():
-                if not self._log_failed:
-                    # The log was deleted, cut or exchanged under us. What we wrote to it since the last checkpoint is ours to keep.
-                    self._unlogged, self._fresh = self._fresh + self._unlogged, []
+            if self._log_failed:
+                self._reopen_log()
+            elif not self._journal.is_current():
+                # The log was deleted, cut or exchanged under us. What we wrote to it since the last checkpoint is ours to keep.
+                self._unlogged, self._fresh = self._fresh + self._unlogged, []
+                if os.path.lexists(self.document_path):
+                    return False
+                # The document is gone too: what is held here is the whole state.
                 self._reopen_log()
             elif self._journal.has_grown:
                 self.document = _replay(self.document, self._journal.read_new())
                 if self._journal.has_news():
-                    self._mend_log()
-                    self.document = _replay(self.document, self._journal.read_new())
+                    # A killed writer's unfinished line, or a log that was cut: the document on disk knows which.
+                    return False
             self._tell_repairs()
         except OSError as error:
             self._log_is_lost(error)
@@ -258,6 +264,7 @@ class Store:
         """Read the state anew; gives whether it had to be begun. What the log has never taken is kept, and put on top."""
         self._is_loaded = self._sets_aside = False
         self._staged, self._gap, self._repairs = [], None, []
+        belongs_to = self.document.metadata.get("migration_id") if self._unlogged else None
         sweep(self.document_path.parent, self.document_path.name, self.log_path.name)
         found = self._checkpoint.read()
         self._open_log()
@@ -276,6 +283,9 @@ class Store:
             self._repairs.append(f"The document '{self.document_path.name}' was missing and has been rebuilt from this log")
         adopted = self.document.audit is None and not rebuilt
         self._anchor = Position(*(self.document.audit or self._journal.head)) if not rebuilt else Position(0, "")
+        if self.document.metadata.get("migration_id") != belongs_to:
+            # The migration that they are about was set aside with all that was known of it.
+            self._unlogged = []
         self.document = _applied(self.document, self._unlogged)
         self._is_loaded = True
         self._tell_repairs()
@@ -359,6 +369,8 @@ class Store:
 
     def _open_log(self) -> None:
         self._log_failed = False
+        # The one that was open may be deleted by now.
+        self._journal.close()
         try:
             if self._journal.open(writable=_is_there(self.log_path)):
                 self._mend_log()
@@ -511,7 +523,11 @@ class Store:
                     return
                 self._merge()
         except OSError as error:
-            raise StateWriteError(str(self.path), f"the document cannot be written ({error.strerror or error})") from error
+            reason = f"the document cannot be written ({error.strerror or error})"
+            if self._fresh and not self._unlogged:
+                # The commit point is behind us: who is told that nothing was done would do it twice.
+                reason += "; what was asked for stands in the audit log and counts, and the next command that can write brings the document up to date"
+            raise StateWriteError(str(self.path), reason) from error
         except RecursionError as error:
             reason = "the document is nested too deep to be written back; take out of it what another tool nested so deep"
             raise StateWriteError(str(self.path), reason) from error

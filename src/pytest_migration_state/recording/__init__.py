@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_migration_state import plugin
-from pytest_migration_state.core.errors import InvalidArgumentError
+from pytest_migration_state.core.errors import InvalidArgumentError, MigrationStateError
 from pytest_migration_state.core.gate import Policy
 from pytest_migration_state.recording.recorder import Recorder
 
@@ -41,7 +41,10 @@ def start(config: pytest.Config) -> None:
     path = config.invocation_params.dir / Path(given).expanduser()
     policy = _policy(config)
     passive = next((option for name, option in _PASSIVE.items() if config.getoption(name, None)), None)
-    recorder = Recorder(config, path, policy, complete=config.option.migration_complete, passive=passive)
+    try:
+        recorder = Recorder(config, path, policy, complete=config.option.migration_complete, passive=passive)
+    except MigrationStateError as error:
+        raise pytest.UsageError(f"--migration-state: {error}") from error
     config.stash[plugin.recorder_key] = recorder
     config.pluginmanager.register(recorder, "migration_state_recorder")
 
@@ -50,6 +53,8 @@ def _policy(config: pytest.Config) -> Policy:
     def both(option: str) -> Iterable[str]:
         return dict.fromkeys([*config.getini(option), *config.getoption(option)])
 
+    if not all(name.strip() for name in both("migration_require")):
+        raise pytest.UsageError("--migration-require: the name is empty; name a component")
     try:
         return Policy(require=tuple(both("migration_require")), allow=frozenset(both("migration_allow")))
     except InvalidArgumentError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import hashlib
 import json
 import os
 import secrets
@@ -124,7 +125,7 @@ class Recorder:
         if self.passive:
             return
         try:
-            created = self.run.open(self._check, whereabouts())
+            created = self.run.open(self._check, whereabouts(), self._selection())
         except (MigrationStateError, OSError) as error:
             raise pytest.UsageError(f"--migration-state: {printable(str(error))}") from error
         if created:
@@ -137,6 +138,12 @@ class Recorder:
         else:
             self._watch = CollectionWatch(self.config)
             self.config.pluginmanager.register(self._watch, "migration_state_collection")
+
+    def _selection(self) -> str:
+        """A digest of what this run was asked to run, by which another run of the same is known. The words may hold secrets."""
+        option = self.config.option
+        asked = repr((str(self.config.rootpath), self.config.args, option.keyword, option.markexpr))
+        return hashlib.sha256(asked.encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
     def _distributes(self) -> bool:
         return self.config.pluginmanager.hasplugin("dsession")
@@ -262,7 +269,7 @@ class Recorder:
                 attempt.absorb(other)
         if attempt.outcome is not None:
             self._give(self._node_ids.get(name, name), self._tests[name], attempt)
-        if attempt.outcome == "passed":
+        if attempt.outcome == "passed" and not self._on_every_worker:
             # Nothing is better, so there is nothing to remember for another time in this run: it may be a large one.
             del self._attempts[name]
 
@@ -331,9 +338,9 @@ class Recorder:
     def _try_to_complete(self, status: int | pytest.ExitCode) -> None:
         """Complete the migration if that can be answered for."""
         if status not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
-            self.completion = f"not completed: the run ended with exit status {int(status)} before its tests had run"
+            self.completion = f"not completed: the run ended with exit status {int(status)}, without having run all of its tests"
         elif self.problems or self.run.failure:
-            self.completion = "not completed: not everything could be recorded"
+            self.completion = f"not completed: {self.problems[0] if self.problems else self.run.failure}"
         else:
             try:
                 self._is_completed = self.run.complete(self.policy).open
