@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 from states import SAMPLES, STATES
 
-from pytest_migration_state.core.document import Document, NewerVersionError, clashing_key, decode_object, is_cut_short, new_document
+from pytest_migration_state.core.document import (
+    Document,
+    NewerVersionError,
+    clashing_key,
+    decode_object,
+    encoded,
+    is_cut_short,
+    new_document,
+)
 
 CONTAINER = {"name": "n", "id": "i", "removed_at": "2026-11-23T03:13:13.3527655+00:00"}
 RESULT = {"component": "c", "test_name": "t", "passed": True, "error_message": "", "tested_at": "2026-01-15T09:14:00.1234567-03:00"}
@@ -146,6 +154,38 @@ def test_a_list_of_any_length_is_written_as_json_writes_it(count: int, extra: di
     loaded = Document(document(validation_results=results))
     expected = json.dumps(loaded.to_object(), ensure_ascii=False, indent=2) + "\n"
     assert expected == b"".join(loaded.encoded()).decode()
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"text": 'ç 🐝 "\\ \b\f\n\r\t\x00\x1f\x7f\u0085\u2028'},
+        {"numbers": [0, -1, 10**30, 1.0, 0.1, -0.5, True, False, None], "empty": [{}, [], ""]},
+        {"a lone surrogate": "\udc80ç", "\ud800": [1, {"a": []}]},
+        [[[[1]]]],
+    ],
+    ids=["text", "numbers", "lone surrogates", "nested"],
+)
+def test_a_value_is_written_as_the_standard_library_writes_it(value: Any, indent: int | None) -> None:
+    """In both layouts, and with what only the standard library can write."""
+    separators = (",", ":") if indent is None else None
+    expected = json.dumps(value, ensure_ascii=False, indent=indent, separators=separators)
+    assert expected.encode("utf-8", "backslashreplace") == encoded(value, indent)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_no_json_number_is_never_written(number: float) -> None:
+    """The document, or the entry, could not be read any more."""
+    assert encoded({"duration_seconds": number}) == b'{"duration_seconds":null}'
+
+
+def test_what_is_nested_deeper_than_the_fast_encoder_goes_is_written() -> None:
+    """Another tool may have nested it."""
+    value: list[Any] = []
+    for _ in range(400):
+        value = [value]
+    assert encoded(value) == b"[" * 401 + b"]" * 401
 
 
 # --- several verdicts of one validation -------------------------------------------------------------------------------

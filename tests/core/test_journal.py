@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,10 +15,10 @@ from states import FOREIGN
 from pytest_migration_state import StateDamagedError
 from pytest_migration_state.core.events import Event
 from pytest_migration_state.core.journal import Journal, read_lines
-from pytest_migration_state.core.lines import GENESIS, DamagedLineError, Position, encode_entry, parse_line, signature
+from pytest_migration_state.core.lines import GENESIS, DamagedLineError, Position, encode_entry, event_of, parse_line, signature
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 NOW = "2026-01-15T09:14:00.123Z"
 SIGNED = signature("7f3c", "ci@runner-7")
@@ -69,6 +72,52 @@ def test_events_that_are_committed_together_count_together(tmp_path: Path) -> No
         path.write_bytes(b"".join(line + b"\n" for line in whole.split(b"\n")[:lines]))
         counts.append(len(journal(path).read_new()))
     assert counts == [0, 0, 0, 3]
+
+
+def test_an_event_is_known_again_from_its_line() -> None:
+    """A recorder keeps lines in place of events."""
+    for event in (EVENT, Event("a", "\udc80", {"x": ["\ud800", None, {"y": 10**30}]}, "WARNING")):
+        line, _ = encode_entry(event, NOW, SIGNED, Position(41, "ab" * 32), b"", (2, 3))
+        assert event_of(line) == (event, NOW)
+
+
+def test_the_short_way_appends_the_same_line(tmp_path: Path) -> None:
+    """Where nothing stands behind the position, it is the long way without the looking."""
+    long, short = journal(tmp_path / "long.log"), journal(tmp_path / "short.log")
+    for _ in range(3):
+        assert long.append([(EVENT, NOW)], SIGNED) == [short.append_next(EVENT, NOW, SIGNED)]
+    assert long.head == short.head
+    assert (tmp_path / "long.log").read_bytes() == (tmp_path / "short.log").read_bytes()
+
+
+def _other_appends(path: Path) -> None:
+    with path.open("ab") as log:
+        log.write(FOREIGN + b"\n")
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "a line of others": _other_appends,
+    "an unfinished line": lambda path: path.write_bytes(path.read_bytes() + b"{"),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "emptied": lambda path: path.write_bytes(b""),
+    "deleted": lambda path: path.unlink(),
+    "moved away": lambda path: path.rename(path.with_suffix(".old")),
+    "another in its place": lambda path: Path(shutil.copy(path, path.with_suffix(".new"))).replace(path),
+}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file cannot be deleted or moved there")
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_the_short_way_is_closed_where_the_log_is_not_as_it_was(tmp_path: Path, change: Callable[[Path], object]) -> None:
+    """Then nothing is written: the caller has to look what happened."""
+    path = tmp_path / "a.log"
+    written = journal(path)
+    assert written.append_next(EVENT, NOW, SIGNED)
+    change(path)
+    head, content = written.head, {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert written.append_next(EVENT, NOW, SIGNED) is None
+    assert head == written.head
+    assert content == {file.name: file.read_bytes() for file in tmp_path.iterdir()}
 
 
 def test_lines_of_others_are_told_from_ours() -> None:

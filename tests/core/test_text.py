@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from pytest_migration_state.core.text import TEXT_LIMIT, parse_time, printable, storable, utc_text
+from pytest_migration_state.core.text import TEXT_LIMIT, parse_time, printable, storable, utc_now, utc_text
 
 STORED: dict[str, tuple[str, str]] = {
     "plain": ("plain", "plain"),
@@ -98,3 +99,25 @@ def test_a_moment_as_the_files_have_it() -> None:
     """UTC, milliseconds, Z."""
     moment = datetime(2026, 1, 15, 6, 0, 0, 123_456, tzinfo=timezone(timedelta(hours=-3)))
     assert utc_text(moment) == "2026-01-15T09:00:00.123Z"
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "expected"),
+    [
+        (1_768_467_600_000_000_000, "2026-01-15T09:00:00.000Z"),
+        (1_768_467_600_123_999_999, "2026-01-15T09:00:00.123Z"),
+        (1_768_467_600_999_999_999, "2026-01-15T09:00:00.999Z"),
+        (1_768_467_601_000_999_999, "2026-01-15T09:00:01.000Z"),
+        (1_768_467_600_007_000_000, "2026-01-15T09:00:00.007Z"),
+    ],
+)
+def test_this_moment_as_the_files_have_it(monkeypatch: pytest.MonkeyPatch, nanoseconds: int, expected: str) -> None:
+    """Cut to milliseconds, from one second to the next and back, as a clock that is set does."""
+    monkeypatch.setattr(time, "time_ns", lambda: nanoseconds)
+    assert utc_now() == expected
+
+
+def test_this_moment_is_now() -> None:
+    """By the clock of the system."""
+    before = datetime.now(UTC).replace(microsecond=0)
+    assert before <= parse_time(utc_now()) <= datetime.now(UTC)

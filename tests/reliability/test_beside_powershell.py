@@ -27,6 +27,7 @@ from pytest_migration_state.core.errors import GateBlockedError, InvalidTransiti
 from pytest_migration_state.core.events import outstanding
 from pytest_migration_state.core.journal import Journal, read_lines
 from pytest_migration_state.core.store import Store
+from pytest_migration_state.core.text import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +76,7 @@ def _run(state: Path, name: str, words: Words) -> None:
     run.CHECKPOINT_INTERVAL, run.CHECKPOINT_SHARE = 0.0, 1  # type: ignore[misc]  # not so final in this process
     recorder = recorder_at(state, name)
     recorder.open(no_check, {})
-    recorder.plan([outstanding(recorder.now, (name, str(number)), "pending") for number in range(1, _VERDICTS + 1)])
+    recorder.plan([outstanding(utc_now(), (name, str(number)), "pending") for number in range(1, _VERDICTS + 1)])
     for number in range(1, _VERDICTS + 1):
         recorder.verdict((name, str(number)), passed=True, error_message=None)
         if recorder.failure is None:

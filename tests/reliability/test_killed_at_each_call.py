@@ -16,6 +16,7 @@ from pytest_migration_state.core.errors import GateBlockedError, MigrationStateE
 from pytest_migration_state.core.events import outstanding
 from pytest_migration_state.core.gate import Policy
 from pytest_migration_state.core.store import Store
+from pytest_migration_state.core.text import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +81,7 @@ def _begin_anew(path: Path) -> None:
 def _run(path: Path) -> None:
     run = recorder_at(path, "run-1")
     run.open(no_check, {})
-    run.plan([outstanding(run.now, ("new", str(number)), "pending") for number in range(1, 4)])
+    run.plan([outstanding(utc_now(), ("new", str(number)), "pending") for number in range(1, 4)])
     for number in range(1, 4):
         run.verdict(("new", str(number)), passed=True, error_message=None)
     result = run.complete(Policy())

@@ -18,6 +18,7 @@ from pytest_migration_state.core.events import outstanding
 from pytest_migration_state.core.gate import evaluate
 from pytest_migration_state.core.journal import Journal
 from pytest_migration_state.core.store import Store
+from pytest_migration_state.core.text import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +69,7 @@ def _plan_and_fail(state: Path, *, planned: bool) -> None:
     run = recorder_at(state, "run")
     run.open(no_check, {})
     if not planned:
-        run.plan([outstanding(run.now, ("c", "2"), "pending")])
+        run.plan([outstanding(utc_now(), ("c", "2"), "pending")])
     run.verdict(("c", "2"), passed=False, error_message="no")
     run.finish(1, {"failed": 1}, 0.0)
     run.close()
@@ -95,7 +96,7 @@ def test_planned_run_against_completer(folder: Path, rounds: Callable[[int, int]
     _template(template / state.name)
     store_run = recorder_at(template / state.name, "planner")
     store_run.open(no_check, {})
-    store_run.plan([outstanding(store_run.now, ("c", "2"), "pending")])
+    store_run.plan([outstanding(utc_now(), ("c", "2"), "pending")])
     store_run.close()
     pair = Pair(partial(_plan_and_fail, state, planned=True), partial(_complete, state))
     count = rounds(500, 5000)

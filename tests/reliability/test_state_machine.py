@@ -32,6 +32,7 @@ from pytest_migration_state.core.events import outstanding
 from pytest_migration_state.core.gate import Policy
 from pytest_migration_state.core.phases import TRANSITIONS, Phase
 from pytest_migration_state.core.store import Store
+from pytest_migration_state.core.text import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -217,8 +218,8 @@ class Machine(RuleBasedStateMachine):
 
     @rule(pending=st.sets(ours), deselected=st.sets(ours))
     def plan(self, pending: set[tuple[str, str]], deselected: set[tuple[str, str]]) -> None:
-        entries = [outstanding(self.run.now, key, "pending") for key in pending]
-        entries += [outstanding(self.run.now, key, "deselected") for key in deselected - pending]
+        entries = [outstanding(utc_now(), key, "pending") for key in pending]
+        entries += [outstanding(utc_now(), key, "deselected") for key in deselected - pending]
         self.run.plan(entries)
         for key in deselected - pending:
             if key not in self.model.verdicts and key not in self.model.outstanding:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from pytest_migration_state.core.journal import read_lines
 from pytest_migration_state.core.phases import TRANSITIONS, Phase
 from pytest_migration_state.core.run import RunRecorder
 from pytest_migration_state.core.store import Store
+from pytest_migration_state.core.text import utc_now
 from pytest_migration_state.core.tracker import MigrationTracker
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def tracker_at(path: Path, **more: Any) -> MigrationTracker:
 
 
 def recorder_at(path: Path, run_id: str) -> RunRecorder:
-    return RunRecorder(path, run_id, clock=lambda: datetime.now(UTC), notify=quiet)
+    return RunRecorder(path, run_id, notify=quiet)
 
 
 def in_validation(path: Path) -> MigrationTracker:
@@ -78,7 +78,7 @@ def write_as_run(
     """A run with ``count`` verdicts, all of them planned or the first so many: what a pytest run writes."""
     run = recorder_at(path, name)
     run.open(no_check, {})
-    run.plan([outstanding(run.now, (name, str(number)), "pending") for number in range(1, (count if planned is None else planned) + 1)])
+    run.plan([outstanding(utc_now(), (name, str(number)), "pending") for number in range(1, (count if planned is None else planned) + 1)])
     for number in range(1, count + 1):
         run.verdict((name, str(number)), passed=True, error_message=None, run_id=name)
         assert run.failure is None, run.failure

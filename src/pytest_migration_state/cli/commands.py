@@ -328,11 +328,9 @@ def powershell(options: Namespace) -> int:  # noqa: ARG001  # every command is g
 
 
 def _print_json(value: JsonObject) -> None:
-    import json
+    from pytest_migration_state.core.document import encoded
 
-    from pytest_migration_state.core.document import encodable
-
-    output.json_bytes([encodable(json.dumps(value, ensure_ascii=False, indent=2)), b"\n"])
+    output.json_bytes([encoded(value, indent=2), b"\n"])
 
 
 # --- the state --------------------------------------------------------------------------------------------------------

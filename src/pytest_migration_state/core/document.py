@@ -13,6 +13,8 @@ import math
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+from pydantic_core import PydanticSerializationError, to_json
+
 from pytest_migration_state.core.phases import Phase
 from pytest_migration_state.core.text import parse_time
 
@@ -91,12 +93,16 @@ def is_cut_short(data: bytes, error: ValueError) -> bool:
     )
 
 
-def encodable(json_text: str) -> bytes:
-    """JSON text as UTF-8. A lone surrogate of another tool stays what it was: the escape ``\\udXXX``."""
-    return json_text.encode("utf-8", "backslashreplace")
-
-
-_encoder: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, indent=2)
+def encoded(value: object, indent: int | None = None) -> bytes:
+    """``value`` as JSON in UTF-8, non-ASCII as it is; compact, or over several lines."""
+    try:
+        # What is no JSON number becomes null: a document that holds NaN could not be read any more.
+        return to_json(value, indent=indent, inf_nan_mode="null")
+    except PydanticSerializationError:
+        # A lone surrogate of another tool, which stays what it was (the escape \\udXXX), or nested deeper than that goes.
+        separators = (",", ":") if indent is None else None
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent, separators=separators)
+        return text.encode("utf-8", "backslashreplace")
 
 
 # --- working form -----------------------------------------------------------------------------------------------------
@@ -144,6 +150,8 @@ class Document:
                 self._older.setdefault(key, []).append((*key, position))
 
     def _unlist(self, key: Key) -> None:
+        if not self._listed:
+            return
         for older in self._older.pop(key, ()):
             del self._listed[older]
         self._listed.pop(key, None)
@@ -219,23 +227,20 @@ class Document:
 
     def encoded(self) -> Iterator[bytes]:
         """The document's bytes, in pieces: a large list is never held as text as a whole."""
-        opening = "{\n"
+        opening = b"{\n"
         for key, value in self._in_order():
-            yield encodable(f"{opening}  {json.dumps(key, ensure_ascii=False)}: ")
-            opening = ",\n"
-            yield from _encoded_list(value) if key in LISTS else (_indented(value, 2),)
+            yield b"%b  %b: " % (opening, encoded(key))
+            opening = b",\n"
+            yield from _encoded_list(value) if key in LISTS else (_indented(value),)
         yield b"\n}\n"
 
 
-def _indented(value: object, indent: int) -> bytes:
-    return encodable(_encoder.encode(value).replace("\n", "\n" + " " * indent))
+def _indented(value: object) -> bytes:
+    """A value on the document's first level. No text in JSON holds a line end of its own, so each is one of the layout."""
+    return encoded(value, 2).replace(b"\n", b"\n  ")
 
 
 _PIECE: Final = 256
-# The encoder that indents is written in Python and four times as slow as the one that does not. No text in JSON holds a
-# line end of its own, so the ones in these separators can be told from everything else.
-_flat_encoder: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",\n      ", ": "))
-_NESTED: Final = frozenset({dict, list})
 
 
 def _encoded_list(items: Iterable[JsonObject]) -> Iterator[bytes]:
@@ -243,17 +248,10 @@ def _encoded_list(items: Iterable[JsonObject]) -> Iterator[bytes]:
     rest = iter(items)
     opening = b"["
     while piece := list(islice(rest, _PIECE)):
-        yield opening + _encoded_piece(piece)
+        # Without the brackets and line ends of a list of its own.
+        yield opening + _indented(piece)[1:-4]
         opening = b","
     yield b"[]" if opening == b"[" else b"\n  ]"
-
-
-def _encoded_piece(piece: list[JsonObject]) -> bytes:
-    """Objects of a list on the top level, without the list's brackets."""
-    if any(not item or not _NESTED.isdisjoint(map(type, item.values())) for item in piece):
-        return _indented(piece, 2)[1:-4]
-    text = _flat_encoder.encode(piece)[2:-2].replace("},\n      {", "\n    },\n    {\n      ")
-    return encodable(f"\n    {{\n      {text}\n    }}")
 
 
 # --- shape ------------------------------------------------------------------------------------------------------------

@@ -6,10 +6,10 @@ names of fields are those of the audit log that operators already have. Everythi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pytest_migration_state.core.document import Document, JsonObject, new_document
+from pytest_migration_state.core.document import REASONS, Document, JsonObject, new_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 LEVELS: Final = ("INFO", "WARNING", "ERROR")
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One line of the audit log before it is written.
 
     :ivar action: the kind of event.
@@ -33,7 +32,7 @@ class Event:
 
     action: str
     details: str
-    data: JsonObject = field(default_factory=dict)
+    data: JsonObject
     level: str = "INFO"
 
 
@@ -66,14 +65,14 @@ def apply(document: Document, data: JsonObject, timestamp: str) -> Document:  # 
             document.fields[key] = value
         elif key in _MERGED:
             _merge(document.fields[key], value)
+            if document.metadata.get("open_runs") == {}:
+                del document.metadata["open_runs"]
         elif key in _APPENDED:
             document.fields[key].extend(value)
         elif key == "forgotten":
             for gone in value:
                 document.forget((gone["component"], gone["test_name"]))
     metadata = document.metadata
-    if metadata.get("open_runs") == {}:
-        del metadata["open_runs"]
     metadata["revision"] = (metadata.get("revision") or 0) + 1
     document.fields["last_updated"] = timestamp
     return document
@@ -139,8 +138,9 @@ def verdict_details(component: str, test_name: str, passed: bool) -> str:
 
 def verdict_given(now: str, component: str, test_name: str, passed: bool, error_message: str | None, **more: Any) -> Event:
     """``more`` are the keys that a verdict may carry after the format's five; those that are ``None`` are left out."""
-    verdict = {"component": component, "test_name": test_name, "passed": passed, "error_message": error_message, "tested_at": now}
-    verdict |= {key: value for key, value in more.items() if value is not None}
+    if None in more.values():
+        more = {key: value for key, value in more.items() if value is not None}
+    verdict = {"component": component, "test_name": test_name, "passed": passed, "error_message": error_message, "tested_at": now, **more}
     return Event("ValidationResult", verdict_details(component, test_name, passed), {"validation_results": [verdict]})
 
 
@@ -223,10 +223,8 @@ def planned(entries: Iterable[JsonObject], gone: Iterable[Key] = (), open_runs: 
     :param open_runs: what changes with it in the document's open runs.
     """
     entries = list(entries)
-    counts = {
-        reason: sum(entry["reason"] == reason for entry in entries) for reason in ("pending", "deselected", "skipped", "collection_error")
-    }
-    words = ", ".join(f"{count} {reason}" for reason, count in counts.items() if count) or "nothing new"
+    counts = Counter(entry["reason"] for entry in entries)
+    words = ", ".join(f"{counts[reason]} {reason}" for reason in REASONS if counts[reason]) or "nothing new"
     data: JsonObject = {"outstanding_validations": entries}
     if away := [{"component": component, "test_name": test_name} for component, test_name in gone]:
         data["forgotten"] = away

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from pytest_migration_state.core.document import JsonObject
     from pytest_migration_state.core.events import Event
 
 #: How long another program may keep the log open for an append of its own before ours is given up, in seconds.
@@ -111,8 +111,9 @@ class Journal:
             found = os.stat(self._path)
         except OSError:
             return False
-        self.has_grown = found.st_size > self._offset
-        return self.is_open and (found.st_ino, found.st_dev) == self._identity and found.st_size >= self._offset
+        size = found.st_size
+        self.has_grown = size > self._offset
+        return size >= self._offset and (found.st_ino, found.st_dev) == self._identity and self._descriptor >= 0
 
     def has_news(self) -> bool:
         return os.fstat(self._descriptor).st_size != self._offset
@@ -311,8 +312,8 @@ class Journal:
         replace(write_temporary(self.path, [torn]), aside)
         return aside.name
 
-    def append(self, events: Sequence[tuple[Event, str]], signed: str) -> None:
-        """Append an entry for each event and its timestamp, all in one write: the commit point.
+    def append(self, events: Sequence[tuple[Event, str]], signed: JsonObject) -> list[bytes]:
+        """Append an entry for each event and its timestamp, all in one write: the commit point. Gives the lines written.
 
         :raises OSError: they could not be written; the log is as it was.
         :raises StateWriteError: another writer appended entries of its own, although the lock is held.
@@ -328,10 +329,24 @@ class Journal:
                 line, head = encode_entry(event, timestamp, signed, head, between, (number, total))
                 lines.append(line)
                 between = b""
-            content = b"".join(lines)
-            self._write(content)
-            self.head, self._between = head, b""
-            self._offset += len(content)
+            self._write(b"".join(lines), head)
+            return lines
+        finally:
+            self._give_back()
+
+    def append_next(self, event: Event, timestamp: str, signed: JsonObject) -> bytes | None:
+        """Append one entry if the log is still in its place and ends at the position.
+
+        :returns: the line written; ``None`` where it is not so, and nothing was done.
+        :raises OSError: it could not be written; the log is as it was.
+        """
+        self._take_lock()
+        try:
+            if not self.is_current() or self.has_grown:
+                return None
+            line, head = encode_entry(event, timestamp, signed, self.head, self._between)
+            self._write(line, head)
+            return line
         finally:
             self._give_back()
 
@@ -349,7 +364,8 @@ class Journal:
         self._between += content
         self._offset += len(content)
 
-    def _write(self, content: bytes) -> None:
+    def _write(self, content: bytes, head: Position) -> None:
+        """Write lines whose last is the entry ``head``."""
         written = 0
         try:
             written = os.write(self._descriptor, content)
@@ -359,6 +375,8 @@ class Journal:
             if written:
                 os.ftruncate(self._descriptor, self._offset)
             raise
+        self.head, self._between = head, b""
+        self._offset += written
 
     def _take_lock(self) -> None:
         """Keep PowerShell from appending, which writes at an offset that it measured before.
@@ -373,8 +391,10 @@ class Journal:
 
     def _give_back(self) -> None:
         """What was written is written: a lock that cannot be given back ends when the log is closed."""
-        with suppress(OSError):
+        try:  # noqa: SIM105  # suppress() costs more than the system call, and this is done at every verdict
             unlock_descriptor(self._descriptor)
+        except OSError:
+            pass
 
     def flush(self) -> None:
         """Flush the log to the disk.

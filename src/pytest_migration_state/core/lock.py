@@ -79,17 +79,22 @@ class StateLock:
             raise
 
     def __exit__(self, *_: object) -> None:
-        try:
-            self.release()
-        except BaseException:
-            self.release()
-            raise
+        self.release()
 
     def acquire(self) -> None:
         """Take the lock; see :meth:`__enter__`."""
         while not self._try():
             # Somebody deleted the file, or put another in its place: a lock on it excludes nobody.
             self.close()
+
+    def take_again(self) -> bool:
+        """Take the lock the short way: it is free, and was seen to be in its place a moment ago. False where that is not so.
+
+        To be followed by :meth:`release` either way.
+
+        :raises OSError: the file system has no such locks.
+        """
+        return time.monotonic() - self._found_at <= _LOOK_AGAIN and lock_descriptor(self._descriptor, blocking=False)
 
     def _try(self) -> bool:
         """Take the lock on the file that is at the path; false where it was another one in the end."""
@@ -110,7 +115,15 @@ class StateLock:
         return True
 
     def release(self) -> None:
-        """Let go. Whatever goes wrong with that, the lock ends with the open file."""
+        """Let go. Interrupted in that, it is done again: nobody must find it held until the next use."""
+        try:
+            self._unlock()
+        except BaseException:
+            self._unlock()
+            raise
+
+    def _unlock(self) -> None:
+        """Whatever goes wrong with that, the lock ends with the open file."""
         if self._descriptor >= 0:
             try:
                 unlock_descriptor(self._descriptor)

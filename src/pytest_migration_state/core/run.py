@@ -15,11 +15,10 @@ from pytest_migration_state.core.errors import GateBlockedError, MigrationStateE
 from pytest_migration_state.core.gate import COLLECTION, evaluate
 from pytest_migration_state.core.phases import Phase
 from pytest_migration_state.core.store import Store
-from pytest_migration_state.core.text import storable, utc_text
+from pytest_migration_state.core.text import storable, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from datetime import datetime
     from pathlib import Path
 
     from pytest_migration_state.core.document import Document, JsonObject, Key
@@ -44,7 +43,7 @@ class RunRecorder:
     :ivar failure: why the last write failed; ``None`` where it did not.
     """
 
-    def __init__(self, path: Path, run_id: str, *, clock: Callable[[], datetime], notify: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, run_id: str, *, notify: Callable[[str], None]) -> None:
         self.path = path
         self.run_id = run_id
         self._waiting: list[tuple[Event, str]] = []
@@ -53,21 +52,15 @@ class RunRecorder:
         self.failure: MigrationStateError | None = None
         self._selection = ""
         self._migration_id: str | None = None
-        self._clock = clock
         self._store = Store(path, run_id=run_id, notify=notify)
         self._timeout = self._store.lock_timeout
         self._tried_at = 0.0
-        self._checkpointed_at = time.monotonic()
-        self._checkpoint_cost = 0.0
+        self._checkpoint_due_at = 0.0
 
     @property
     def document(self) -> Document:
         """The state as this run last saw it."""
         return self._store.document
-
-    @property
-    def now(self) -> str:
-        return utc_text(self._clock())
 
     def open(self, check: Callable[[Document], None], where: JsonObject, selection: str = "all tests") -> bool:
         """Begin the run on the state; gives whether it had to be created.
@@ -79,7 +72,7 @@ class RunRecorder:
         with self._store.held(create=True) as created:
             check(self.document)
             self._selection = selection
-            self._store.append(events.run_started(self.now, self.run_id, where, selection))
+            self._store.append(events.run_started(utc_now(), self.run_id, where, selection))
             self._migration_id = self.document.metadata.get("migration_id")
             self._checkpoint()
         return created
@@ -108,7 +101,8 @@ class RunRecorder:
                 if entry["reason"] != "deselected" or not _is_known(known, (entry["component"], entry["test_name"]))
             ]
             failing = {entry["test_name"] for entry in entries if entry["component"] == COLLECTION}
-            gone = [key for name in collected if name not in failing and (key := (COLLECTION, name)) in known.outstanding]
+            failed_before = {name for component, name in known.outstanding if component == COLLECTION} - failing
+            gone = [(COLLECTION, name) for name in collected if name in failed_before] if failed_before else []
             # What this run selects, a killed run of the same would have selected.
             collecting = collecting_runs(known)
             runs: JsonObject = {run_id: None for run_id, run in collecting.items() if run["collecting"] == self._selection}
@@ -131,18 +125,22 @@ class RunRecorder:
         """Write an event of ``now``. Never raises for the state's sake: see :attr:`unrecorded` and :attr:`failure`."""
         self._waiting.append((event, now))
         if self.failure is None:
+            if len(self._waiting) == 1 and self._store.append_next(event, now):
+                self._waiting.clear()
+                if time.monotonic() < self._checkpoint_due_at:
+                    return
             self._flush(self._timeout)
         elif time.monotonic() - self._tried_at > _RETRY_INTERVAL:
             self._flush(0.0)
 
     def verdict(self, key: Key, passed: bool, error_message: str | None, **more: Any) -> None:
         """Record a verdict of this run. ``more``: see :func:`~pytest_migration_state.core.events.verdict_given`."""
-        message, now = None if error_message is None else storable(error_message), self.now
+        message, now = None if error_message is None else storable(error_message), utc_now()
         self.record(events.verdict_given(now, *key, passed, message, **more), now)
 
     def skip(self, key: Key, reason: str, node_id: str) -> None:
         """Record that a planned validation was skipped."""
-        now = self.now
+        now = utc_now()
         self.record(events.skipped(events.outstanding(now, key, "skipped", storable(reason), node_id)), now)
 
     def _flush(self, timeout: float) -> None:
@@ -160,7 +158,7 @@ class RunRecorder:
                     self._checkpoint()
                 self._waiting.clear()
                 self._doubtful.clear()
-                if time.monotonic() - self._checkpointed_at > max(CHECKPOINT_INTERVAL, CHECKPOINT_SHARE * self._checkpoint_cost):
+                if time.monotonic() >= self._checkpoint_due_at:
                     self._checkpoint()
             self.failure = None
         except MigrationStateError as error:
@@ -171,8 +169,8 @@ class RunRecorder:
     def _checkpoint(self) -> None:
         began = time.monotonic()
         self._store.checkpoint()
-        self._checkpointed_at = time.monotonic()
-        self._checkpoint_cost = self._checkpointed_at - began
+        now = time.monotonic()
+        self._checkpoint_due_at = now + max(CHECKPOINT_INTERVAL, CHECKPOINT_SHARE * (now - began))
 
     def gate(self, policy: Policy) -> GateResult:
         """The gate on the state as this run last saw it."""
@@ -187,7 +185,7 @@ class RunRecorder:
         with self._store.held():
             self._make_sure()
             try:
-                event = operations.set_phase(self.document, self.now, Phase.COMPLETED, policy=policy, state=str(self.path))
+                event = operations.set_phase(self.document, utc_now(), Phase.COMPLETED, policy=policy, state=str(self.path))
             except GateBlockedError as error:
                 event = events.gate_blocked(error.blockers)
             self._store.append(event)
@@ -196,14 +194,9 @@ class RunRecorder:
 
     def finish(self, exit_status: int, counts: dict[str, int], seconds: float) -> None:
         """Write what is left and the run's end, and bring all of it to the disk. Never raises for the state's sake."""
-        self._waiting.append((events.run_finished(self.run_id, exit_status, counts, seconds), self.now))
+        self._waiting.append((events.run_finished(self.run_id, exit_status, counts, seconds), utc_now()))
+        self._checkpoint_due_at = 0.0
         self._flush(self._timeout)
-        if self.failure is None:
-            try:
-                with self._store.held(reuse=True):
-                    self._checkpoint()
-            except MigrationStateError as error:
-                self.failure = error
 
     def close(self) -> None:
         """Let go of the files."""

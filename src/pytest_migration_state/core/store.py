@@ -20,7 +20,6 @@ import time
 import uuid
 import weakref
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -35,9 +34,9 @@ from pytest_migration_state.core.errors import (
 )
 from pytest_migration_state.core.files import sweep
 from pytest_migration_state.core.journal import Journal
-from pytest_migration_state.core.lines import Position, continues, signature
+from pytest_migration_state.core.lines import Position, continues, event_of, signature
 from pytest_migration_state.core.lock import DEFAULT_TIMEOUT, StateLock
-from pytest_migration_state.core.text import storable, utc_text
+from pytest_migration_state.core.text import storable, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -115,11 +114,14 @@ class Store:
         self._checkpoint = Checkpoint(self.document_path, path)
         self._mutex = threading.RLock()
         self._is_loaded = False
+        # Does the log hold all that is known here, with nothing to be said of the log itself?
+        self._is_settled = False
         # What the document on disk was when it was read or written: its digest, and the last entry it contains.
         self._digest: bytes | None = None
         self._anchor = Position(0, "")
-        # Events that neither the document on disk nor, for the unlogged ones, the log holds yet; with their timestamps.
-        self._fresh: list[tuple[Event, str]] = []
+        # What the document on disk does not hold yet: lines of the log as they were written there (a large run keeps many of
+        # them, and bytes are nothing to the garbage collector), and events, with their timestamps, that the log does not hold.
+        self._fresh: list[bytes] = []
         self._unlogged: list[tuple[Event, str]] = []
         # Events that are applied and not committed; whether one of them begins a migration in the place of another.
         self._staged: list[tuple[Event, str]] = []
@@ -197,6 +199,7 @@ class Store:
         :raises MigrationStateError: of every kind of :meth:`read`, and when the lock or the files cannot be had.
         """
         with self._mutex:
+            self._is_settled = False
             if not self._is_loaded:
                 self._prepare(create)
             with self._lock:
@@ -241,7 +244,7 @@ class Store:
                 self._reopen_log()
             elif not self._journal.is_current():
                 # The log was deleted, cut or exchanged under us. What we wrote to it since the last checkpoint is ours to keep.
-                self._unlogged, self._fresh = self._fresh + self._unlogged, []
+                self._unlogged, self._fresh = self._unwritten(), []
                 if os.path.lexists(self.document_path):
                     return False
                 # The document is gone too: what is held here is the whole state.
@@ -256,7 +259,7 @@ class Store:
             self._log_is_lost(error)
         except StateDamagedError:
             # It is not the log that we knew: the files tell what there is now, and what only we know goes on top of it.
-            self._unlogged, self._fresh = self._fresh + self._unlogged, []
+            self._unlogged, self._fresh = self._unwritten(), []
             return False
         return True
 
@@ -395,7 +398,7 @@ class Store:
             self._open_log_at_end()
         self._sets_aside = True
         self._anchor = self._journal.head
-        now = utc_text(datetime.now(UTC))
+        now = utc_now()
         self.document = new_document(now, "", "")
         self.stage(events.initialized(now, uuid.uuid4().hex, this_platform(), self.document_path.name))
 
@@ -420,7 +423,7 @@ class Store:
 
         :param timestamp: when they happened, where that is not now.
         """
-        timestamp = timestamp or utc_text(datetime.now(UTC))
+        timestamp = timestamp or utc_now()
         for event in news:
             self.document = events.apply(self.document, event.data, timestamp)
             self._staged.append((event, timestamp))
@@ -442,25 +445,53 @@ class Store:
             if aside:
                 self._notify(f"{self.path}: the earlier document is kept as {aside[0]}")
             self._sets_aside = False
-        (self._fresh if self._try_to_log() else self._unlogged).extend(self._staged)
+        if not self._try_to_log():
+            self._unlogged.extend(self._staged)
         self._staged.clear()
+
+    def append_next(self, event: Event, timestamp: str) -> bool:
+        """Commit an event the short way, without holding the lock before: what a recorder does for each verdict.
+
+        Whoever changes the state appends to the log. So where the log still ends with what this store wrote to it, a moment
+        ago and with nothing left to be said, :attr:`document` is up to date, and nothing needs to be read or looked at.
+
+        :returns: false where that is not so, or not sure; nothing was done then, and the long way (:meth:`held`, :meth:`stage`
+            and :meth:`commit`) finds out how things are.
+        """
+        with self._mutex:
+            if not (self._is_settled and self._is_loaded):
+                return False
+            try:
+                if not self._lock.take_again() or (line := self._journal.append_next(event, timestamp, self._signature)) is None:
+                    return False
+                self.document = events.apply(self.document, event.data, timestamp)
+                self._fresh.append(line)
+            except OSError:
+                return False
+            except BaseException:
+                # Interrupted anywhere: log and memory may be out of step.
+                self._is_loaded = False
+                raise
+            finally:
+                self._lock.release()
+            return True
 
     def _try_to_log(self) -> bool:
         """Log what is staged, before it what the log would not take earlier, and before that what it must say of itself."""
         try:
             if self._log_failed or not self._journal.is_open:
                 self._reopen_log()
-            about = [(event, utc_text(datetime.now(UTC))) for event in self._about_the_log()]
+            about = [(event, utc_now()) for event in self._about_the_log()]
             if every := [*about, *self._unlogged, *self._staged]:
-                self._journal.append(every, self._signature)
+                self._fresh += self._journal.append(every, self._signature)[len(about) :]
         except (OSError, StateDamagedError) as error:
             self._log_is_lost(error if isinstance(error, OSError) else error.reason)
             return False
         self._gap, self._repairs = None, []
         if about or self._unlogged:
             self.document = _applied(self.document, about)
-            self._fresh.extend(self._unlogged)
             self._unlogged.clear()
+        self._is_settled = True
         return True
 
     def _about_the_log(self) -> list[Event]:
@@ -502,7 +533,7 @@ class Store:
         if not self._log_failed:
             reason = error if isinstance(error, str) else error.strerror or error
             self._notify(f"{self.log_path}: the audit log cannot be written ({reason}); the document is written directly")
-        self._log_failed = True
+        self._log_failed, self._is_settled = True, False
 
     def checkpoint(self) -> None:
         """Replace the document by :attr:`document` and flush both files to the disk. Only while the lock is held.
@@ -555,6 +586,7 @@ class Store:
 
     def _merge(self) -> None:
         """Another program wrote the document: bring what it wrote up to date with all that we know."""
+        self._is_settled = False
         found = self._checkpoint.read()
         if found is None:
             # It was deleted. What we hold is the whole state.
@@ -576,10 +608,14 @@ class Store:
             self._log_is_lost(error)
         finally:
             journal.close()
-        document = _applied(document, self._unlogged if has_all else self._fresh + self._unlogged)
+        document = _applied(document, self._unlogged if has_all else self._unwritten())
         for key in _ADOPTED:
             document.metadata.setdefault(key, self.document.metadata.get(key))
         self.document, self._digest = document, found.digest
+
+    def _unwritten(self) -> list[tuple[Event, str]]:
+        """The events that the document on disk does not hold, with their timestamps, wherever they stand."""
+        return [*map(event_of, self._fresh), *self._unlogged]
 
     def close(self) -> None:
         """Let go of the files."""

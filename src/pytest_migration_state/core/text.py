@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 import unicodedata
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 #: What one name or message may take in the files, in bytes of UTF-8.
@@ -56,6 +58,17 @@ def utc_text(moment: datetime) -> str:
     if moment.tzinfo is not UTC:
         moment = moment.astimezone(UTC)
     return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def utc_now() -> str:
+    """This moment, as :func:`utc_text`. A run asks for it at every verdict, so what holds for a second is made once in it."""
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    return f"{_up_to_the_point(seconds)}{nanoseconds // 1_000_000:03}Z"
+
+
+@lru_cache(maxsize=1)
+def _up_to_the_point(seconds: int) -> str:
+    return utc_text(datetime.fromtimestamp(seconds, UTC)).removesuffix("000Z")
 
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -6,7 +6,6 @@ import inspect
 import os
 import warnings
 from collections import deque
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,7 +22,7 @@ from pytest_migration_state.core.gate import evaluate
 from pytest_migration_state.core.journal import read_lines
 from pytest_migration_state.core.lock import DEFAULT_TIMEOUT
 from pytest_migration_state.core.store import Store
-from pytest_migration_state.core.text import utc_text
+from pytest_migration_state.core.text import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -202,7 +201,7 @@ class MigrationTracker:
         try:
             with self._store.held(create=self._create) as is_new:
                 for finding in findings:
-                    self._store.stage(operations.import_backup(self._store.document, utc_text(datetime.now(UTC)), finding))
+                    self._store.stage(operations.import_backup(self._store.document, utc_now(), finding))
                 self._store.commit()
                 self._store.checkpoint()
                 if is_new:
@@ -220,7 +219,7 @@ class MigrationTracker:
         if operation == "set_phase":
             policy = operations.gate_policy(arguments.pop("require", ()), arguments.pop("allow", ()))
             arguments = {**arguments, "policy": policy, "state": str(self.path)}
-        self._store.stage(getattr(operations, operation)(self._store.document, utc_text(datetime.now(UTC)), **arguments))
+        self._store.stage(getattr(operations, operation)(self._store.document, utc_now(), **arguments))
 
     def _put_on_record(self, error: GateBlockedError) -> None:
         """Take back what is staged, and say in the log that Completed was asked for and refused."""

@@ -12,7 +12,6 @@ import shutil
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
@@ -25,7 +24,7 @@ from pytest_migration_state.core.errors import MigrationStateError
 from pytest_migration_state.core.gate import COLLECTION
 from pytest_migration_state.core.phases import Phase
 from pytest_migration_state.core.run import RunRecorder
-from pytest_migration_state.core.text import printable, storable
+from pytest_migration_state.core.text import printable, storable, utc_now
 from pytest_migration_state.core.tracker import MigrationTracker
 from pytest_migration_state.recording import summary
 from pytest_migration_state.recording.collection import CollectionWatch, Plan
@@ -49,6 +48,9 @@ CRASHED = "???"
 P = ParamSpec("P")
 R = TypeVar("R")
 
+#: What a hook of ours must not let out: pytest-timeout may strike there too, while the state is locked.
+_ANYTHING = (Exception, pytest.fail.Exception)
+
 
 def guarded(hook: Callable[Concatenate[Recorder, P], R]) -> Callable[Concatenate[Recorder, P], R | None]:
     """A hook that never ends the run: what goes wrong in it is told at the end, and the exit status shows it.
@@ -62,11 +64,8 @@ def guarded(hook: Callable[Concatenate[Recorder, P], R]) -> Callable[Concatenate
             return None
         try:
             return hook(self, *args, **kwargs)
-        # pytest-timeout may strike here too, while the state is locked.
-        except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001  # whatever it is, the tests go on
-            problem = f"{type(error).__name__}: {error}"
-            if problem not in self.problems:
-                self.problems.append(problem)
+        except _ANYTHING as error:  # whatever it is, the tests go on
+            self.went_wrong(error)
             return None
 
     return guard
@@ -100,7 +99,7 @@ class Recorder:
         self._is_completed = False
         self.completion: str | None = None
         run_id = secrets.token_hex(8)
-        self.run = RunRecorder(path, run_id, clock=lambda: datetime.now(UTC), notify=self.notices.append)
+        self.run = RunRecorder(path, run_id, notify=self.notices.append)
         self.tracker = MigrationTracker(path, run_id=run_id, notify=self.notices.append)
         self._began = time.monotonic()
         self._watch: CollectionWatch | None = None
@@ -111,12 +110,19 @@ class Recorder:
         self._uncollected: set[str] = set()
         self._planned: set[Key] = set()
         self._without_verdict: set[Key] = set()
-        # By node id and by the seat of the worker. They are kept when a test has ended: whatever makes it run twice in one
-        # run, the worse counts.
-        self._attempts: dict[str, dict[object, Attempt]] = {}
-        # Under xdist's --dist=each a test runs once on every worker, and its verdict is the worst of them.
+        # By node id and, under --dist=each, the seat of the worker. They are kept when a test has ended: whatever makes it run
+        # twice in one run, the worse counts.
+        self._attempts: dict[tuple[str, object], Attempt] = {}
+        # Under xdist's --dist=each a test runs once on every worker, and its verdict is the worst of them: the seats of those
+        # that collected it.
         self._on_every_worker = False
         self._seats: dict[str, set[object]] = collections.defaultdict(set)
+
+    def went_wrong(self, error: BaseException) -> None:
+        """Have what went wrong with the recording told at the end."""
+        problem = f"{type(error).__name__}: {error}"
+        if problem not in self.problems:
+            self.problems.append(problem)
 
     # --- the start --------------------------------------------------------------------------------------------------
 
@@ -202,10 +208,11 @@ class Recorder:
         """Put a plan on the books. Each of xdist's workers has one, and most say the same."""
         self._is_planned = self._is_planned or plan.is_whole
         self._node_ids |= plan.node_ids
-        now, entries = self.run.now, []
+        now, entries = utc_now(), []
         for name, keys in plan.tests.items():
             node_id = self._node_ids.get(name, name)
-            self._seats[name].add(seat)
+            if self._on_every_worker:
+                self._seats[name].add(seat)
             self._tests[name] = keys
             entries += [events.outstanding(now, key, "pending", None, node_id) for key in keys if key not in self._planned]
             self._planned.update(keys)
@@ -225,21 +232,21 @@ class Recorder:
 
     # --- the tests --------------------------------------------------------------------------------------------------
 
-    @guarded
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        name = report.nodeid
-        attempts = self._attempts.get(name)
-        if attempts is None:
-            if name not in self._tests and not self._is_of_a_lost_plan(report):
-                return
-            attempts = self._attempts[name] = {}
-        seat = _seat(report.node) if self._on_every_worker else None
-        attempt = attempts.get(seat)
-        if attempt is None:
-            attempt = attempts[seat] = Attempt()
-        attempt.add(report)
-        if report.when == CRASHED:
-            self._end(name)
+        # Three times a test, and a guard costs more than what is done here. A forked process may do it: it writes nothing.
+        try:
+            name = report.nodeid
+            seat = _seat(report.node) if self._on_every_worker else None
+            attempt = self._attempts.get((name, seat))
+            if attempt is None:
+                if name not in self._tests and not self._is_of_a_lost_plan(report):
+                    return
+                attempt = self._attempts[name, seat] = Attempt()
+            attempt.add(report)
+            if report.when == CRASHED:
+                self._end(name)
+        except _ANYTHING as error:
+            self.went_wrong(error)
 
     def _is_of_a_lost_plan(self, report: pytest.TestReport) -> bool:
         """Is it of a test whose worker died and whose plan never came, so that nobody knows what it validates?"""
@@ -250,11 +257,10 @@ class Recorder:
 
     @guarded
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
-        attempts = self._attempts.get(nodeid)
-        if attempts is None:
-            return
-        if self._on_every_worker and not all(seat in attempts and attempts[seat].is_over for seat in self._seats[nodeid]):
-            return
+        if self._on_every_worker:
+            attempts = [self._attempts.get((nodeid, seat)) for seat in self._seats[nodeid]]
+            if not all(attempt is not None and attempt.is_over for attempt in attempts):
+                return
         self._end(nodeid)
 
     def _end(self, name: str) -> None:
@@ -262,16 +268,21 @@ class Recorder:
 
         :param name: the node id that its reports have.
         """
-        attempts = self._attempts[name]
-        attempt = attempts.get(None) or Attempt()
-        if len(attempts) > 1 or None not in attempts:
-            for other in attempts.values():
-                attempt.absorb(other)
-        if attempt.outcome is not None:
-            self._give(self._node_ids.get(name, name), self._tests[name], attempt)
+        attempt = self._worst(name) if self._on_every_worker else self._attempts.get((name, None))
+        if attempt is None or attempt.outcome is None:
+            return
+        self._give(self._node_ids.get(name, name), self._tests[name], attempt)
         if attempt.outcome == "passed" and not self._on_every_worker:
             # Nothing is better, so there is nothing to remember for another time in this run: it may be a large one.
-            del self._attempts[name]
+            del self._attempts[name, None]
+
+    def _worst(self, name: str) -> Attempt:
+        """The worst of what every worker said of a test."""
+        worst = Attempt()
+        for seat in self._seats[name]:
+            if attempt := self._attempts.get((name, seat)):
+                worst.absorb(attempt)
+        return worst
 
     def _give(self, node_id: str, keys: list[Key], attempt: Attempt) -> None:
         assert attempt.outcome is not None

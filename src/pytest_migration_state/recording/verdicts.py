@@ -41,12 +41,12 @@ class Attempt:
             self.outcome, self.reason, self.duration, self.is_over = None, None, 0.0, False
             return
         self.duration += report.duration
-        self.is_over = self.is_over or report.when == "teardown"
+        if report.when == "teardown":
+            self.is_over = True
         outcome = outcome_of(report)
-        if outcome is None or (self.outcome is not None and _ORDER.index(outcome) <= _ORDER.index(self.outcome)):
-            return
-        self.outcome = outcome
-        self.reason = None if outcome == "passed" else short_reason(report)
+        if outcome is not None and (self.outcome is None or _ORDER.index(outcome) > _ORDER.index(self.outcome)):
+            self.outcome = outcome
+            self.reason = None if outcome == "passed" else short_reason(report)
 
     def absorb(self, other: Attempt) -> None:
         """Take the worse of two attempts: the same test on several workers."""
