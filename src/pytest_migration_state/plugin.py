@@ -13,13 +13,13 @@ import pytest
 from pytest_migration_state import hookspecs
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from pytest_migration_state import MigrationTracker
     from pytest_migration_state.recording.recorder import Recorder
 
-#: The tracker that the fixture hands out; present only in a run that is recorded.
-tracker_key = pytest.StashKey["MigrationTracker"]()
+#: Gives the tracker that the fixture hands out; present only in a run that is recorded.
+tracker_key: pytest.StashKey[Callable[[], MigrationTracker]] = pytest.StashKey()
 #: What records the run; present only where ``--migration-state`` is given.
 recorder_key: pytest.StashKey[Recorder] = pytest.StashKey()
 
@@ -73,7 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
     elif hasattr(config, "workerinput"):
         return
     elif config.option.migration_state is not None:
-        from pytest_migration_state.recording import start
+        from pytest_migration_state.recording.start import start
 
         start(config)
     else:
@@ -120,4 +120,4 @@ def migration_state(request: pytest.FixtureRequest) -> MigrationTracker:
     tracker = request.config.stash.get(tracker_key, None)
     if tracker is None:
         pytest.skip("no migration is recorded: run with --migration-state=PATH")
-    return tracker
+    return tracker()

@@ -500,6 +500,24 @@ def test_fixture(suite: Suite, how: str) -> None:
     assert {entry["run_id"] for entry in suite.log() if entry["action"] == "Error"} == {suite.log()[0]["run_id"]}
 
 
+def test_workers_load_little(suite: Suite) -> None:
+    """Only the controller records: a worker loads neither the store nor what it needs, until a test asks for the state."""
+    suite.write(
+        """
+        def heavy(): return {"pydantic_core", "filelock", "pytest_migration_state.core.store"} & sys.modules.keys()
+        @component
+        def test_little(): assert not heavy()
+        @component
+        def test_more(migration_state):
+            assert migration_state.state.phase == "Validation"
+            assert len(heavy()) == 3
+        """
+    )
+    result = suite.run("--dist=loadfile", how=XDIST)
+    assert result.status == 0, result.output
+    assert suite.books == {"::test_little": "passed", "::test_more": "passed"}
+
+
 # --- without the option -----------------------------------------------------------------------------------------------
 
 
@@ -513,7 +531,7 @@ def test_inactive_plugin_loads_nothing(suite: Suite) -> None:
                 ours = {name for name in sys.modules if name.startswith("pytest_migration_state")}
                 assert status == 0
                 assert ours == {"pytest_migration_state", "pytest_migration_state.plugin", "pytest_migration_state.hookspecs"}, ours
-                assert not {"pydantic", "filelock"} & sys.modules.keys()
+                assert not {"pydantic", "pydantic_core", "filelock"} & sys.modules.keys()
             """,
         }
     )

@@ -44,7 +44,7 @@ class Plan:
     is_whole: bool = False
 
     def to_object(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        return vars(self)
 
     @classmethod
     def from_object(cls, value: dict[str, Any]) -> Plan:

@@ -104,6 +104,7 @@ class Recorder:
         self._began = time.monotonic()
         self._watch: CollectionWatch | None = None
         self._plans = Path()
+        self._taken = b""
         self._lacks_a_plan = False
         self._tests: dict[str, list[Key]] = {}
         self._node_ids: dict[str, str] = {}
@@ -137,7 +138,7 @@ class Recorder:
         if created:
             self.notices.append(f"{self.path}: created")
         self.is_open = True
-        self.config.stash[plugin.tracker_key] = self.tracker
+        self.config.stash[plugin.tracker_key] = lambda: self.tracker
         if self._distributes():
             self._on_every_worker = self.config.getoption("dist") == "each"
             self._plans = Path(tempfile.mkdtemp(prefix="migration-plans-"))
@@ -197,15 +198,21 @@ class Recorder:
     def pytest_xdist_node_collection_finished(self, node: Any) -> None:
         worker = node.gateway.id
         try:
-            plan = Plan.from_object(json.loads((self._plans / f"{worker}.json").read_bytes()))
+            content = (self._plans / f"{worker}.json").read_bytes()
+            # Each of the workers has a plan, and most say the same.
+            digest = hashlib.sha256(content).digest()
+            if digest == self._taken and not self._on_every_worker:
+                return
+            plan = Plan.from_object(json.loads(content))
         except (OSError, ValueError) as error:
             self._lacks_a_plan = True
             self.problems.append(f"the plan of worker {worker} could not be read ({error}); tests on other machines cannot be recorded")
             return
         self._take(plan, _seat(node))
+        self._taken = digest
 
     def _take(self, plan: Plan, seat: object) -> None:
-        """Put a plan on the books. Each of xdist's workers has one, and most say the same."""
+        """Put a plan on the books."""
         self._is_planned = self._is_planned or plan.is_whole
         self._node_ids |= plan.node_ids
         now, entries = utc_now(), []

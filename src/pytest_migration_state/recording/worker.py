@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_migration_state import plugin
-from pytest_migration_state.core.tracker import MigrationTracker
 from pytest_migration_state.recording.collection import CollectionWatch
 
 if TYPE_CHECKING:
     import warnings
     from collections.abc import Generator
+
+    from pytest_migration_state import MigrationTracker
 
 
 class Worker:
@@ -26,8 +27,17 @@ class Worker:
         config.pluginmanager.register(self._watch, "migration_state_collection")
         self._config = config
         self._notices: list[str] = []
-        self._tracker = MigrationTracker(handed["path"], run_id=handed["run_id"], notify=self._notices.append)
-        config.stash[plugin.tracker_key] = self._tracker
+        self._handed = handed
+        self._tracker: MigrationTracker | None = None
+        config.stash[plugin.tracker_key] = self._get_tracker
+
+    def _get_tracker(self) -> MigrationTracker:
+        """Loaded when the first test asks for it: without it a worker starts in half the time."""
+        if self._tracker is None:
+            from pytest_migration_state import MigrationTracker
+
+            self._tracker = MigrationTracker(self._handed["path"], run_id=self._handed["run_id"], notify=self._notices.append)
+        return self._tracker
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self) -> None:
@@ -58,7 +68,8 @@ class Worker:
         self._config.workeroutput[NOTICES] = [plain(notice) for notice in self._notices]  # type: ignore[attr-defined]  # set by xdist
 
     def pytest_unconfigure(self) -> None:
-        self._tracker.close()
+        if self._tracker is not None:
+            self._tracker.close()
 
 
 #: Under which key of its output a worker hands its notices to the controller.
@@ -74,19 +85,29 @@ def plain(value: Any, above: tuple[int, ...] = ()) -> Any:
 
     :param above: the containers that it stands in, by identity: one that contains itself would have no end.
     """
-    if type(value) in _PLAIN:
+    if (kind := type(value)) in _PLAIN:
         return value
-    if type(value) is str:
+    if kind is str:
         return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
     if id(value) not in above and len(above) < _DEPTH:
         inside = (*above, id(value))
         if isinstance(value, dict):
-            return {key if type(key) in _PLAIN else plain(_label(key)): plain(item, inside) for key, item in value.items()}
-        if isinstance(value, list | set | frozenset):
+            # Three reports a test are looked through, and nearly all that is in them is plain: no call for that.
+            return {
+                key if type(key) is str and key.isascii() else _plain_key(key): (
+                    item if (kind := type(item)) in _PLAIN or (kind is str and item.isascii()) else plain(item, inside)
+                )
+                for key, item in value.items()
+            }
+        if isinstance(value, (list, set, frozenset)):
             return [plain(item, inside) for item in value]
         if isinstance(value, tuple):
-            return tuple(plain(item, inside) for item in value)
+            return tuple([plain(item, inside) for item in value])
     return plain(_label(value))
+
+
+def _plain_key(key: object) -> Any:
+    return key if type(key) in _PLAIN else plain(_label(key))
 
 
 def _label(value: object) -> str:
