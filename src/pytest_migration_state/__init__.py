@@ -7,8 +7,8 @@ installed, and must not pay for what it does not use.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # type checkers take it for typing's, which is not loaded: --help would pay for it
 if TYPE_CHECKING:
     from pytest_migration_state.core.chain import Problem as Problem
     from pytest_migration_state.core.errors import GateBlockedError as GateBlockedError

@@ -87,7 +87,7 @@ def test_what_needs_no_state_loads_no_core(arguments: list[str]) -> None:
         "from pytest_migration_state.cli.main import main\n"
         "output.complain = lambda *texts: None\n"
         f"main({arguments!r})\n"
-        "heavy = {'pytest', 'pydantic', 'filelock', 'json', 'pathlib', 'pytest_migration_state.core.tracker'} & sys.modules.keys()\n"
+        "heavy = {'pytest', 'pydantic_core', 'filelock', 'json', 'pathlib', 'pytest_migration_state.core.tracker'} & sys.modules.keys()\n"
         "sys.exit(f'loaded: {heavy}' if heavy else 0)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -9,14 +9,15 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from pytest_migration_state.cli import output
 
+TYPE_CHECKING = False  # as in the package itself: typing is not loaded
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
+    from typing import Any, BinaryIO, Final
 
     from pytest_migration_state.core.document import JsonObject
     from pytest_migration_state.core.tracker import MigrationTracker

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from pytest_migration_state.cli import output
 from pytest_migration_state.cli.commands import LineError, UsageError
 from pytest_migration_state.cli.parser import PROGRAM, parse
 
+TYPE_CHECKING = False  # as in the package itself: typing is not loaded
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Final
 
     from pytest_migration_state.core.errors import GateBlockedError
 

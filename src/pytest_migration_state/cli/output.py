@@ -7,10 +7,11 @@ import os
 import sys
 from contextlib import contextmanager, suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Final, TextIO
 
+TYPE_CHECKING = False  # as in the package itself: typing is not loaded
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from typing import Final, TextIO
 
 #: How often progress is shown, in seconds.
 _PROGRESS_INTERVAL: Final = 0.2

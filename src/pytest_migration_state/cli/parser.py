@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Final, NoReturn
 
 from pytest_migration_state import __version__
 from pytest_migration_state.cli import commands
 from pytest_migration_state.cli.commands import UsageError
 
+TYPE_CHECKING = False  # as in the package itself: typing is not loaded
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Final, NoReturn
 
 #: What the command is called, however it was started.
 PROGRAM: Final = "migration-state"
