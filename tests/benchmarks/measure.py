@@ -24,8 +24,11 @@ class Usage(NamedTuple):
     peak: int
 
 
-#: All plugins are loaded by name, none by itself: what is installed beside them costs nothing.
-_ENVIRONMENT = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+#: All plugins are loaded by name, none by itself: what is installed beside them costs nothing. Bytecode is kept, as it is
+#: where a package was installed: a checkout would be compiled anew by every process, and its peers would not.
+_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | {
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+}
 
 
 def run(command: Sequence[str], folder: Path) -> Usage:

@@ -29,19 +29,19 @@ def peer_table(found: dict[str, float], tests: int) -> list[str]:
     return lines + [f"| {peer} | {cost:.0f} µs |" for peer, cost in sorted(found.items(), key=lambda item: item[1])]
 
 
-def plot(file: Path, folder: Path, size: cases.Size) -> None:
-    """Draw the cost against the number of tests, for us and the peers."""
+def plot(file: Path, folder: Path, size: cases.Size, found: dict[str, float]) -> None:
+    """Draw the cost against the number of tests, for us and the peers. ``found`` is what a test costs at ``size.tests``."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    counts = [size.tests // 5, size.tests, size.tests * 2]
-    peers = [peer for peer in cases.PEERS if peer != "bare pytest"]
-    found = [cases.costs(folder / f"plot-{count}", count, min(size.rounds, 3), peers) for count in counts]
+    counts = [size.tests // 5, size.tests // 2]
+    costs = [cases.costs(folder / f"plot-{count}", count, 1, list(found)) for count in counts]
     figure, axes = plt.subplots(figsize=(8, 5))
-    for peer in peers:
-        axes.plot(counts, [costs[peer] * count / 1e6 for count, costs in zip(counts, found, strict=True)], marker="o", label=peer)
+    for peer in found:
+        seconds = [cost[peer] * count / 1e6 for count, cost in zip([*counts, size.tests], [*costs, found], strict=True)]
+        axes.plot([*counts, size.tests], seconds, marker="o", label=peer)
     axes.set(xlabel="tests", ylabel="CPU seconds over bare pytest", title="What recording a run costs")
     axes.legend()
     figure.savefig(file, dpi=120)
@@ -51,25 +51,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few seconds: do the benchmarks work?")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there too")
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw cost against number of tests (takes longer)")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw cost against number of tests")
     options = parser.parse_args()
     size = cases.QUICK if options.quick else cases.FULL
     began = time.monotonic()
-    lines: list[str] = []
+
+    def progress(row: cases.Row) -> None:
+        print(f"… {time.monotonic() - began:.0f} s: {row.what}: {row.value:.2f} {row.unit} ({row.detail})", flush=True)
+
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as name:
-        rows: list[cases.Row] = []
+        found = cases.all_costs(Path(name), size)
+        rows = [cases.active(found)]
+        progress(rows[0])
         for case in cases.CASES:
             folder = Path(name) / case.__name__
             folder.mkdir()
             got = case(folder, size)
-            rows += got if isinstance(got, list) else [got]
-            print(f"… {case.__name__} ({time.monotonic() - began:.0f} s)", flush=True)
-        lines += table(rows)
-        peers = [peer for peer in cases.PEERS if peer != "bare pytest"]
-        lines += ["", *peer_table(cases.costs(Path(name) / "peers", size.tests, min(size.rounds, 3), peers), size.tests)]
+            for row in got if isinstance(got, list) else [got]:
+                rows.append(row)
+                progress(row)
         if options.plot:
-            plot(options.plot, Path(name), size)
-    lines += ["", f"{sum(row.is_met for row in rows)} of {len(rows)} goals met; took {time.monotonic() - began:.0f} s"]
+            plot(options.plot, Path(name), size, found)
+    met = sum(row.is_met for row in rows)
+    lines = [*table(rows), "", *peer_table(found, size.tests), ""]
+    lines.append(f"{met} of {len(rows)} goals met; took {time.monotonic() - began:.0f} s")
     print("\n".join(lines))
     if options.markdown:
         options.markdown.write_text("\n".join(lines) + "\n", encoding="utf-8")
