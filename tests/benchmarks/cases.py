@@ -173,7 +173,7 @@ print(ours / bare)
 def growth(folder: Path, size: Size) -> Row:
     code = f"{_RECORDER}\nprint(record(keys[:count]) / count * 1e6)"
     few, many = [], []
-    for _ in range(size.rounds):
+    for _ in range(min(size.rounds, 3)):
         few.append(measure.script(code, folder, str(folder), str(size.many // 100), str(size.tests * 4)))
         many.append(measure.script(code, folder, str(folder), str(size.many), str(size.tests * 4)))
     a, b = statistics.median(few), statistics.median(many)
@@ -200,7 +200,7 @@ print()
 print(spent / (time.process_time() - began) * 100)
 """
     arguments = ["-q", "-p", "no:cacheprovider", "-p", "pytest_migration_state.plugin", "--migration-state=state/migration-state.json"]
-    value = measure.median_of(code, folder / "suite", min(size.rounds, 3), *arguments)
+    value = measure.median_of(code, folder / "suite", min(size.rounds, 2), *arguments)
     return Row(f"checkpoints' share of a run of {tests:,} tests", value, 10, "%", "CPU time")
 
 
