@@ -910,6 +910,17 @@ DISTRIBUTION = [
         EACH,
         (ALONE,),
     ),
+    *(
+        Case(
+            f"--dist each, a validation on {here} alone, fails on {there}",
+            WORKER + f"mark = component if worker == '{here}' else lambda test: test\n{GOOD_A}\n@mark\ndef test_b(): assert worker != '{there}'",
+            FAILED,
+            {"::test_a": "passed", "::test_b": "failed"},
+            EACH,
+            (ALONE,),
+        )
+        for here, there in (("gw0", "gw1"), ("gw1", "gw0"))
+    ),
     Case(
         "--dist each, skipped on one worker",
         WORKER + f"{GOOD_A}\n@component\ndef test_b():\n    if worker == 'gw0': pytest.skip('not here')",

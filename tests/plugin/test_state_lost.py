@@ -193,6 +193,33 @@ def test_worker_without_a_plan(suite: Suite) -> None:
     assert suite.books == {"(unknown): test_it.py::test_b": "failed"}
 
 
+@pytest.mark.parametrize(
+    ("workers", "ending", "expected"),
+    [
+        ("gw1", "assert worker != 'gw1'", {"::test_a": "passed", "::test_b": "failed", "::test_c": "passed"}),
+        ("gw0", "assert worker != 'gw0'", {"::test_a": "passed", "::test_b": "failed", "::test_c": "passed"}),
+        ("gw0 gw1 gw2", "worker == 'gw1' and os._exit(1)", {"(unknown): test_it.py::test_b": "failed"}),
+    ],
+    ids=["fails there", "fails there, the first", "crashes"],
+)
+def test_one_of_each_without_a_plan(suite: Suite, workers: str, ending: str, expected: dict[str, str]) -> None:
+    """With --dist=each what a worker reports counts, whether or not its plan arrived: no other worker's success hides it."""
+    suite.write(
+        {
+            "conftest.py": f"""
+                def pytest_configure(config):
+                    if os.environ.get("PYTEST_XDIST_WORKER", "-") in "{workers}": config.workerinput["migration_state"]["plans"] = "/nowhere"
+            """,
+            "test_it.py": SUITE.format(meddle=ending) + '\nworker = os.environ.get("PYTEST_XDIST_WORKER")\n',
+        }
+    )
+    result = suite.run("--dist=each", "--tx", "2*popen")
+    assert result.status == 1
+    assert "could not be read" in result.output
+    assert suite.books == expected
+    assert not suite.can_be_completed()
+
+
 def test_notices_of_workers(suite: Suite) -> None:
     """What the fixture's tracker has to tell on a worker is told once, in the summary."""
     suite.write(

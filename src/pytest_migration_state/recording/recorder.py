@@ -115,7 +115,7 @@ class Recorder:
         # twice in one run, the worse counts.
         self._attempts: dict[tuple[str, object], Attempt] = {}
         # Under xdist's --dist=each a test runs once on every worker, and its verdict is the worst of them: the seats of those
-        # that collected it.
+        # that collected it or ran it.
         self._on_every_worker = False
         self._seats: dict[str, set[object]] = collections.defaultdict(set)
 
@@ -249,8 +249,11 @@ class Recorder:
                 if name not in self._tests and not self._is_of_a_lost_plan(report):
                     return
                 attempt = self._attempts[name, seat] = Attempt()
+                if self._on_every_worker:
+                    # Whatever its plan said, or if none came: what it reports counts.
+                    self._seats[name].add(seat)
             attempt.add(report)
-            if report.when == CRASHED:
+            if report.when == CRASHED and os.getpid() == self.process_id:
                 self._end(name)
         except _ANYTHING as error:
             self.went_wrong(error)
@@ -265,7 +268,7 @@ class Recorder:
     @guarded
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         if self._on_every_worker:
-            attempts = [self._attempts.get((nodeid, seat)) for seat in self._seats[nodeid]]
+            attempts = [self._attempts.get((nodeid, seat)) for seat in self._seats.get(nodeid, ())]
             if not all(attempt is not None and attempt.is_over for attempt in attempts):
                 return
         self._end(nodeid)
