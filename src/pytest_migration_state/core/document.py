@@ -99,7 +99,8 @@ def encoded(value: object, indent: int | None = None) -> bytes:
         # What is no JSON number becomes null: a document that holds NaN could not be read any more.
         return to_json(value, indent=indent, inf_nan_mode="null")
     except PydanticSerializationError:
-        # A lone surrogate of another tool, which stays what it was (the escape \\udXXX), or nested deeper than that goes.
+        # A lone surrogate of another tool, which stays what it was (the escape \udXXX), or nested deeper than that goes. What is no
+        # JSON number is an error then.
         separators = (",", ":") if indent is None else None
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent, separators=separators)
         return text.encode("utf-8", "backslashreplace")

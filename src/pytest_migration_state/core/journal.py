@@ -276,8 +276,8 @@ class Journal:
         """
         if self._unfinished() is None:
             return None
-        self._take_lock()
         try:
+            self._take_lock()
             # Not before the lock is held: it may have been another program in the middle of its line.
             end, size = self._end_of_lines(), os.fstat(self._descriptor).st_size
             if end < size and _is_whole(self._read(end)):
@@ -318,8 +318,8 @@ class Journal:
         :raises OSError: they could not be written; the log is as it was.
         :raises StateWriteError: another writer appended entries of its own, although the lock is held.
         """
-        self._take_lock()
         try:
+            self._take_lock()
             if self.has_news():
                 self._take_foreign()
             lines, head, between, total = [], self.head, self._between, len(events)
@@ -340,8 +340,8 @@ class Journal:
         :returns: the line written; ``None`` where it is not so, and nothing was done.
         :raises OSError: it could not be written; the log is as it was.
         """
-        self._take_lock()
         try:
+            self._take_lock()
             if not self.is_current() or self.has_grown:
                 return None
             line, head = encode_entry(event, timestamp, signed, self.head, self._between)

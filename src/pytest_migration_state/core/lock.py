@@ -79,7 +79,11 @@ class StateLock:
             raise
 
     def __exit__(self, *_: object) -> None:
-        self.release()
+        try:
+            self.release()
+        except BaseException:
+            self.release()
+            raise
 
     def acquire(self) -> None:
         """Take the lock; see :meth:`__enter__`."""
@@ -89,6 +93,9 @@ class StateLock:
 
     def take_again(self) -> bool:
         """Take the lock the short way: it is free, and was seen to be in its place a moment ago. False where that is not so.
+
+        A lock file that was deleted in that moment is not noticed: the log's own lock, and the look at the log under it, keep
+        two writers apart even then.
 
         To be followed by :meth:`release` either way.
 
@@ -115,15 +122,7 @@ class StateLock:
         return True
 
     def release(self) -> None:
-        """Let go. Interrupted in that, it is done again: nobody must find it held until the next use."""
-        try:
-            self._unlock()
-        except BaseException:
-            self._unlock()
-            raise
-
-    def _unlock(self) -> None:
-        """Whatever goes wrong with that, the lock ends with the open file."""
+        """Let go. Whatever goes wrong with that, the lock ends with the open file. To be called again where it is interrupted."""
         if self._descriptor >= 0:
             try:
                 unlock_descriptor(self._descriptor)

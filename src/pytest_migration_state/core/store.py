@@ -473,7 +473,12 @@ class Store:
                 self._is_loaded = False
                 raise
             finally:
-                self._lock.release()
+                try:
+                    self._lock.release()
+                except BaseException:
+                    # Interrupted in that: nobody must find it held until the next verdict.
+                    self._lock.release()
+                    raise
             return True
 
     def _try_to_log(self) -> bool:
