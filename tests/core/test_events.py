@@ -87,7 +87,7 @@ EVENTS: dict[str, tuple[Event, str, str, str, dict[str, Any]]] = {
         {"validation_results": [VERDICT]},
     ),
     "verdict, failed in a run": (
-        events.verdict_given(NOW, "c", "t", passed=False, error_message="m", outcome="failed", duration_seconds=1.5, run_id="r", attempts=None),
+        events.verdict_given(NOW, "c", "t", passed=False, error_message="m", more={"outcome": "failed", "duration_seconds": 1.5, "run_id": "r"}),
         "ValidationResult",
         "Test 't' for 'c': FAILED",
         "INFO",

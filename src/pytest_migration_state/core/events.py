@@ -72,9 +72,10 @@ def apply(document: Document, data: JsonObject, timestamp: str) -> Document:  # 
         elif key == "forgotten":
             for gone in value:
                 document.forget((gone["component"], gone["test_name"]))
-    metadata = document.metadata
+    fields = document.fields
+    metadata = fields["metadata"]
     metadata["revision"] = (metadata.get("revision") or 0) + 1
-    document.fields["last_updated"] = timestamp
+    fields["last_updated"] = timestamp
     return document
 
 
@@ -132,16 +133,15 @@ def process_started(now: str, name: str, process_id: int | None) -> Event:
     return Event("ProcessStarted", f"Native process '{name}' started", {"native_processes_started": [item]})
 
 
-def verdict_details(component: str, test_name: str, passed: bool) -> str:
-    return f"Test '{test_name}' for '{component}': {'PASSED' if passed else 'FAILED'}"
-
-
-def verdict_given(now: str, component: str, test_name: str, passed: bool, error_message: str | None, **more: Any) -> Event:
-    """``more`` are the keys that a verdict may carry after the format's five; those that are ``None`` are left out."""
-    if None in more.values():
-        more = {key: value for key, value in more.items() if value is not None}
-    verdict = {"component": component, "test_name": test_name, "passed": passed, "error_message": error_message, "tested_at": now, **more}
-    return Event("ValidationResult", verdict_details(component, test_name, passed), {"validation_results": [verdict]})
+def verdict_given(
+    now: str, component: str, test_name: str, passed: bool, error_message: str | None, more: JsonObject | None = None
+) -> Event:
+    """``more`` are the keys that a verdict may carry after the format's five."""
+    verdict = {"component": component, "test_name": test_name, "passed": passed, "error_message": error_message, "tested_at": now}
+    if more:
+        verdict |= more
+    details = f"Test '{test_name}' for '{component}': {'PASSED' if passed else 'FAILED'}"
+    return Event("ValidationResult", details, {"validation_results": [verdict]})
 
 
 def backup_imported(folder: str, verdict: Event, preserved: Event | None, checked: JsonObject) -> Event:

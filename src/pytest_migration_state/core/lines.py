@@ -112,7 +112,7 @@ def encode_entry(
     action, details, data, level = event
     body = encoded({"timestamp": timestamp, "level": level, "action": action, "details": details, "seq": seq, **signed, "data": data})
     digest = chained_hash(previous.hash, between, body)
-    return b'%b,"hash":"%b"}\n' % (body[:-1], digest.encode()), Position(seq, digest)
+    return body[:-1] + b',"hash":"' + digest.encode() + b'"}\n', Position(seq, digest)
 
 
 def event_of(line: bytes) -> tuple[Event, str]:

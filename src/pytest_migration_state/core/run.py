@@ -135,8 +135,10 @@ class RunRecorder:
 
     def verdict(self, key: Key, passed: bool, error_message: str | None, **more: Any) -> None:
         """Record a verdict of this run. ``more``: see :func:`~pytest_migration_state.core.events.verdict_given`."""
-        message, now = None if error_message is None else storable(error_message), utc_now()
-        self.record(events.verdict_given(now, *key, passed, message, **more), now)
+        now = utc_now()
+        component, test_name = key
+        message = None if error_message is None else storable(error_message)
+        self.record(events.verdict_given(now, component, test_name, passed, message, more), now)
 
     def skip(self, key: Key, reason: str, node_id: str) -> None:
         """Record that a planned validation was skipped."""
