@@ -518,6 +518,50 @@ def test_workers_load_little(suite: Suite) -> None:
     assert suite.books == {"::test_little": "passed", "::test_more": "passed"}
 
 
+LISTENERS = """
+    def note(who, report):
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            with open("seen.txt", "a") as seen:
+                seen.write(f"{who}: {report.nodeid} {report.when}\\n")
+
+    class Listener:
+        def pytest_runtest_logreport(self, report): note("before xdist", report)
+
+    def pytest_configure(config): config.pluginmanager.register(Listener())
+    def pytest_runtest_logreport(report): note("behind xdist", report)
+"""
+
+
+def test_listeners_on_workers_hear_of_each_report_once(suite: Suite) -> None:
+    """A report that cannot cross is sent again; who else listens on the worker is told of it once, as of any other."""
+    suite.write(
+        {"conftest.py": LISTENERS, "test_it.py": "@component\ndef test(request): request.node.user_properties.append(('p', object()))"}
+    )
+    assert suite.run(how=XDIST).status == 0
+    assert suite.books == {"::test": "passed"}
+    seen = (suite.folder / "seen.txt").read_text(encoding="utf-8").splitlines()
+    phases = ("setup", "call", "teardown")
+    assert sorted(seen) == sorted(f"{who}: test_it.py::test {phase}" for who in ("before xdist", "behind xdist") for phase in phases)
+
+
+@pytest.mark.parametrize("attached", ["1", "object()"])
+def test_error_of_a_listener_on_a_worker(suite: Suite, attached: str) -> None:
+    """What is wrong with somebody's hook is not taken for a report that cannot cross: pytest says it."""
+    suite.write(
+        {
+            "conftest.py": """
+                def pytest_runtest_logreport(report):
+                    if "PYTEST_XDIST_WORKER" in os.environ: raise RuntimeError("the listener's own")
+            """,
+            "test_it.py": f"@component\ndef test(request): request.node.user_properties.append(('p', {attached}))",
+        }
+    )
+    result = suite.run(how=XDIST)
+    assert result.status != 0
+    assert "RuntimeError: the listener's own" in result.output
+    assert suite.books == {"::test": "pending"}
+
+
 # --- without the option -----------------------------------------------------------------------------------------------
 
 

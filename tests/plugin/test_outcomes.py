@@ -1053,6 +1053,8 @@ MESSAGES = [
             "a kind of text": "type('Text', (str,), {})('x')",
             "a kind of number": "type('Number', (int,), {})(1)",
             "a number with 200 digits": "10**200",
+            "a number with 5,000 digits": "10**5_000",
+            "a negative number": "-(10**10)",
             "an object that cannot be shown": "type('Broken', (), {'__repr__': None})()",
             "a dict of sets": "{frozenset({1}): object()}",
             "nested without end": "(lambda a: (a.extend([a, a]), a)[1])([])",

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import warnings
     from collections.abc import Generator
 
+    import pluggy
+
     from pytest_migration_state import MigrationTracker
 
 
@@ -51,10 +53,39 @@ class Worker:
             return
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_report_to_serializable(self) -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
-        """Make a report fit to cross: a value that cannot would take the verdict of its test, or the worker, with it."""
-        data = yield
-        return None if data is None else plain(data)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None]:
+        """Have the report sent in any case: a value that cannot cross would take the verdict of its test, or the worker, with it."""
+        try:
+            yield
+        except Exception:
+            if not self._sends_again(report, self._config.hook.pytest_runtest_logreport):
+                raise
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collectreport(self, report: pytest.CollectReport) -> Generator[None]:
+        """As for a test's report."""
+        try:
+            yield
+        except Exception:
+            if not self._sends_again(report, self._config.hook.pytest_collectreport):
+                raise
+
+    def _sends_again(self, report: pytest.TestReport | pytest.CollectReport, hook: pluggy.HookCaller) -> bool:
+        """Send a report after all that could not cross; false where something else was wrong with it.
+
+        Nearly every report can cross, and to look through each of them before would cost more than to record it. From the first
+        that cannot, they are.
+        """
+        calls = hook.get_hookimpls()
+        xdist = next((index for index, call in enumerate(calls) if hasattr(call.plugin, "sendevent")), None)
+        data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
+        if xdist is None or _can_cross(data):
+            return False
+        self._config.pluginmanager.register(ReportsMadeFit())
+        # Called from the last to the first: whoever comes behind xdist's has seen this report.
+        seen = [call.plugin for call in calls[xdist + 1 :]]
+        self._config.pluginmanager.subset_hook_caller(hook.name, seen)(report=report)
+        return True
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
@@ -72,10 +103,31 @@ class Worker:
             self._tracker.close()
 
 
+class ReportsMadeFit:
+    """Makes every report fit to cross."""
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_report_to_serializable(self) -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
+        data = yield
+        return None if data is None else plain(data)
+
+
+def _can_cross(data: object) -> bool:
+    import execnet
+
+    try:
+        execnet.dumps(data)
+    except Exception:  # noqa: BLE001  # whatever it is, sending it ends in the same
+        return False
+    return True
+
+
 #: Under which key of its output a worker hands its notices to the controller.
 NOTICES = "migration_state_notices"
 
 _PLAIN = frozenset({int, float, bool, bytes, type(None)})
+#: Numbers beyond these are sent as text: execnet sends none below, and other limits lie beyond.
+_SMALLEST, _LARGEST = -(2**31), 2**63
 #: How deep a report may be nested: pytest's own need a third of this.
 _DEPTH = 30
 
@@ -85,29 +137,20 @@ def plain(value: Any, above: tuple[int, ...] = ()) -> Any:
 
     :param above: the containers that it stands in, by identity: one that contains itself would have no end.
     """
-    if (kind := type(value)) in _PLAIN:
-        return value
+    kind = type(value)
+    if kind in _PLAIN:
+        return value if kind is not int or _SMALLEST <= value <= _LARGEST else _label(value)
     if kind is str:
         return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
     if id(value) not in above and len(above) < _DEPTH:
         inside = (*above, id(value))
         if isinstance(value, dict):
-            # Three reports a test are looked through, and nearly all that is in them is plain: no call for that.
-            return {
-                key if type(key) is str and key.isascii() else _plain_key(key): (
-                    item if (kind := type(item)) in _PLAIN or (kind is str and item.isascii()) else plain(item, inside)
-                )
-                for key, item in value.items()
-            }
+            return {plain(key if type(key) in _PLAIN else _label(key)): plain(item, inside) for key, item in value.items()}
         if isinstance(value, (list, set, frozenset)):
             return [plain(item, inside) for item in value]
         if isinstance(value, tuple):
             return tuple([plain(item, inside) for item in value])
     return plain(_label(value))
-
-
-def _plain_key(key: object) -> Any:
-    return key if type(key) in _PLAIN else plain(_label(key))
 
 
 def _label(value: object) -> str:
