@@ -11,7 +11,7 @@ from pytest_migration_state.cli.commands import UsageError
 TYPE_CHECKING = False  # as in the package itself: typing is not loaded
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Final, NoReturn
+    from typing import Any, Final, NoReturn
 
 #: What the command is called, however it was started.
 PROGRAM: Final = "migration-state"
@@ -79,127 +79,174 @@ def _add_state(parser: argparse.ArgumentParser, default: str | None) -> None:
     parser.add_argument("-s", "--state", metavar="PATH", default=default, help="the state file")
 
 
+class _Command(_Parser):
+    """The parser of one command, made when that command is given: to make all of them takes longer than all else that help does."""
+
+    def __init__(self, takes: Callable[[_Parser], object], command: Callable[..., int], **settings: Any) -> None:
+        self._takes, self._command, self._settings = takes, command, settings
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # argparse has three overloads of it
+        super().__init__(**self._settings)
+        self.set_defaults(command=self._command)
+        # After the command as well as before it; not given here, it must not undo what was given there.
+        _add_state(self, argparse.SUPPRESS)
+        self._takes(self)
+        return super().parse_known_args(args, namespace)
+
+
 class _Adder:
     """Adds a command."""
 
     def __init__(self, parser: _Parser) -> None:
-        self._commands = parser.add_subparsers(prog=PROGRAM, title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+        self._commands = parser.add_subparsers(prog=PROGRAM, title="commands", metavar="COMMAND", required=True, parser_class=_Command)
 
-    def __call__(self, name: str, command: Callable[..., int], powershell: str, *examples: str) -> _Parser:
+    def __call__(self, name: str, command: Callable[..., int], takes: Callable[[_Parser], object], powershell: str, *examples: str) -> None:
         """Add a command.
 
         :param command: what it runs; its docstring is the help.
+        :param takes: adds to a parser what the command takes besides the state.
         :param powershell: the PowerShell function that it stands for.
         :param examples: what may follow its name, for the help.
         """
         description = (command.__doc__ or "").strip()
         shown = "\n".join(f"  {PROGRAM} {name}{' ' if example else ''}{example}" for example in examples)
-        added: _Parser = self._commands.add_parser(
+        self._commands.add_parser(
             name,
             help=description.partition("\n")[0].rstrip("."),
             description="\n".join(line.strip() for line in description.splitlines()),
             epilog=f"example:\n{shown}\n\nPowerShell: {powershell}",
             formatter_class=_Formatter,
             allow_abbrev=False,
+            takes=takes,
+            command=command,
         )
-        added.set_defaults(command=command)
-        # After the command as well as before it; not given here, it must not undo what was given there.
-        _add_state(added, argparse.SUPPRESS)
-        return added
-
-    def writing(self, name: str, command: Callable[..., int], powershell: str, *examples: str) -> _Parser:
-        """A command that changes the state."""
-        added = self(name, command, powershell, *examples)
-        added.add_argument("--json", action="store_true", help="print the state document as it is afterwards")
-        return added
 
 
 def _add_writing(add: _Adder) -> None:
-    init = add.writing("init", commands.init, "Initialize-MigrationState", "", "--force -s work/migration-state.json")
-    init.add_argument("--force", action="store_true", help="set an existing state aside, under a name beside it, and begin anew")
-
-    phase = add.writing(
-        "phase", commands.phase, "Set-MigrationPhase", "BackupInProgress", "RolledBack --reason 'the new service loses jobs'"
-    )
-    phase.add_argument("phase", metavar="PHASE", type=_one_of(PHASES), help=", ".join(PHASES))
-    phase.add_argument("--force", action="store_true", help="whatever transition table, gate and rollback availability say")
-    phase.add_argument("--reason", metavar="TEXT", help="why it was forced, for the audit log")
-    _add_policy(phase)
-
-    container = add.writing("container", commands.container, "Add-ProcessedContainer", "guardian-hive abc123def456")
-    container.add_argument("name", metavar="NAME", help="the container's name")
-    container.add_argument("container_id", metavar="ID", help="its id, as the container engine prints it")
-
-    data = add.writing("data", commands.data, "Add-PreservedData", "guardian-hive-config backups/guardian-hive/config.json")
-    data.add_argument("key", metavar="KEY", help="what was saved")
-    data.add_argument("backup_path", metavar="PATH", help="where it was saved")
-
-    process = add.writing("process", commands.process, "Add-NativeProcess", "guardian-hive --pid 12345")
-    process.add_argument("name", metavar="NAME", help="what the process is called")
-    process.add_argument("--pid", metavar="N", type=_whole_number, help="its process id")
-
-    result = add.writing(
-        "result",
-        commands.result,
-        "Add-ValidationResult",
-        "guardian-hive native_execution_test --passed",
-        "guardian-hive native_execution_test --failed --error 'it answers 500'",
-    )
-    _add_validation(result)
-    verdict = result.add_mutually_exclusive_group(required=True)
-    verdict.add_argument("--passed", action="store_true", help="it passed")
-    verdict.add_argument("--failed", action="store_true", help="it failed")
-    result.add_argument("--error", metavar="TEXT", help="why it failed; only with --failed")
-
-    rollback = add.writing("rollback", commands.rollback, "Set-RollbackAvailability", "unavailable")
-    rollback.add_argument(
-        "availability", metavar="AVAILABILITY", type=_one_of(("available", "unavailable")), help="available or unavailable"
-    )
-
-    error = add.writing("error", commands.error, "Set-MigrationError", "'the disk of the new host is full'")
-    error.add_argument("message", metavar="MESSAGE", help="what went wrong")
-
-    log = add.writing("log", commands.log, "Write-MigrationAuditLog", "Notice 'the window was extended to 23:00' --level WARNING")
-    log.add_argument("action", metavar="ACTION", help="what kind of entry it is, in one word")
-    log.add_argument("details", metavar="DETAILS", help="the entry in words")
-    log.add_argument("--level", metavar="LEVEL", type=_one_of(LEVELS), default="INFO", help=f"{', '.join(LEVELS)}; INFO if not given")
-
-    forget = add.writing(
-        "forget", commands.forget, "none", "guardian-hive native_execution_test --reason 'replaced by test_guardian_hive.py'"
-    )
-    _add_validation(forget)
-    forget.add_argument("--reason", metavar="TEXT", required=True, help="why it does not exist any more, for the audit log")
-
-    apply = add.writing("apply", commands.apply, "every function that writes", "operations.jsonl --json", "-")
-    apply.add_argument("file", metavar="FILE", nargs="?", default="-", help="the operations; standard input if '-' or not given")
-
-    backup = add.writing(
-        "import-backup",
-        commands.import_backup,
-        "the loop over a backup manifest that is written by hand",
-        "backups/backup-manifest.json",
-        "/mnt/backups/backup-manifest.json --root /mnt/backups",
-    )
-    backup.add_argument("manifest", metavar="MANIFEST", help="the backup-manifest.json that the backup script wrote")
-    backup.add_argument("--root", metavar="DIR", help="where the manifest's backup_root is mounted here, if it is elsewhere")
+    add("init", commands.init, _init, "Initialize-MigrationState", "", "--force -s work/migration-state.json")
+    add("phase", commands.phase, _phase, "Set-MigrationPhase", "BackupInProgress", "RolledBack --reason 'the new service loses jobs'")
+    add("container", commands.container, _container, "Add-ProcessedContainer", "guardian-hive abc123def456")
+    add("data", commands.data, _data, "Add-PreservedData", "guardian-hive-config backups/guardian-hive/config.json")
+    add("process", commands.process, _process, "Add-NativeProcess", "guardian-hive --pid 12345")
+    passed, failed = "guardian-hive native_execution_test --passed", "guardian-hive native_execution_test --failed --error 'it answers 500'"
+    add("result", commands.result, _result, "Add-ValidationResult", passed, failed)
+    add("rollback", commands.rollback, _rollback, "Set-RollbackAvailability", "unavailable")
+    add("error", commands.error, _error, "Set-MigrationError", "'the disk of the new host is full'")
+    add("log", commands.log, _log, "Write-MigrationAuditLog", "Notice 'the window was extended to 23:00' --level WARNING")
+    add("forget", commands.forget, _forget, "none", "guardian-hive native_execution_test --reason 'replaced by test_guardian_hive.py'")
+    add("apply", commands.apply, _apply, "every function that writes", "operations.jsonl --json", "-")
+    here, elsewhere = "backups/backup-manifest.json", "/mnt/backups/backup-manifest.json --root /mnt/backups"
+    loop = "the loop over a backup manifest that is written by hand"
+    add("import-backup", commands.import_backup, _import_backup, loop, here, elsewhere)
 
 
 def _add_reading(add: _Adder) -> None:
-    show = add("show", commands.show, "Get-MigrationState", "", "--json")
-    show.add_argument("--json", action="store_true", help="print the state document")
+    add("show", commands.show, _show, "Get-MigrationState", "", "--json")
+    add("audit", commands.audit, _audit, "Get-MigrationAuditLog", "--last 20", "--json")
+    add("gate", commands.gate, _gate, "Get-MigrationGate", "--require guardian-hive --allow skipped")
+    add("verify", commands.verify, _verify, "none", "--json")
+    add("powershell", commands.powershell, lambda _: None, "itself: . (migration-state powershell)", "")
 
-    audit = add("audit", commands.audit, "Get-MigrationAuditLog", "--last 20", "--json")
-    audit.add_argument("--last", metavar="N", type=_whole_number, help="only the last N entries")
-    audit.add_argument("--json", action="store_true", help="print JSON Lines, each object as it stands in the log")
 
-    gate = add("gate", commands.gate, "Get-MigrationGate", "--require guardian-hive --allow skipped")
-    _add_policy(gate)
-    gate.add_argument("--json", action="store_true", help="print the verdict and its blockers as JSON")
+def _init(parser: _Parser) -> None:
+    _add_json_of_writing(parser)
+    parser.add_argument("--force", action="store_true", help="set an existing state aside, under a name beside it, and begin anew")
 
-    verify = add("verify", commands.verify, "none", "--json")
-    verify.add_argument("--json", action="store_true", help="print what was found as JSON")
 
-    add("powershell", commands.powershell, "itself: . (migration-state powershell)", "")
+def _phase(parser: _Parser) -> None:
+    _add_json_of_writing(parser)
+    parser.add_argument("phase", metavar="PHASE", type=_one_of(PHASES), help=", ".join(PHASES))
+    parser.add_argument("--force", action="store_true", help="whatever transition table, gate and rollback availability say")
+    parser.add_argument("--reason", metavar="TEXT", help="why it was forced, for the audit log")
+    _add_policy(parser)
+
+
+def _container(parser: _Parser) -> None:
+    _add_json_of_writing(parser)
+    parser.add_argument("name", metavar="NAME", help="the container's name")
+    parser.add_argument("container_id", metavar="ID", help="its id, as the container engine prints it")
+
+
+def _data(parser: _Parser) -> None:
+    _add_json_of_writing(parser)
+    parser.add_argument("key", metavar="KEY", help="what was saved")
+    parser.add_argument("backup_path", metavar="PATH", help="where it was saved")
+
+
+def _process(parser: _Parser) -> None:
+    _add_json_of_writing(parser)
+    parser.add_argument("name", metavar="NAME", help="what the process is called")
+    parser.add_argument("--pid", metavar="N", type=_whole_number, help="its process id")
+
+
+def _result(parser: _Parser) -> None:
+    _add_json_of_writing(parser)
+    _add_validation(parser)
+    verdict = parser.add_mutually_exclusive_group(required=True)
+    verdict.add_argument("--passed", action="store_true", help="it passed")
+    verdict.add_argument("--failed", action="store_true", help="it failed")
+    parser.add_argument("--error", metavar="TEXT", help="why it failed; only with --failed")
+
+
+def _rollback(parser: _Parser) -> None:
+    _add_json_of_writing(parser)
+    words = ("available", "unavailable")
+    parser.add_argument("availability", metavar="AVAILABILITY", type=_one_of(words), help=" or ".join(words))
+
+
+def _error(parser: _Parser) -> None:
+    _add_json_of_writing(parser)
+    parser.add_argument("message", metavar="MESSAGE", help="what went wrong")
+
+
+def _log(parser: _Parser) -> None:
+    _add_json_of_writing(parser)
+    parser.add_argument("action", metavar="ACTION", help="what kind of entry it is, in one word")
+    parser.add_argument("details", metavar="DETAILS", help="the entry in words")
+    parser.add_argument("--level", metavar="LEVEL", type=_one_of(LEVELS), default="INFO", help=f"{', '.join(LEVELS)}; INFO if not given")
+
+
+def _forget(parser: _Parser) -> None:
+    _add_json_of_writing(parser)
+    _add_validation(parser)
+    parser.add_argument("--reason", metavar="TEXT", required=True, help="why it does not exist any more, for the audit log")
+
+
+def _apply(parser: _Parser) -> None:
+    _add_json_of_writing(parser)
+    parser.add_argument("file", metavar="FILE", nargs="?", default="-", help="the operations; standard input if '-' or not given")
+
+
+def _import_backup(parser: _Parser) -> None:
+    _add_json_of_writing(parser)
+    parser.add_argument("manifest", metavar="MANIFEST", help="the backup-manifest.json that the backup script wrote")
+    parser.add_argument("--root", metavar="DIR", help="where the manifest's backup_root is mounted here, if it is elsewhere")
+
+
+def _show(parser: _Parser) -> None:
+    _add_json(parser, "print the state document")
+
+
+def _audit(parser: _Parser) -> None:
+    parser.add_argument("--last", metavar="N", type=_whole_number, help="only the last N entries")
+    _add_json(parser, "print JSON Lines, each object as it stands in the log")
+
+
+def _gate(parser: _Parser) -> None:
+    _add_policy(parser)
+    _add_json(parser, "print the verdict and its blockers as JSON")
+
+
+def _verify(parser: _Parser) -> None:
+    _add_json(parser, "print what was found as JSON")
+
+
+def _add_json(parser: _Parser, words: str) -> None:
+    parser.add_argument("--json", action="store_true", help=words)
+
+
+def _add_json_of_writing(parser: _Parser) -> None:
+    _add_json(parser, "print the state document as it is afterwards")
 
 
 def _add_policy(parser: _Parser) -> None:
