@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import functools
 import hashlib
+import itertools
 import json
 import os
 import secrets
@@ -232,8 +233,8 @@ class Recorder:
         self._without_verdict.update((entry["component"], entry["test_name"]) for entry in entries if entry["reason"] == "pending")
         try:
             # What one worker could not collect is not settled by another that could.
-            collected = (self._node_ids.get(name, name) for name in (*plan.collected, *plan.tests, *plan.deselected))
-            self.run.plan(entries, [storable(name) for name in collected if name not in self._uncollected])
+            collected = (self._node_ids.get(name, name) for name in itertools.chain(plan.collected, plan.tests, plan.deselected))
+            self.run.plan(entries, (storable(name) for name in collected if name not in self._uncollected))
         except MigrationStateError as error:
             self.problems.append(f"the plan could not be recorded: {error}")
 
