@@ -37,7 +37,7 @@ def plot(file: Path, folder: Path, size: cases.Size, found: dict[str, float]) ->
     from matplotlib import pyplot as plt
 
     counts = [size.tests // 5, size.tests * 2 // 5]
-    costs = [cases.costs(folder / f"plot-{count}", count, min(size.rounds, 3), list(found)) for count in counts]
+    costs = [cases.costs(folder / f"plot-{count}", count, min(size.rounds, 2), list(found)) for count in counts]
     figure, axes = plt.subplots(figsize=(8, 5))
     for peer in found:
         seconds = [cost[peer] * count / 1e6 for count, cost in zip([*counts, size.tests], [*costs, found], strict=True)]
