@@ -11,6 +11,7 @@ import pytest
 from recorded import ALONE, XDIST, in_short
 
 from pytest_migration_state import MigrationTracker
+from pytest_migration_state.recording.worker import send_reports_in_any_case
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -560,6 +561,66 @@ def test_error_of_a_listener_on_a_worker(suite: Suite, attached: str) -> None:
     assert result.status != 0
     assert "RuntimeError: the listener's own" in result.output
     assert suite.books == {"::test": "pending"}
+
+
+UNSENDABLE = "@component\ndef test(request): request.node.user_properties.append(('p', object())); assert 0"
+
+
+@pytest.mark.parametrize(
+    "swallowing",
+    [
+        "@pytest.hookimpl(wrapper=True)\ndef pytest_runtest_logreport():\n    try: return (yield)\n    except Exception: return None",
+        "@pytest.hookimpl(hookwrapper=True)\ndef pytest_runtest_logreport():\n    outcome = yield\n    outcome.force_result(None)",
+    ],
+    ids=["new style", "old style"],
+)
+def test_listener_that_swallows_what_goes_wrong(suite: Suite, swallowing: str) -> None:
+    """A report that cannot cross is sent whoever stands around the hook: nobody is to take the verdict away with an error."""
+    suite.write({"conftest.py": swallowing, "test_it.py": UNSENDABLE})
+    assert suite.run(how=XDIST).status == 1
+    assert suite.books == {"::test": "failed"}
+
+
+@pytest.mark.parametrize("hook", ["pytest_runtest_logreport", "pytest_collectreport"])
+def test_error_of_a_listener_before_xdist(suite: Suite, hook: str) -> None:
+    """An error of somebody who is called before the report is sent is told, although the report could not have crossed either."""
+    suite.write(
+        {
+            "conftest.py": f"""
+                class Listener:
+                    def {hook}(self, report):
+                        if "test_it" in report.nodeid and report.when in ("call", "collect"):
+                            report.thing = object()
+                            raise RuntimeError("the listener's own")
+                def pytest_configure(config):
+                    if hasattr(config, "workerinput"): config.pluginmanager.register(Listener())
+            """,
+            "test_it.py": "@component\ndef test(): pass",
+        }
+    )
+    result = suite.run(how=XDIST)
+    assert result.status != 0
+    assert "RuntimeError: the listener's own" in result.output
+
+
+def test_listeners_of_other_folders_hear_nothing(suite: Suite) -> None:
+    """A conftest is told of its own folder's tests alone, of one whose report cannot cross too."""
+    # On the controller, which knows no folders here, each conftest is told of everything.
+    listener = """
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            def pytest_runtest_logreport(report): open(__file__ + ".seen", "a").write(report.nodeid + "\\n")
+    """
+    suite.write({"a/test_a.py": UNSENDABLE, "b/conftest.py": listener, "b/test_b.py": "@component\ndef test_b(): pass"})
+    assert suite.run("a", "b", "-n1").status == 1
+    assert set((suite.folder / "b" / "conftest.py.seen").read_text(encoding="utf-8").split()) == {"b/test_b.py::test_b"}
+
+
+def test_xdist_that_is_not_known(pytester: pytest.Pytester) -> None:
+    """Where xdist's plugin does not send as it does now, every report is made fit to cross before."""
+    config = pytester.parseconfigure("-p", "no:terminal")
+    send_reports_in_any_case(config.pluginmanager)
+    report = pytest.TestReport("test_it.py::test", ("test_it.py", 0, "test"), {}, "passed", None, "call", user_properties=[("p", {1})])
+    assert config.hook.pytest_report_to_serializable(config=config, report=report)["user_properties"] == [("p", [1])]
 
 
 # --- without the option -----------------------------------------------------------------------------------------------

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     import warnings
     from collections.abc import Generator
 
-    import pluggy
-
     from pytest_migration_state import MigrationTracker
 
 
@@ -32,6 +30,7 @@ class Worker:
         self._handed = handed
         self._tracker: MigrationTracker | None = None
         config.stash[plugin.tracker_key] = self._get_tracker
+        send_reports_in_any_case(config.pluginmanager)
 
     def _get_tracker(self) -> MigrationTracker:
         """Loaded when the first test asks for it: without it a worker starts in half the time."""
@@ -52,41 +51,6 @@ class Worker:
             # The controller finds no plan and says so; the tests go on.
             return
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None]:
-        """Have the report sent in any case: a value that cannot cross would take the verdict of its test, or the worker, with it."""
-        try:
-            yield
-        except Exception:
-            if not self._sends_again(report, self._config.hook.pytest_runtest_logreport):
-                raise
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_collectreport(self, report: pytest.CollectReport) -> Generator[None]:
-        """As for a test's report."""
-        try:
-            yield
-        except Exception:
-            if not self._sends_again(report, self._config.hook.pytest_collectreport):
-                raise
-
-    def _sends_again(self, report: pytest.TestReport | pytest.CollectReport, hook: pluggy.HookCaller) -> bool:
-        """Send a report after all that could not cross; false where something else was wrong with it.
-
-        Nearly every report can cross, and to look through each of them before would cost more than to record it. From the first
-        that cannot, they are.
-        """
-        calls = hook.get_hookimpls()
-        xdist = next((index for index, call in enumerate(calls) if hasattr(call.plugin, "sendevent")), None)
-        data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
-        if xdist is None or _can_cross(data):
-            return False
-        self._config.pluginmanager.register(ReportsMadeFit())
-        # Called from the last to the first: whoever comes behind xdist's has seen this report.
-        seen = [call.plugin for call in calls[xdist + 1 :]]
-        self._config.pluginmanager.subset_hook_caller(hook.name, seen)(report=report)
-        return True
-
     @pytest.hookimpl(tryfirst=True)
     def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
         """Make a warning fit to cross: one that cannot would take the worker with it."""
@@ -101,6 +65,30 @@ class Worker:
     def pytest_unconfigure(self) -> None:
         if self._tracker is not None:
             self._tracker.close()
+
+
+def send_reports_in_any_case(plugins: pytest.PytestPluginManager) -> None:
+    """Have each report sent: a value that cannot cross would take the verdict of its test, or the worker, with it.
+
+    Nearly every report can cross, and to look through each of them before would cost more than to record it. So it is done where
+    sending failed, inside xdist's own plugin: to every hook around it nothing has happened. That plugin has no public name; where it
+    is not known by its method, every report is looked through.
+    """
+    xdist: Any = next((found for found in plugins.get_plugins() if hasattr(found, "sendevent")), None)
+    if xdist is None:
+        plugins.register(ReportsMadeFit())
+        return
+    send = xdist.sendevent
+
+    def sendevent(name: str, **content: Any) -> None:
+        try:
+            send(name, **content)
+        except Exception:
+            if name not in {"testreport", "collectreport"} or _can_cross(content):
+                raise
+            send(name, **plain(content))
+
+    xdist.sendevent = sendevent
 
 
 class ReportsMadeFit:
