@@ -84,8 +84,9 @@ def send_reports_in_any_case(plugins: pytest.PytestPluginManager) -> None:
         try:
             send(name, **content)
         except Exception:
-            if name not in {"testreport", "collectreport"} or _can_cross(content):
+            if name not in {"testreport", "collectreport"}:
                 raise
+            # A channel that is closed says so again.
             send(name, **plain(content))
 
     xdist.sendevent = sendevent
@@ -98,16 +99,6 @@ class ReportsMadeFit:
     def pytest_report_to_serializable(self) -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
         data = yield
         return None if data is None else plain(data)
-
-
-def _can_cross(data: object) -> bool:
-    import execnet
-
-    try:
-        execnet.dumps(data)
-    except Exception:  # noqa: BLE001  # whatever it is, sending it ends in the same
-        return False
-    return True
 
 
 #: Under which key of its output a worker hands its notices to the controller.
