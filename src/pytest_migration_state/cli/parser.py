@@ -121,23 +121,36 @@ class _Adder:
             command=command,
         )
 
+    def writing(self, name: str, command: Callable[..., int], takes: Callable[[_Parser], object], powershell: str, *examples: str) -> None:
+        """A command that changes the state."""
+
+        def takes_json_too(parser: _Parser) -> None:
+            _add_json(parser, "print the state document as it is afterwards")
+            takes(parser)
+
+        self(name, command, takes_json_too, powershell, *examples)
+
 
 def _add_writing(add: _Adder) -> None:
-    add("init", commands.init, _init, "Initialize-MigrationState", "", "--force -s work/migration-state.json")
-    add("phase", commands.phase, _phase, "Set-MigrationPhase", "BackupInProgress", "RolledBack --reason 'the new service loses jobs'")
-    add("container", commands.container, _container, "Add-ProcessedContainer", "guardian-hive abc123def456")
-    add("data", commands.data, _data, "Add-PreservedData", "guardian-hive-config backups/guardian-hive/config.json")
-    add("process", commands.process, _process, "Add-NativeProcess", "guardian-hive --pid 12345")
+    add.writing("init", commands.init, _init, "Initialize-MigrationState", "", "--force -s work/migration-state.json")
+    add.writing(
+        "phase", commands.phase, _phase, "Set-MigrationPhase", "BackupInProgress", "RolledBack --reason 'the new service loses jobs'"
+    )
+    add.writing("container", commands.container, _container, "Add-ProcessedContainer", "guardian-hive abc123def456")
+    add.writing("data", commands.data, _data, "Add-PreservedData", "guardian-hive-config backups/guardian-hive/config.json")
+    add.writing("process", commands.process, _process, "Add-NativeProcess", "guardian-hive --pid 12345")
     passed, failed = "guardian-hive native_execution_test --passed", "guardian-hive native_execution_test --failed --error 'it answers 500'"
-    add("result", commands.result, _result, "Add-ValidationResult", passed, failed)
-    add("rollback", commands.rollback, _rollback, "Set-RollbackAvailability", "unavailable")
-    add("error", commands.error, _error, "Set-MigrationError", "'the disk of the new host is full'")
-    add("log", commands.log, _log, "Write-MigrationAuditLog", "Notice 'the window was extended to 23:00' --level WARNING")
-    add("forget", commands.forget, _forget, "none", "guardian-hive native_execution_test --reason 'replaced by test_guardian_hive.py'")
-    add("apply", commands.apply, _apply, "every function that writes", "operations.jsonl --json", "-")
+    add.writing("result", commands.result, _result, "Add-ValidationResult", passed, failed)
+    add.writing("rollback", commands.rollback, _rollback, "Set-RollbackAvailability", "unavailable")
+    add.writing("error", commands.error, _error, "Set-MigrationError", "'the disk of the new host is full'")
+    add.writing("log", commands.log, _log, "Write-MigrationAuditLog", "Notice 'the window was extended to 23:00' --level WARNING")
+    add.writing(
+        "forget", commands.forget, _forget, "none", "guardian-hive native_execution_test --reason 'replaced by test_guardian_hive.py'"
+    )
+    add.writing("apply", commands.apply, _apply, "every function that writes", "operations.jsonl --json", "-")
     here, elsewhere = "backups/backup-manifest.json", "/mnt/backups/backup-manifest.json --root /mnt/backups"
     loop = "the loop over a backup manifest that is written by hand"
-    add("import-backup", commands.import_backup, _import_backup, loop, here, elsewhere)
+    add.writing("import-backup", commands.import_backup, _import_backup, loop, here, elsewhere)
 
 
 def _add_reading(add: _Adder) -> None:
@@ -149,12 +162,10 @@ def _add_reading(add: _Adder) -> None:
 
 
 def _init(parser: _Parser) -> None:
-    _add_json_of_writing(parser)
     parser.add_argument("--force", action="store_true", help="set an existing state aside, under a name beside it, and begin anew")
 
 
 def _phase(parser: _Parser) -> None:
-    _add_json_of_writing(parser)
     parser.add_argument("phase", metavar="PHASE", type=_one_of(PHASES), help=", ".join(PHASES))
     parser.add_argument("--force", action="store_true", help="whatever transition table, gate and rollback availability say")
     parser.add_argument("--reason", metavar="TEXT", help="why it was forced, for the audit log")
@@ -162,25 +173,21 @@ def _phase(parser: _Parser) -> None:
 
 
 def _container(parser: _Parser) -> None:
-    _add_json_of_writing(parser)
     parser.add_argument("name", metavar="NAME", help="the container's name")
     parser.add_argument("container_id", metavar="ID", help="its id, as the container engine prints it")
 
 
 def _data(parser: _Parser) -> None:
-    _add_json_of_writing(parser)
     parser.add_argument("key", metavar="KEY", help="what was saved")
     parser.add_argument("backup_path", metavar="PATH", help="where it was saved")
 
 
 def _process(parser: _Parser) -> None:
-    _add_json_of_writing(parser)
     parser.add_argument("name", metavar="NAME", help="what the process is called")
     parser.add_argument("--pid", metavar="N", type=_whole_number, help="its process id")
 
 
 def _result(parser: _Parser) -> None:
-    _add_json_of_writing(parser)
     _add_validation(parser)
     verdict = parser.add_mutually_exclusive_group(required=True)
     verdict.add_argument("--passed", action="store_true", help="it passed")
@@ -189,36 +196,30 @@ def _result(parser: _Parser) -> None:
 
 
 def _rollback(parser: _Parser) -> None:
-    _add_json_of_writing(parser)
     words = ("available", "unavailable")
     parser.add_argument("availability", metavar="AVAILABILITY", type=_one_of(words), help=" or ".join(words))
 
 
 def _error(parser: _Parser) -> None:
-    _add_json_of_writing(parser)
     parser.add_argument("message", metavar="MESSAGE", help="what went wrong")
 
 
 def _log(parser: _Parser) -> None:
-    _add_json_of_writing(parser)
     parser.add_argument("action", metavar="ACTION", help="what kind of entry it is, in one word")
     parser.add_argument("details", metavar="DETAILS", help="the entry in words")
     parser.add_argument("--level", metavar="LEVEL", type=_one_of(LEVELS), default="INFO", help=f"{', '.join(LEVELS)}; INFO if not given")
 
 
 def _forget(parser: _Parser) -> None:
-    _add_json_of_writing(parser)
     _add_validation(parser)
     parser.add_argument("--reason", metavar="TEXT", required=True, help="why it does not exist any more, for the audit log")
 
 
 def _apply(parser: _Parser) -> None:
-    _add_json_of_writing(parser)
     parser.add_argument("file", metavar="FILE", nargs="?", default="-", help="the operations; standard input if '-' or not given")
 
 
 def _import_backup(parser: _Parser) -> None:
-    _add_json_of_writing(parser)
     parser.add_argument("manifest", metavar="MANIFEST", help="the backup-manifest.json that the backup script wrote")
     parser.add_argument("--root", metavar="DIR", help="where the manifest's backup_root is mounted here, if it is elsewhere")
 
@@ -243,10 +244,6 @@ def _verify(parser: _Parser) -> None:
 
 def _add_json(parser: _Parser, words: str) -> None:
     parser.add_argument("--json", action="store_true", help=words)
-
-
-def _add_json_of_writing(parser: _Parser) -> None:
-    _add_json(parser, "print the state document as it is afterwards")
 
 
 def _add_policy(parser: _Parser) -> None:
