@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from states import SAMPLES, STATES
+from state_files import SAMPLES, STATES
 
 from pytest_migration_state.core.document import (
     Document,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from states import FOREIGN
+from state_files import FOREIGN
 
 from pytest_migration_state import StateDamagedError
 from pytest_migration_state.core.events import Event

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pydantic
 import pytest
-from states import SAMPLES, STATES, sample
+from state_files import SAMPLES, STATES, sample
 
 import pytest_migration_state
 from pytest_migration_state import AuditEntry, Blocker, MigrationState, MigrationTracker, Phase, Policy

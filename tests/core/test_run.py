@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from filelock import lock_descriptor, unlock_descriptor
-from states import DOCUMENT, in_validation, log_of, read
+from state_files import DOCUMENT, in_validation, log_of, read
 
 from pytest_migration_state import MigrationTracker
 from pytest_migration_state.core.run import RunRecorder

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from filelock import lock_descriptor, unlock_descriptor
-from states import DOCUMENT, FOREIGN, STATES, edit, in_validation, lines, log_of, put_lines, read, sample
+from state_files import DOCUMENT, FOREIGN, STATES, edit, in_validation, lines, log_of, put_lines, read, sample
 
 from powershell_writer import PowerShellWriter
 from pytest_migration_state import (

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
-from states import FOREIGN, edit, kinds, lines, log_of, put_lines, read
+from state_files import FOREIGN, edit, kinds, lines, log_of, put_lines, read
 
 from pytest_migration_state import MigrationStateError, MigrationTracker, StateDamagedError, StateNotFoundError
 from pytest_migration_state.core import verify

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from states import DOCUMENT, STATES, edit, in_validation, kinds, lines, log_of, put_lines, read, sample
+from state_files import DOCUMENT, STATES, edit, in_validation, kinds, lines, log_of, put_lines, read, sample
 
 from powershell_writer import PowerShellError, PowerShellWriter
 from pytest_migration_state import MigrationTracker, Policy
