@@ -14,10 +14,40 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+#: A file, however it is called: device and number.
+Identity = tuple[int, int]
+
+# Bound here: a test may replace os.fstat and the like, for a whole module.
+fstat: Final = os.fstat
+stat_at: Final = os.stat
+_close: Final = os.close
+
 _TEMPORARY: Final = ".tmp-"
 _NO_FOLLOW: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 #: How long Windows' sharing violations are waited out, in seconds: a virus scanner or an editor has the file open.
 _SHARING_PATIENCE: Final = 3.0
+
+
+def identity(found: os.stat_result) -> Identity:
+    """Which file ``found`` is about."""
+    return found.st_dev, found.st_ino
+
+
+def is_open_on(descriptor: int, file: Identity) -> bool:
+    """Is ``descriptor`` still open, and on this file?
+
+    A test may close every descriptor of its process, and the next file that it opens is given the number of ours.
+    """
+    try:
+        return descriptor >= 0 and identity(fstat(descriptor)) == file
+    except OSError:
+        return False
+
+
+def close_own(descriptor: int, file: Identity) -> None:
+    """Close ``descriptor`` if it is still open on this file; another's file stays open."""
+    if is_open_on(descriptor, file):
+        _close(descriptor)
 
 
 def write_temporary(target: Path, pieces: Iterable[bytes]) -> Path:

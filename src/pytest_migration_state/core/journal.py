@@ -16,7 +16,7 @@ from filelock import unlock_descriptor
 
 from pytest_migration_state.core.document import decode_object
 from pytest_migration_state.core.errors import StateDamagedError, StateWriteError
-from pytest_migration_state.core.files import replace, write_temporary
+from pytest_migration_state.core.files import close_own, fstat, identity, is_open_on, replace, stat_at, write_temporary
 from pytest_migration_state.core.lines import (
     BOM,
     GENESIS,
@@ -83,19 +83,18 @@ class Journal:
             if writable:
                 raise
             return False
-        found = os.fstat(descriptor)
+        found = fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             os.close(descriptor)
             raise OSError(errno.EINVAL, "it is no regular file")
         self.close()
-        self._descriptor, self._identity = descriptor, (found.st_ino, found.st_dev)
+        self._descriptor, self._identity = descriptor, identity(found)
         return True
 
     def close(self) -> None:
         # Given up before it is closed: an interrupt in between must not have it closed twice, when it may be another file's.
         descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        close_own(descriptor, self._identity)
         self.head, self._offset, self._between = Position(0, GENESIS), 0, b""
 
     def __del__(self) -> None:
@@ -107,20 +106,23 @@ class Journal:
 
     def is_current(self) -> bool:
         """Is the file that is open still the one at the path, and no shorter than it was?"""
+        return is_open_on(self._descriptor, self._identity) and self._is_at_path()
+
+    def _is_at_path(self) -> bool:
         try:
-            found = os.stat(self._path)
+            found = stat_at(self._path)
         except OSError:
             return False
         size = found.st_size
         self.has_grown = size > self._offset
-        return size >= self._offset and (found.st_ino, found.st_dev) == self._identity and self._descriptor >= 0
+        return size >= self._offset and identity(found) == self._identity
 
     def has_news(self) -> bool:
-        return os.fstat(self._descriptor).st_size != self._offset
+        return fstat(self._descriptor).st_size != self._offset
 
     def _read(self, start: int, end: int | None = None) -> bytes:
         """The bytes from ``start`` to ``end`` (to the end of the file where that is ``None``)."""
-        end = os.fstat(self._descriptor).st_size if end is None else end
+        end = fstat(self._descriptor).st_size if end is None else end
         pieces = []
         os.lseek(self._descriptor, start, os.SEEK_SET)
         while start < end and (piece := os.read(self._descriptor, end - start)):
@@ -188,7 +190,7 @@ class Journal:
 
     def _find_last(self, token: bytes, wanted: Callable[[Line], bool]) -> tuple[int, Line] | None:
         """Offset and content of the last whole line with ``token`` in it that is ``wanted``; read from the end backwards."""
-        size = os.fstat(self._descriptor).st_size
+        size = fstat(self._descriptor).st_size
         reach = 1 << 16
         while True:
             start = max(0, size - reach)
@@ -212,7 +214,7 @@ class Journal:
 
     def _end_of_lines(self) -> int:
         """The offset behind the last line that has an end."""
-        size = os.fstat(self._descriptor).st_size
+        size = fstat(self._descriptor).st_size
         reach = 1 << 12
         while True:
             start = max(0, size - reach)
@@ -279,7 +281,7 @@ class Journal:
         try:
             self._take_lock()
             # Not before the lock is held: it may have been another program in the middle of its line.
-            end, size = self._end_of_lines(), os.fstat(self._descriptor).st_size
+            end, size = self._end_of_lines(), fstat(self._descriptor).st_size
             if end < size and _is_whole(self._read(end)):
                 os.write(self._descriptor, b"\n")
             if (start := self._unfinished()) is None:
@@ -305,7 +307,7 @@ class Journal:
             first = self._find_last(b'"seq":%d,' % seq, lambda line: line.content is not None and line.content.get("seq") == seq)
             return (first or last)[0]
         end = self._end_of_lines()
-        return end if end < os.fstat(self._descriptor).st_size else None
+        return end if end < fstat(self._descriptor).st_size else None
 
     def _set_aside(self, torn: bytes) -> str:
         aside = self.path.with_name(f"{self.path.name}.torn-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
@@ -340,9 +342,11 @@ class Journal:
         :returns: the line written; ``None`` where it is not so, and nothing was done.
         :raises OSError: it could not be written; the log is as it was.
         """
+        if not is_open_on(self._descriptor, self._identity):
+            return None
         try:
             self._take_lock()
-            if not self.is_current() or self.has_grown:
+            if not self._is_at_path() or self.has_grown:
                 return None
             line, head = encode_entry(event, timestamp, signed, self.head, self._between)
             self._write(line, head)

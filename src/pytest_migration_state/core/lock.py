@@ -14,12 +14,16 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from filelock import lock_descriptor, unlock_descriptor
 
 from pytest_migration_state.core.errors import StateLockedError, StateWriteError
+from pytest_migration_state.core.files import close_own, fstat, identity, is_open_on, stat_at
 from pytest_migration_state.core.text import printable
+
+if TYPE_CHECKING:
+    from pytest_migration_state.core.files import Identity
 
 #: How long a writer waits for the lock, in seconds.
 DEFAULT_TIMEOUT: Final = 60.0
@@ -30,6 +34,8 @@ _RECORD_LIMIT: Final = 1024
 #: A lock file that was deleted or replaced shows in the open file itself. One that was moved away shows only at the path,
 #: where it is looked for no more often than this, in seconds: a recorder takes the lock for each verdict.
 _LOOK_AGAIN: Final = 0.5
+#: How often the lock is taken anew because the file was replaced meanwhile.
+_ATTEMPTS: Final = 100
 
 
 def acquire_descriptor(descriptor: int, timeout: float) -> bool:
@@ -40,10 +46,12 @@ def acquire_descriptor(descriptor: int, timeout: float) -> bool:
     if lock_descriptor(descriptor, blocking=False):
         return True
     deadline = time.monotonic() + timeout
-    pause = 0.0005
-    while time.monotonic() < deadline:
+    pause, paused = 0.0005, 0.0
+    # The pauses are counted too: a test may have stopped the clock.
+    while time.monotonic() < deadline and paused < timeout:
         # At random, so that many waiters do not keep step with one that lets go and takes it again.
         time.sleep(random.uniform(pause / 2, pause))  # noqa: S311  # a pause, no secret
+        paused += pause / 2
         if lock_descriptor(descriptor, blocking=False):
             return True
         pause = min(pause * 2, _LONGEST_PAUSE)
@@ -61,6 +69,7 @@ class StateLock:
         self.path = path
         self.timeout = timeout
         self._descriptor = -1
+        self._file: Identity = (0, 0)
         self._own_record: tuple[int, int] | None = None
         # When the open file was last seen at the path.
         self._found_at = -_LOOK_AGAIN
@@ -87,9 +96,12 @@ class StateLock:
 
     def acquire(self) -> None:
         """Take the lock; see :meth:`__enter__`."""
-        while not self._try():
+        for _ in range(_ATTEMPTS):
+            if self._try():
+                return
             # Somebody deleted the file, or put another in its place: a lock on it excludes nobody.
             self.close()
+        raise StateWriteError(str(self.path), "another program keeps replacing the lock file; stop it, then try again")
 
     def take_again(self) -> bool:
         """Take the lock the short way: it is free, and was seen to be in its place a moment ago. False where that is not so.
@@ -101,12 +113,18 @@ class StateLock:
 
         :raises OSError: the file system has no such locks.
         """
-        return time.monotonic() - self._found_at <= _LOOK_AGAIN and lock_descriptor(self._descriptor, blocking=False)
+        return (
+            time.monotonic() - self._found_at <= _LOOK_AGAIN
+            and is_open_on(self._descriptor, self._file)
+            and lock_descriptor(self._descriptor, blocking=False)
+        )
 
     def _try(self) -> bool:
         """Take the lock on the file that is at the path; false where it was another one in the end."""
-        if self._descriptor < 0:
+        if not is_open_on(self._descriptor, self._file):
+            self.close()
             self._descriptor = self._open()
+            self._file = identity(fstat(self._descriptor))
         try:
             taken = acquire_descriptor(self._descriptor, self.timeout)
         except OSError as error:
@@ -114,7 +132,7 @@ class StateLock:
             raise StateWriteError(str(self.path), f"no lock is to be had on this file system ({error.strerror})") from error
         if not taken:
             raise StateLockedError(str(self.path), self.timeout, self._last_holder())
-        found = os.fstat(self._descriptor)
+        found = fstat(self._descriptor)
         if not self._is_at_path(found):
             return False
         if (found.st_size, found.st_mtime_ns) != self._own_record:
@@ -123,7 +141,7 @@ class StateLock:
 
     def release(self) -> None:
         """Let go. Whatever goes wrong with that, the lock ends with the open file. To be called again where it is interrupted."""
-        if self._descriptor >= 0:
+        if is_open_on(self._descriptor, self._file):
             try:
                 unlock_descriptor(self._descriptor)
             except OSError:
@@ -132,8 +150,7 @@ class StateLock:
     def close(self) -> None:
         # Given up before it is closed: an interrupt in between must not have it closed twice, when it may be another file's.
         descriptor, self._descriptor, self._own_record, self._found_at = self._descriptor, -1, None, -_LOOK_AGAIN
-        if descriptor >= 0:
-            os.close(descriptor)
+        close_own(descriptor, self._file)
 
     def __del__(self) -> None:
         self.close()
@@ -153,7 +170,7 @@ class StateLock:
             return True
         self._found_at = now
         try:
-            return os.path.samestat(found, self.path.stat())
+            return identity(found) == identity(stat_at(self.path))
         except OSError:
             return False
 
@@ -165,7 +182,7 @@ class StateLock:
             os.ftruncate(self._descriptor, 0)
             os.lseek(self._descriptor, 0, os.SEEK_SET)
             os.write(self._descriptor, b" " * _RECORD_AT + record[: _RECORD_LIMIT - 1] + b"\n")
-            found = os.fstat(self._descriptor)
+            found = fstat(self._descriptor)
             self._own_record = found.st_size, found.st_mtime_ns
         except OSError:
             self._own_record = None
