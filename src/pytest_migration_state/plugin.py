@@ -6,6 +6,7 @@ recording itself is loaded where ``--migration-state`` is given.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -92,9 +93,39 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int | pytest.E
     return _answered(config, status)
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, object, object]:
+    """A conftest that exits while it is imported ends pytest before there is a run: not as a success, if one was to be recorded."""
+    try:
+        return (yield)
+    except SystemExit as left:
+        is_success = left.code is None or (isinstance(left.code, int) and says_success(left.code))
+        if is_success and getattr(early_config.known_args_namespace, "migration_state", None) is not None:
+            _tell(f"a conftest exited with status {left.code or 0} while it was imported; no test ran and nothing is recorded")
+            left.code = 1
+        raise
+
+
 def _answered(config: pytest.Config, status: int | pytest.ExitCode | None) -> int | pytest.ExitCode | None:
+    """The status, raised where it would call a run successful that did not do what it was asked to."""
+    if config.option.migration_state is None or hasattr(config, "workerinput") or not says_success(status):
+        return status
     recorder = config.stash.get(recorder_key, None)
-    return pytest.ExitCode.TESTS_FAILED if recorder and not recorder.is_sound and says_success(status) else status
+    if recorder is None:
+        from pytest_migration_state.recording.start import passive_option
+
+        why = None if passive_option(config) else "the session did not begin, and nothing is recorded"
+    else:
+        why = None if recorder.is_sound else recorder.why_not_sound
+    if why is None:
+        return status
+    if recorder is None or not recorder.has_told:
+        _tell(why)
+    return pytest.ExitCode.TESTS_FAILED
+
+
+def _tell(why: str) -> None:
+    sys.stderr.write(f"migration-state: {why}\n")
 
 
 def says_success(status: int | pytest.ExitCode | None) -> bool:

@@ -58,7 +58,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def outstanding(folder: Path, *items: dict[str, Any]) -> None:
-    """Put outstanding validations on the books, as a run of tests does."""
+    """Put outstanding validations on record, as a run of tests does."""
     path = folder / "migration-state.json"
     state = document(folder)
     state["outstanding_validations"] = [{"component": "guardian-hive", "since": "2026-01-15T09:00:00Z", **item} for item in items]

@@ -160,7 +160,7 @@ def test_forced_transition_says_so(run: Run, folder: Path) -> None:
 
 
 def test_forgotten_validation_says_so(run: Run, folder: Path) -> None:
-    """A validation taken off the books is a WARNING with its reason."""
+    """A validation taken off the record is a WARNING with its reason."""
     run("result", "guardian-hive", "old_test", "--failed")
     assert run("forget", "guardian-hive", "old_test", "--reason", "replaced") == (0, "Test 'old_test' for 'guardian-hive' forgotten\n", "")
     assert document(folder)["validation_results"] == []

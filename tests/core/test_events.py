@@ -131,21 +131,49 @@ EVENTS: dict[str, tuple[Event, str, str, str, dict[str, Any]]] = {
     ),
     "recovered": (events.recovered("what was mended"), "Recovered", "what was mended", "WARNING", {}),
     "run started": (
-        events.run_started(NOW, "7f3c", {"host": "runner-7", "process_id": 9, "commit": "abc"}, "4d5e"),
+        events.run_started(NOW, "7f3c", {"host": "runner-7", "process_id": 9}, {"commit": "abc"}, "4d5e"),
         "RunStarted",
         "Run 7f3c started",
         "INFO",
         {
             "host": "runner-7", "process_id": 9, "commit": "abc",
-            "metadata": {"open_runs": {"7f3c": {"started_at": NOW, "host": "runner-7", "process_id": 9, "collecting": "4d5e"}}},
+            "metadata": {
+                "open_runs": {
+                    "7f3c": {"started_at": NOW, "host": "runner-7", "process_id": 9, "selection": "4d5e", "collecting": "4d5e"},
+                },
+            },
         },
     ),
     "run finished": (
-        events.run_finished("7f3c", 1, {"passed": 2, "failed": 1}, 3.14159),
+        events.run_finished(NOW, "7f3c", 1, {"passed": 2, "failed": 1}, 3.14159, has_planned=True),
         "RunFinished",
         "Run 7f3c finished with exit status 1 after 3.1 s: 2 passed, 1 failed",
         "INFO",
         {"exit_status": 1, "counts": {"passed": 2, "failed": 1}, "seconds": 3.142, "metadata": {"open_runs": {"7f3c": None}}},
+    ),
+    "run that did not plan finished": (
+        events.run_finished(NOW, "7f3c", 2, {}, 1.0, has_planned=False),
+        "RunFinished",
+        "Run 7f3c finished with exit status 2 after 1.0 s: it ended before it was known which tests it would run",
+        "WARNING",
+        {
+            "exit_status": 2, "counts": {}, "seconds": 1.0,
+            "metadata": {"open_runs": {"7f3c": {"finished_at": NOW, "exit_status": 2}}},
+        },
+    ),
+    "planned in the place of others": (
+        events.planned([PENDING], metadata={"open_runs": {"1a2b": None}}, settled=["1a2b"]),
+        "ValidationPlanned",
+        "Validations planned: 1 pending; run 1a2b is settled by this run",
+        "INFO",
+        {"outstanding_validations": [PENDING], "metadata": {"open_runs": {"1a2b": None}}},
+    ),
+    "left without a verdict": (
+        events.left_without_verdict({**PENDING, "detail": "in doubt"}),
+        "ValidationPlanned",
+        "Test 't' for 'c': no verdict (in doubt)",
+        "WARNING",
+        {"outstanding_validations": [{**PENDING, "detail": "in doubt"}]},
     ),
     "planned": (
         events.planned([PENDING], [("(collection)", "test_x.py")]),
@@ -235,9 +263,9 @@ def test_a_verdict_replaces_the_earlier_one_and_settles_what_was_outstanding() -
 def test_a_run_that_ended_is_no_longer_open() -> None:
     """``null`` in a patch removes, as in RFC 7396."""
     document = new_document(NOW, "id", "linux")
-    document = events.apply(document, events.run_started(NOW, "r", {}, "4d5e").data, NOW)
+    document = events.apply(document, events.run_started(NOW, "r", {}, {}, "4d5e").data, NOW)
     opened = list(open_runs(document))
-    document = events.apply(document, events.run_finished("r", 0, {}, 1.0).data, NOW)
+    document = events.apply(document, events.run_finished(NOW, "r", 0, {}, 1.0, has_planned=True).data, NOW)
     assert (opened, open_runs(document)) == (["r"], {})
 
 
@@ -249,6 +277,8 @@ ARGUMENTS: dict[str, tuple[str, dict[str, Any], str]] = {
     "process id 0": ("add_native_process", {"name": "n", "process_id": 0}, "process_id '0' cannot be used: it must be a whole number"),
     "process id a truth": ("add_native_process", {"name": "n", "process_id": True}, "process_id 'True' cannot be used"),
     "passed a text": ("add_validation_result", {"component": "c", "test_name": "t", "passed": "yes"}, "passed 'yes' cannot be used: it must be true or"),
+    "reserved name": ("add_validation_result", {"component": "(collection)", "test_name": "t", "passed": True}, "component '(collection)' cannot be used: the name is reserved"),
+    "another reserved name": ("add_validation_result", {"component": " (unknown) ", "test_name": "t", "passed": True}, "component ' (unknown) ' cannot be used: the name is reserved"),
     "available a number": ("set_rollback_availability", {"available": 1}, "available '1' cannot be used: it must be true or false"),
     "no message": ("set_error", {"message": ""}, "message '' cannot be used: it must not be empty"),
     "nothing to forget": ("forget_validation", {"component": "c", "test_name": "t", "reason": "r"}, "test_name 't' cannot be used: 'c' has neither a verdict nor an outstanding"),

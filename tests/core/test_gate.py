@@ -9,7 +9,7 @@ import pytest
 from pytest_migration_state import InvalidArgumentError, Policy
 from pytest_migration_state.core.document import Document, new_document
 from pytest_migration_state.core.events import outstanding
-from pytest_migration_state.core.gate import evaluate
+from pytest_migration_state.core.gate import Context, evaluate
 
 NOW = "2026-01-15T09:00:00.000Z"
 EARLIER, LATER = "2026-01-15T08:59:59Z", "2026-01-15T09:00:00.0010000+00:00"
@@ -25,7 +25,7 @@ def state(*verdicts: dict[str, Any], missing: list[dict[str, Any]] | None = None
     for entry in missing or []:
         document.put_outstanding(entry)
     for given in verdicts:
-        # As another tool does it: an outstanding validation stays on the books.
+        # As another tool does it: an outstanding validation stays on record.
         document.verdicts[given["component"], given["test_name"]] = given
     return document
 
@@ -183,7 +183,7 @@ MESSAGES: dict[str, tuple[Document, Policy | None, str]] = {
 @pytest.mark.parametrize(("document", "policy", "expected"), MESSAGES.values(), ids=MESSAGES.keys())
 def test_a_blocker_says_what_to_do(document: Document, policy: Policy | None, expected: str) -> None:
     """Each message holds a command that can be copied, and nothing that a terminal obeys."""
-    assert [expected] == [blocker.message for blocker in evaluate(document, policy, state="my state.json").blockers]
+    assert [expected] == [blocker.message for blocker in evaluate(document, policy, Context("my state.json")).blockers]
 
 
 def test_the_result_as_json() -> None:

@@ -10,6 +10,8 @@ from recorded import Suite
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytest.register_assert_rewrite("outcome_table")
+
 
 @pytest.fixture
 def suite(tmp_path: Path) -> Suite:

@@ -96,6 +96,10 @@ class Suite:
         """What stands in the state, short: see :func:`in_short`."""
         return in_short(self.tracker.read().to_object())
 
+    @property
+    def phase(self) -> str:
+        return str(self.tracker.state.phase)
+
     def document(self) -> dict[str, Any]:
         found: dict[str, Any] = self.tracker.read().to_object()
         return found

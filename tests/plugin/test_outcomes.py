@@ -3,69 +3,39 @@
 Each case is a suite, the way it is run, and what must then stand in the state: the verdict (``passed``, ``failed``,
 ``xfailed``) or the reason why a validation is outstanding (``pending``, ``skipped``, ``deselected``,
 ``collection_error``). Validations are named as in :func:`recorded.in_short`. After every run the move to Completed is
-tried: it must be refused unless every validation on the books is passed.
+tried: it must be refused unless every validation on record is passed.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pytest
+from outcome_table import (
+    ATTEMPT,
+    BAD_B,
+    BREAKS_IN_TEARDOWN,
+    FAILED,
+    GOOD_A,
+    GOOD_B,
+    INTERNAL_ERROR,
+    INTERRUPTED,
+    NO_TESTS,
+    OK,
+    PYTEST_9,
+    USAGE_ERROR,
+    Case,
+    Steps,
+    check,
+    check_steps,
+    not_on_windows,
+    table,
+)
 from recorded import ALONE, XDIST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from recorded import Suite
-
-BOTH = (ALONE, XDIST)
-
-OK, FAILED, INTERRUPTED, INTERNAL_ERROR, USAGE_ERROR, NO_TESTS = range(6)
-
-PYTEST_9 = pytest.version_tuple >= (9,)
-not_on_windows = pytest.mark.skipif(sys.platform == "win32", reason="signals and fork are POSIX")
-
-
-class Case(NamedTuple):
-    """One line of the table.
-
-    :ivar id: what happens, in short.
-    :ivar files: the suite: the content of ``test_it.py``, or several files.
-    :ivar status: pytest's exit status; several where xdist gives now one, now another.
-    :ivar books: what stands in the state afterwards.
-    :ivar args: further arguments of pytest.
-    :ivar how: in one process, distributed over two, or once each.
-    :ivar says: words that the output must hold.
-    """
-
-    id: str
-    files: str | Mapping[str, str]
-    status: int | tuple[int, ...]
-    books: Mapping[str, str]
-    args: str = ""
-    how: tuple[str, ...] = BOTH
-    says: tuple[str, ...] = ()
-
-
-def table(cases: Iterable[Case]) -> pytest.MarkDecorator:
-    """Each case in each way in which it is to be run."""
-    return pytest.mark.parametrize(("case", "how"), [pytest.param(case, how, id=f"{case.id}-{how}") for case in cases for how in case.how])
-
-
-def check(suite: Suite, case: Case, how: str) -> None:
-    suite.write(case.files)
-    result = suite.run(*case.args.split(), how=how)
-    assert suite.books == case.books
-    assert result.status in (case.status if isinstance(case.status, tuple) else (case.status,))
-    assert [words for words in case.says if words not in result.output] == []
-    assert suite.can_be_completed() is is_open(case.books)
-
-
-def is_open(books: Mapping[str, str]) -> bool:
-    """May a migration with these books be completed?"""
-    return bool(books) and all(known.startswith("passed") for known in books.values())
-
 
 # --- 1. ordinary outcomes ---------------------------------------------------------------------------------------------
 
@@ -457,13 +427,6 @@ def test_skips(suite: Suite, case: Case, how: str) -> None:
 
 # --- expected failures ------------------------------------------------------------------------------------------------
 
-BREAKS_IN_TEARDOWN = """
-@pytest.fixture
-def service():
-    yield
-    raise OSError("not stopped")
-"""
-
 XFAIL = [
     Case("fails", '@component\n@pytest.mark.xfail(reason="known")\ndef test(): assert 0', OK, {"::test": "xfailed"}, says=("xfailed: ",)),
     Case("fails, strict", "@component\n@pytest.mark.xfail(strict=True)\ndef test(): assert 0", OK, {"::test": "xfailed"}),
@@ -518,8 +481,6 @@ def wide(scope: str, *tests: str) -> str:
     fixture = f'@pytest.fixture(scope="{scope}", autouse=True)\ndef service():\n    yield\n    raise OSError("not stopped")\n'
     return fixture + "\n".join(tests)
 
-
-GOOD_A, GOOD_B, BAD_B = "@component\ndef test_a(): pass", "@component\ndef test_b(): pass", "@component\ndef test_b(): assert 0"
 
 WIDE_FIXTURES = [
     Case("of the module", wide("module", GOOD_A, GOOD_B), FAILED, {"::test_a": "passed", "::test_b": "failed"}, how=(ALONE,)),
@@ -594,14 +555,6 @@ def test_wide_fixtures(suite: Suite, case: Case, how: str) -> None:
 # --- 2. reruns --------------------------------------------------------------------------------------------------------
 
 RERUNS = "-p rerunfailures --reruns 2"
-#: Counts the attempts of a test, also across processes.
-ATTEMPT = """
-def attempt(name):
-    with open(name, "a") as file:
-        file.write(".")
-    return os.path.getsize(name)
-"""
-
 RERUN = [
     Case(
         "passes at last",
@@ -1117,23 +1070,6 @@ def test_file_names(suite: Suite, case: Case, how: str) -> None:
 # --- 5. selection -----------------------------------------------------------------------------------------------------
 
 
-class Steps(NamedTuple):
-    """Runs of one suite, one after the other.
-
-    :ivar id: what happens, in short.
-    :ivar files: the suite.
-    :ivar steps: of each run the further arguments, the exit status, and the books after it.
-    :ivar changes: files that are written again before the last run; ``None`` for one that is deleted.
-    :ivar how: as in :class:`Case`.
-    """
-
-    id: str
-    files: str | Mapping[str, str]
-    steps: tuple[tuple[str, int | tuple[int, ...], Mapping[str, str]], ...]
-    changes: Mapping[str, str | None] = {}
-    how: tuple[str, ...] = BOTH
-
-
 TWO = f"{GOOD_A}\n{GOOD_B}"
 ONE_BAD = f"{GOOD_A}\n{BAD_B}"
 A_AND_DESELECTED = {"::test_a": "passed", "::test_b": "deselected"}
@@ -1184,25 +1120,9 @@ SELECTION = [
 ]  # fmt: skip
 
 
-def check_steps(suite: Suite, case: Steps, how: str) -> None:
-    suite.write(case.files)
-    for number, (args, status, books) in enumerate(case.steps, 1):
-        if number == len(case.steps):
-            for name, content in case.changes.items():
-                (suite.folder / name).unlink(missing_ok=True)
-                if content is not None:
-                    suite.write({name: content})
-        result = suite.run(
-            *(word.replace("not(", "not (") for word in args.split()) if "(" in args else args.replace("-k ", "-k=").split(), how=how
-        )
-        assert (number, suite.books) == (number, books)
-        assert result.status in (status if isinstance(status, tuple) else (status,))
-    assert suite.can_be_completed() is is_open(books)
-
-
 @pytest.mark.parametrize(("case", "how"), [pytest.param(case, ALONE, id=case.id) for case in SELECTION])
 def test_selection(suite: Suite, case: Steps, how: str) -> None:
-    """What was collected and not selected is outstanding; what an earlier run put on the books stays on them."""
+    """What was collected and not selected is outstanding; what an earlier run put on record stays on them."""
     check_steps(suite, case, how)
 
 
@@ -1215,7 +1135,7 @@ def test_selection(suite: Suite, case: Steps, how: str) -> None:
     ],
 )
 def test_selection_on_workers(suite: Suite, case: Steps, how: str) -> None:
-    """The workers select, and the controller puts it on the books."""
+    """The workers select, and the controller puts it on record."""
     check_steps(suite, case, how)
 
 

@@ -59,14 +59,21 @@ def test_verdict_in_the_log(suite: Suite) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
 def test_run_that_never_finished(suite: Suite) -> None:
-    """A run that was killed shows in the header of the next, until somebody sees to it."""
+    """A run that was killed shows in the header of the next until one of the same has settled it, and one line says that it has."""
     suite.write("@component\ndef test(): os.kill(os.getpid(), 9)")
     suite.run()
     run_id = suite.log()[0]["run_id"]
     suite.write("@component\ndef test(): pass")
-    (line,) = [line for line in suite.run().lines if "has not finished" in line]
-    assert line.startswith(f"migration state: run {run_id} on {socket.gethostname()} (process ")
-    assert line.endswith(", has not finished: it still runs or was killed")
+    result = suite.run("-k", "test")
+    killed = f"run {run_id} on {socket.gethostname()} (process "
+    (line,) = [line for line in result.lines if killed in line]
+    assert line.startswith(f"migration state: {killed}")
+    assert line.endswith(" was killed")
+    header, settled = [line for line in suite.run("-v").lines if killed in line]
+    assert header.startswith(f"migration state: {killed}")
+    assert settled.startswith(f"note: {killed}")
+    assert settled.endswith(" was killed; it is settled by this run, which was asked to run the same tests")
+    assert killed not in suite.run().output
 
 
 def test_header_and_summary(suite: Suite) -> None:

@@ -91,7 +91,7 @@ def _gate_when_completed(state: Path) -> bool | None:
 
 
 def test_planned_run_against_completer(folder: Path, rounds: Callable[[int, int], int], figures: Callable[[str], None]) -> None:
-    """A run whose plan is on the books and that fails: whoever comes first, the migration is not completed."""
+    """A run whose plan is on record and that fails: whoever comes first, the migration is not completed."""
     state, template = folder / "work" / "migration-state.json", folder / "template"
     _template(template / state.name)
     store_run = recorder_at(template / state.name, "planner")
@@ -116,7 +116,7 @@ def test_planned_run_against_completer(folder: Path, rounds: Callable[[int, int]
 
 
 def test_unplanned_run_against_completer(folder: Path, rounds: Callable[[int, int], int], figures: Callable[[str], None]) -> None:
-    """A run that begins at the same time: Completed is reached before its plan was on the books, or not at all."""
+    """A run that begins at the same time: Completed is reached before its plan was on record, or not at all."""
     state, template = folder / "work" / "migration-state.json", folder / "template"
     _template(template / state.name)
     pair = Pair(partial(_plan_and_fail, state, planned=False), partial(_complete, state))

@@ -141,7 +141,7 @@ def log(options: Namespace) -> int:
 
 
 def forget(options: Namespace) -> int:
-    """Take a validation whose test no longer exists off the books."""
+    """Take a validation whose test no longer exists off the record."""
     return _write(
         options,
         f"Test '{options.test_name}' for '{options.component}' forgotten",
@@ -262,7 +262,7 @@ def show(options: Namespace) -> int:
         return 0
     from pytest_migration_state.cli import render
 
-    output.lines(render.overview(document, str(tracker.path), tracker.audit_lines(render.LAST_ENTRIES)))
+    output.lines(render.overview(document, tracker.context(document), tracker.audit_lines(render.LAST_ENTRIES)))
     return 0
 
 
@@ -292,7 +292,7 @@ def gate(options: Namespace) -> int:
     policy = gate_policy(options.require, options.allow)
     tracker = _tracker(options)
     document = tracker.read()
-    verdict = evaluate(document, policy, state=str(tracker.path))
+    verdict = evaluate(document, policy, tracker.context(document))
     if options.json:
         _print_json({"phase": document.phase.value, **verdict.to_object()})
     else:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from pytest_migration_state.core.document import open_runs
-from pytest_migration_state.core.gate import evaluate
+from pytest_migration_state.core.gate import evaluate, run_in_words
 from pytest_migration_state.core.phases import Phase
 from pytest_migration_state.core.text import parse_time, printable
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pytest_migration_state.core.backup import Finding
     from pytest_migration_state.core.document import Document, JsonObject
-    from pytest_migration_state.core.gate import GateResult
+    from pytest_migration_state.core.gate import Context, GateResult
     from pytest_migration_state.core.lines import Line
     from pytest_migration_state.core.verify import VerifyReport
 
@@ -59,11 +59,11 @@ def _when(time: object) -> str:
 # --- show -------------------------------------------------------------------------------------------------------------
 
 
-def overview(document: Document, path: str, last: Sequence[Line]) -> list[str]:
+def overview(document: Document, context: Context, last: Sequence[Line]) -> list[str]:
     """Where the migration stands, at a glance."""
     fields, metadata = document.fields, document.metadata
     head = [
-        f"State       {path}",
+        f"State       {context.state}",
         f"Migration   {_cell(metadata.get('migration_id') or 'without an id')}",
         f"            {_cell(metadata.get('migration_type') or 'of no type')} on {_cell(metadata.get('platform') or 'an unknown platform')}",
         f"Started     {_when(fields['started_at'])}",
@@ -83,8 +83,8 @@ def overview(document: Document, path: str, last: Sequence[Line]) -> list[str]:
         f"Error       {_error(fields['error'])}",
         *_components(document),
         "",
-        *_gate_in_short(document, path),
-        *_open_runs(document),
+        *_gate_in_short(document, context),
+        *_open_runs(document, context),
         "",
         "Last entries",
         *([f"  {entry(line)}" for line in last] or ["  none"]),
@@ -136,24 +136,19 @@ def _outstanding(component: str, test_name: str, entry: JsonObject) -> str:
     return f"{_cell(component)}: {_cell(test_name)}, {entry['reason'].replace('_', ' ')}{detail}"
 
 
-def _gate_in_short(document: Document, path: str) -> Iterator[str]:
-    verdict = evaluate(document, state=path)
+def _gate_in_short(document: Document, context: Context) -> Iterator[str]:
+    verdict = evaluate(document, None, context)
     count = len(verdict.blockers)
     yield "Gate        open" if verdict.open else f"Gate        shut, {_blockers(count)}; 'migration-state gate' says what to do"
     if warning := _past_the_gate(document.phase, verdict):
         yield f"            {warning}"
 
 
-def _open_runs(document: Document) -> Iterator[str]:
+def _open_runs(document: Document, context: Context) -> Iterator[str]:
     runs = open_runs(document)
     if runs:
-        yield from ("", "Runs that began and did not end, or are running now", *listed([_run(*run) for run in runs.items()]))
-
-
-def _run(run_id: str, run: object) -> str:
-    known = run if isinstance(run, dict) else {}
-    where = f"process {_cell(known.get('process_id', 'not known'))} on {_cell(known.get('host', 'an unknown host'))}"
-    return f"{_cell(run_id)}, began {_cell(known.get('started_at', 'at an unknown time'))}, {where}"
+        told = [run_in_words(run_id, run, context.liveness.get(run_id, "unknown")) for run_id, run in runs.items()]
+        yield from ("", "Runs that began and did not end, or are running now", *listed(told))
 
 
 # --- audit ------------------------------------------------------------------------------------------------------------
@@ -190,7 +185,10 @@ def _blockers(count: int) -> str:
 
 def _past_the_gate(phase: Phase, verdict: GateResult) -> str | None:
     if phase is Phase.COMPLETED and not verdict.open:
-        return "the phase is 'Completed' although the gate is shut: it was forced, or set by a tool that does not know the gate"
+        return (
+            "the phase is 'Completed' although the gate is shut: it was forced, it was set by a tool that does not know the gate, "
+            "or what shuts the gate came later"
+        )
     return None
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from pytest_migration_state.core.document import runs_of, waiting_for
 from pytest_migration_state.core.phases import FINAL_PHASES, Phase
 from pytest_migration_state.core.text import parse_time
 
@@ -131,6 +132,7 @@ class Account:
     :ivar begun_at: the line that tells of its beginning; 0 where none does.
     :ivar other_beginning: our entry that tells of the beginning of another one, where this one's did not follow; else 0.
     :ivar later_beginnings: what tells, after this one's beginning, that another program began one.
+    :ivar unfinished: the runs that have begun and not finished, by their id.
     :ivar forgotten_at: the last line at which what stood before it was no longer the whole story; 0 where none was.
     """
 
@@ -144,6 +146,7 @@ class Account:
     other_beginning: int = 0
     later_beginnings: list[Claim] = field(default_factory=list)
     forgotten_at: int = 0
+    unfinished: set[str] = field(default_factory=set)
 
     @classmethod
     def of(cls, held: Holdings) -> Account:
@@ -180,16 +183,32 @@ class Account:
                 self.items.setdefault((kind, _words(kind, item)), []).append(claim._replace(value=item))
         for entry in data.get("outstanding_validations", ()):
             self._claim(_of("outstanding", entry), claim, entry)
-            if entry["reason"] == "pending":
+            if entry["reason"] == "pending" and self._last(PHASE) != Phase.COMPLETED:
                 self._claim(_of("verdict", entry), claim, ABSENT)
         for verdict in data.get("validation_results", ()):
             self._claim(_of("verdict", verdict), claim, verdict)
-            self._claim(_of("outstanding", verdict), claim, ABSENT)
+            self._claim(_of("outstanding", verdict), claim, self._still_waiting(verdict))
         for gone in data.get("forgotten", ()):
             self._claim(_of("verdict", gone), claim, ABSENT)
             self._claim(_of("outstanding", gone), claim, ABSENT)
-        if "unlogged_changes" in data.get("metadata", {}):
+        metadata = data.get("metadata", {})
+        for run_id, run in metadata.get("open_runs", {}).items():
+            (self.unfinished.discard if run is None else self.unfinished.add)(run_id)
+        if "unlogged_changes" in metadata:
             self.forget(line)
+
+    def _last(self, slot: Slot) -> object:
+        """What was told last of a slot; ``None`` where nothing was."""
+        claims = self.claims.get(slot)
+        return claims[-1].value if claims else None
+
+    def _still_waiting(self, verdict: JsonObject) -> object:
+        """What a verdict leaves outstanding of its validation: what other runs that have not finished are to give."""
+        entry = self._last(_of("outstanding", verdict))
+        if not isinstance(entry, dict) or not verdict.get("run_id"):
+            return ABSENT
+        waiting = [run_id for run_id in runs_of(entry) if run_id != verdict["run_id"] and run_id in self.unfinished]
+        return waiting_for(entry, waiting) if waiting else ABSENT
 
     def _begin_ours(self, claim: Claim, new: JsonObject) -> None:
         self._clear()

@@ -181,33 +181,56 @@ class Document:
     # Changes that are more than setting a field.
 
     def put_verdict(self, verdict: JsonObject) -> None:
-        """Record a verdict. It replaces every other one of its validation, and settles it."""
+        """Record a verdict. It replaces every other one of its validation, and settles it.
+
+        The verdict of a run does not settle what another run that has not finished still has to give one for.
+        """
         key = (verdict["component"], verdict["test_name"])
         self.verdicts.pop(key, None)
         self.verdicts[key] = verdict
-        self.outstanding.pop(key, None)
+        entry = self.outstanding.pop(key, None)
+        if entry is not None and (run_id := verdict.get("run_id")):
+            unfinished = open_runs(self)
+            waiting = [other for other in runs_of(entry) if other != run_id and other in unfinished]
+            if waiting:
+                self.outstanding[key] = waiting_for(entry, waiting)
         if self._listed:
             self._unlist(key)
             self._listed[key] = verdict
 
     def put_outstanding(self, entry: JsonObject) -> None:
-        """Put a validation on the books. One that is about to run (``pending``) loses its verdict."""
+        """Put a validation on record. One that is about to run (``pending``) loses its verdict.
+
+        In a Completed migration it keeps its verdict until the run has given it another: that it is validated again does not
+        make it incomplete.
+        """
         key = (entry["component"], entry["test_name"])
-        if entry["reason"] == "pending":
+        if entry["reason"] == "pending" and self.phase is not Phase.COMPLETED:
             self.verdicts.pop(key, None)
             self._unlist(key)
         self.outstanding[key] = entry
 
     def forget(self, key: Key) -> None:
-        """Take a validation off the books."""
+        """Take a validation off the record."""
         self.verdicts.pop(key, None)
         self._unlist(key)
         self.outstanding.pop(key, None)
 
     def is_settled(self, key: Key) -> bool:
-        """Is there a verdict of this outstanding validation that is newer than it? Other tools write such verdicts."""
-        tested_at = self.verdicts.get(key, {}).get("tested_at")
-        since = self.outstanding[key].get("since")
+        """Whether an outstanding validation has a verdict that settles it although it is still listed.
+
+        Where a run gave the verdict, the order of the log decides and no clock: a verdict that is still there came after the
+        plan, and waits only for other runs. Clocks decide about the verdicts of other tools alone.
+        """
+        verdict, entry = self.verdicts.get(key), self.outstanding[key]
+        if verdict is None:
+            return False
+        if entry["reason"] == "pending" and self.phase is Phase.COMPLETED:
+            return True
+        if verdict.get("run_id"):
+            runs = runs_of(entry)
+            return entry["reason"] == "pending" and bool(runs) and not any(run_id in open_runs(self) for run_id in runs)
+        tested_at, since = verdict.get("tested_at"), entry.get("since")
         return bool(tested_at) and bool(since) and parse_time(str(tested_at)) > parse_time(str(since))
 
     # Out again.
@@ -396,6 +419,22 @@ def clashing_key(keys: Iterable[str], new: str) -> str | None:
     """The key among ``keys`` that PowerShell, which ignores case, could not tell from ``new``."""
     folded = new.casefold()
     return next((key for key in keys if key != new and key.casefold() == folded), None)
+
+
+def runs_of(entry: JsonObject) -> list[str]:
+    """The runs that are to give an outstanding validation its verdict, the newest first."""
+    first, others = entry.get("run_id"), entry.get("other_runs")
+    return [run_id for run_id in (first, *(others if isinstance(others, list) else ())) if isinstance(run_id, str)]
+
+
+def waiting_for(entry: JsonObject, run_ids: list[str]) -> JsonObject:
+    """A pending validation that waits for the verdicts of these runs."""
+    waiting = {key: value for key, value in entry.items() if key not in {"run_id", "other_runs"}}
+    if run_ids:
+        waiting["run_id"] = run_ids[0]
+    if len(run_ids) > 1:
+        waiting["other_runs"] = run_ids[1:]
+    return waiting
 
 
 def collecting_runs(document: Document) -> dict[str, JsonObject]:

@@ -169,7 +169,7 @@ def forgotten(component: str, test_name: str, reason: str) -> Event:
 
 
 def run_forgotten(run_id: str, reason: str) -> Event:
-    """A run that was killed before it said what it would run is waited for no longer."""
+    """A run that did not finish is waited for no longer."""
     return Event("ValidationForgotten", f"Run {run_id} forgotten: {reason}", {"metadata": {"open_runs": {run_id: None}}}, "WARNING")
 
 
@@ -191,20 +191,26 @@ def recovered(details: str, **data: Any) -> Event:
 # --- a run's events ---------------------------------------------------------------------------------------------------
 
 
-def run_started(now: str, run_id: str, where: JsonObject, selection: str) -> Event:
+def run_started(now: str, run_id: str, process: JsonObject, where: JsonObject, selection: str) -> Event:
     """Until its plan is there nobody knows what the run will run, and the gate waits for it.
 
-    :param where: host, process, versions, commit and CI job, for the reader of the log.
+    :param process: host, process id and start, by which it is known whether the run still lives.
+    :param where: versions, commit and CI job, for the reader of the log.
     :param selection: what it was asked to run, as a digest.
     """
-    run = {"started_at": now, "host": where.get("host"), "process_id": where.get("process_id"), "collecting": selection}
-    return Event("RunStarted", f"Run {run_id} started", {**where, "metadata": {"open_runs": {run_id: run}}})
+    run = {"started_at": now, **process, "selection": selection, "collecting": selection}
+    return Event("RunStarted", f"Run {run_id} started", {**process, **where, "metadata": {"open_runs": {run_id: run}}})
 
 
-def run_finished(run_id: str, exit_status: int, counts: dict[str, int], seconds: float) -> Event:
+def run_finished(now: str, run_id: str, exit_status: int, counts: dict[str, int], seconds: float, *, has_planned: bool) -> Event:
+    """The end of a run. One that never said what it would run stays open: nobody knows which tests are missing."""
     words = ", ".join(f"{count} {outcome}" for outcome, count in counts.items()) or "nothing recorded"
-    data = {"exit_status": exit_status, "counts": counts, "seconds": round(seconds, 3), "metadata": {"open_runs": {run_id: None}}}
-    return Event("RunFinished", f"Run {run_id} finished with exit status {exit_status} after {seconds:.1f} s: {words}", data)
+    if not has_planned:
+        words = "it ended before it was known which tests it would run"
+    run = None if has_planned else {"finished_at": now, "exit_status": exit_status}
+    data = {"exit_status": exit_status, "counts": counts, "seconds": round(seconds, 3), "metadata": {"open_runs": {run_id: run}}}
+    level = "INFO" if has_planned else "WARNING"
+    return Event("RunFinished", f"Run {run_id} finished with exit status {exit_status} after {seconds:.1f} s: {words}", data, level)
 
 
 def outstanding(now: str, key: Key, reason: str, detail: str | None = None, node_id: str | None = None) -> JsonObject:
@@ -217,20 +223,30 @@ def outstanding(now: str, key: Key, reason: str, detail: str | None = None, node
     return entry
 
 
-def planned(entries: Iterable[JsonObject], gone: Iterable[Key] = (), open_runs: JsonObject | None = None) -> Event:
-    """What a run is about to do: ``entries`` come on the books, ``gone`` (files that could be collected again) go.
+def planned(
+    entries: Iterable[JsonObject], gone: Iterable[Key] = (), metadata: JsonObject | None = None, settled: Iterable[str] = ()
+) -> Event:
+    """What a run is about to do: ``entries`` come on record, ``gone`` (files that could be collected again) go.
 
-    :param open_runs: what changes with it in the document's open runs.
+    :param metadata: what changes with it in the document's metadata.
+    :param settled: the earlier runs, by their id, in whose place it runs.
     """
     entries = list(entries)
     counts = Counter(entry["reason"] for entry in entries)
     words = ", ".join(f"{counts[reason]} {reason}" for reason in REASONS if counts[reason]) or "nothing new"
+    words += "".join(f"; run {run_id} is settled by this run" for run_id in settled)
     data: JsonObject = {"outstanding_validations": entries}
     if away := [{"component": component, "test_name": test_name} for component, test_name in gone]:
         data["forgotten"] = away
-    if open_runs:
-        data["metadata"] = {"open_runs": open_runs}
+    if metadata:
+        data["metadata"] = metadata
     return Event("ValidationPlanned", f"Validations planned: {words}", data)
+
+
+def left_without_verdict(entry: JsonObject) -> Event:
+    """A validation that ran and has no verdict that counts: ``entry`` says why in its ``detail``."""
+    details = f"Test '{entry['test_name']}' for '{entry['component']}': no verdict ({entry['detail']})"
+    return Event("ValidationPlanned", details, {"outstanding_validations": [entry]}, "WARNING")
 
 
 def skipped(entry: JsonObject) -> Event:

@@ -6,15 +6,16 @@ import shlex
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
-from pytest_migration_state.core.document import collecting_runs
+from pytest_migration_state.core.document import collecting_runs, open_runs, runs_of
 from pytest_migration_state.core.errors import InvalidArgumentError
 from pytest_migration_state.core.phases import Phase
 from pytest_migration_state.core.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pytest_migration_state.core.document import Document, JsonObject, Key
+    from pytest_migration_state.core.liveness import Liveness
 
 BlockerKind = Literal["no_verdicts", "failed", "xfailed", "outstanding", "missing_component"]
 
@@ -23,6 +24,13 @@ ALLOWABLE: Final = ("skipped", "deselected", "xfailed")
 
 #: The component under which a file that could not be collected (or was skipped as a whole) is outstanding.
 COLLECTION: Final = "(collection)"
+#: The component of a crashed worker's test that cannot be tied to one.
+UNKNOWN: Final = "(unknown)"
+#: Names that no component of a user may have.
+RESERVED: Final = frozenset({COLLECTION, UNKNOWN})
+
+#: What a plugin left out that chose whole files, under which name it is outstanding, and before which digest.
+_REST: Final = "everything else"
 
 #: The test name of the verdict on a container's backup.
 BACKUP: Final = "backup"
@@ -47,6 +55,20 @@ class Policy:
         for reason in sorted(self.allow):
             if reason not in ALLOWABLE:
                 raise InvalidArgumentError("allow", reason, f"it is one of {', '.join(ALLOWABLE)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the gate must know besides the state and the policy.
+
+    :ivar state: the document's path as a person would type it, for the commands in the messages.
+    :ivar liveness: whether each open run still lives, by its id; one that is not named is ``unknown``.
+    :ivar run_id: the run that asks, where one does: it does not wait for itself.
+    """
+
+    state: str = "STATE"
+    liveness: Mapping[str, Liveness] = field(default_factory=dict)
+    run_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +107,15 @@ class GateResult:
         return {"open": self.open, "blockers": [blocker.to_object() for blocker in self.blockers]}
 
 
-def evaluate(document: Document, policy: Policy | None = None, *, state: str = "STATE") -> GateResult:
+def evaluate(document: Document, policy: Policy | None = None, context: Context | None = None) -> GateResult:
     """May this migration be completed?
 
     :param policy: where none is given, or one that says nothing, a migration that is Completed is judged by the policy that it
         was completed with.
-    :param state: the document's path as a person would type it, for the commands in the messages.
     """
     if policy is None or policy == Policy():
         policy = _completed_with(document)
-    return GateResult(tuple(_blockers(document, policy, shlex.quote(state))))
+    return GateResult(tuple(_blockers(document, policy, context or Context())))
 
 
 def _completed_with(document: Document) -> Policy:
@@ -106,7 +127,8 @@ def _completed_with(document: Document) -> Policy:
     return Policy(allow=frozenset(ALLOWABLE).intersection(allow if isinstance(allow, list) else ()))
 
 
-def _blockers(document: Document, policy: Policy, state: str) -> Iterator[Blocker]:
+def _blockers(document: Document, policy: Policy, context: Context) -> Iterator[Blocker]:
+    state = shlex.quote(context.state)
     if not document.verdicts:
         yield Blocker("no_verdicts", None, None, f"no validation has a verdict yet; run the marked tests: pytest --migration-state={state}")
     for key, verdict in document.verdicts.items():
@@ -123,9 +145,9 @@ def _blockers(document: Document, policy: Policy, state: str) -> Iterator[Blocke
         yield Blocker("failed", component, test_name, f"{name} failed{why}; mend it, then {again}")
     for key, entry in document.outstanding.items():
         if entry["reason"] not in policy.allow and not document.is_settled(key):
-            yield Blocker("outstanding", *key, _outstanding_message(key, entry, state))
-    for run_id, run in collecting_runs(document).items():
-        yield Blocker("outstanding", COLLECTION, run_name(run_id), _collecting_message(run_id, run, state))
+            message = _outstanding_message(key, entry, _unfinished_run(document, entry, context), state)
+            yield Blocker("outstanding", *key, message)
+    yield from _waiting_for_runs(document, context, state)
     verified = {component for component, _ in document.verdicts}
     for component in policy.require:
         if component not in verified:
@@ -135,11 +157,42 @@ def _blockers(document: Document, policy: Policy, state: str) -> Iterator[Blocke
             )
 
 
-def _outstanding_message(key: Key, entry: JsonObject, state: str) -> str:
+def _waiting_for_runs(document: Document, context: Context, state: str) -> Iterator[Blocker]:
+    """The runs that must end, or be settled, before anybody can say that everything was validated.
+
+    A migration that is Completed is not made incomplete by a run that validates it again.
+    """
+    if document.phase is Phase.COMPLETED:
+        return
+    collecting = collecting_runs(document)
+    for run_id, run in open_runs(document).items():
+        lives = context.liveness.get(run_id, "unknown")
+        is_other = run_id != context.run_id
+        if run_id in collecting or (is_other and lives == "alive"):
+            forget = f"migration-state forget -s {state} {_quoted(COLLECTION)} {_quoted(run_name(run_id))} --reason TEXT"
+            what = run_in_words(run_id, run, lives)
+            way_out = "let it finish" if lives == "alive" else "run the same again"
+            yield Blocker("outstanding", COLLECTION, run_name(run_id), f"{what}; {way_out}, or: {forget}")
+
+
+def _unfinished_run(document: Document, entry: JsonObject, context: Context) -> str | None:
+    """The run that an outstanding validation waits for, in words; ``None`` where it waits for none, or only for who asks."""
+    unfinished = open_runs(document)
+    for run_id in runs_of(entry):
+        if run_id in unfinished and run_id != context.run_id:
+            return run_in_words(run_id, unfinished[run_id], context.liveness.get(run_id, "unknown"))
+    return None
+
+
+def _outstanding_message(key: Key, entry: JsonObject, why: str | None, state: str) -> str:
     name, again = _name(key), _run(key, entry, state)
     detail = f" ({printable(_first_line(entry['detail']))})" if entry.get("detail") else ""
+    if why:
+        detail += f": {why}"
     forget = f"if it no longer exists: migration-state forget -s {state} {_quoted(key[0])} {_quoted(key[1])} --reason TEXT"
     match entry["reason"]:
+        case "deselected" if key[0] == COLLECTION:
+            return f"{name} was not looked at{detail}; {again}, or allow 'deselected'; {forget}"
         case "deselected":
             return f"{name} was deselected and has never run; {again}, or allow 'deselected'"
         case "skipped":
@@ -151,20 +204,38 @@ def _outstanding_message(key: Key, entry: JsonObject, state: str) -> str:
 
 
 def run_name(run_id: str) -> str:
-    """Under which name a run that is still collecting is outstanding."""
+    """Under which name a run that has not finished is outstanding."""
     return f"run {run_id}"
 
 
-def _collecting_message(run_id: str, run: JsonObject, state: str) -> str:
-    where = f" on {run['host']} (process {run.get('process_id')})" if run.get("host") else ""
-    what = f"run {run_id}{where} began to collect its tests and has not said which it will run"
-    forget = f"migration-state forget -s {state} {_quoted(COLLECTION)} {_quoted(run_name(run_id))} --reason TEXT"
-    return f"{printable(what)}; let it go on, or, if it was killed, run the same again, or: {forget}"
+def rest_name(selection: str) -> str:
+    """Under which name the files are outstanding that a plugin left out of this selection."""
+    return f"{_REST} ({selection})"
+
+
+def _is_rest(key: Key) -> bool:
+    return key[0] == COLLECTION and key[1].startswith(f"{_REST} (")
+
+
+def run_in_words(run_id: str, run: object, lives: Liveness) -> str:
+    """An open run, where it is and what is known of it."""
+    known = run if isinstance(run, dict) else {}
+    where = f" on {known['host']} (process {known.get('process_id')})" if known.get("host") else ""
+    begun = f", begun {known['started_at']}," if known.get("started_at") else ""
+    if known.get("finished_at"):
+        state = f"ended with exit status {known.get('exit_status')} before it was known which tests it would run"
+    elif lives == "alive":
+        state = "is running now"
+    else:
+        state = "was killed" if lives == "dead" else "has not finished; nothing is known of it"
+        if known.get("collecting"):
+            state += ", and it had not said which tests it would run"
+    return printable(f"run {run_id}{where}{begun} {state}")
 
 
 def _name(key: Key) -> str:
     if key[0] == COLLECTION:
-        return printable(key[1])
+        return _REST if _is_rest(key) else printable(key[1])
     return f"'{printable(key[1])}' of '{printable(key[0])}'"
 
 
@@ -172,6 +243,8 @@ def _run(key: Key, entry: JsonObject, state: str) -> str:
     """The command that runs just this validation. One recorded by hand has no test to run."""
     if key[1] == BACKUP:
         return f"run: migration-state import-backup -s {state} MANIFEST"
+    if _is_rest(key):
+        return f"run: pytest --migration-state={state}"
     node_id = entry.get("node_id", key[1])
     if key[0] == COLLECTION or ".py" in node_id or "::" in node_id:
         return f"run: pytest --migration-state={state} {_quoted(node_id)}"

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_migration_state.core import events
-from pytest_migration_state.core.document import clashing_key, collecting_runs
+from pytest_migration_state.core.document import clashing_key, open_runs
 from pytest_migration_state.core.errors import GateBlockedError, InvalidArgumentError, MigrationStateError
-from pytest_migration_state.core.gate import BACKUP, COLLECTION, Policy, evaluate, run_name
+from pytest_migration_state.core.gate import BACKUP, COLLECTION, RESERVED, Context, Policy, evaluate, run_name
 from pytest_migration_state.core.phases import FINAL_PHASES, Phase, check_transition
 from pytest_migration_state.core.text import storable
 
@@ -82,6 +82,17 @@ def _name(argument: str, value: str) -> str:
     return storable(value)
 
 
+def component_name(argument: str, value: str) -> str:
+    """The name of a component, as it is stored.
+
+    :raises InvalidArgumentError: it is empty, or one of those under which we keep records of our own.
+    """
+    name = _name(argument, value)
+    if name.strip() in RESERVED:
+        raise InvalidArgumentError(argument, value, "the name is reserved for what belongs to no component; choose another")
+    return name
+
+
 def _text(argument: str, value: str | None) -> str:
     if value is not None and not isinstance(value, str):
         raise InvalidArgumentError(argument, value, "it must be text")
@@ -112,14 +123,14 @@ def set_phase(
     force: bool = False,
     reason: str | None = None,
     policy: Policy | None = None,
-    state: str = "STATE",
+    context: Context | None = None,
 ) -> Event:
     current, requested = document.phase, Phase.of(phase)
     force, reason = truth("force", force), _text("reason", reason)
     refusal: MigrationStateError | None = None
     try:
         check_transition(current, requested, rollback_available=document.rollback_available)
-        if requested is Phase.COMPLETED and not (result := evaluate(document, policy, state=state)).open:
+        if requested is Phase.COMPLETED and not (result := evaluate(document, policy, context)).open:
             raise GateBlockedError(result.blockers)
     except MigrationStateError as error:
         if not force:
@@ -156,7 +167,7 @@ def add_validation_result(
 ) -> Event:
     passed = truth("passed", passed)
     message = _text("error_message", error_message) or None
-    return events.verdict_given(now, _name("component", component), _name("test_name", test_name), passed, message)
+    return events.verdict_given(now, component_name("component", component), _name("test_name", test_name), passed, message)
 
 
 def set_rollback_availability(document: Document, now: str, available: bool) -> Event:
@@ -169,7 +180,7 @@ def set_error(document: Document, now: str, message: str) -> Event:
 
 def forget_validation(document: Document, now: str, component: str, test_name: str, reason: str) -> Event:
     key = _name("component", component), _name("test_name", test_name)
-    for run_id in collecting_runs(document):
+    for run_id in open_runs(document):
         if key == (COLLECTION, run_name(run_id)):
             return events.run_forgotten(run_id, _name("reason", reason))
     if key not in document.verdicts and key not in document.outstanding:

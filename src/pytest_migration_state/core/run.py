@@ -7,23 +7,26 @@ the cost stays linear in the number of tests.
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_migration_state.core import events, operations
-from pytest_migration_state.core.document import collecting_runs
+from pytest_migration_state.core.document import collecting_runs, open_runs, runs_of, waiting_for
 from pytest_migration_state.core.errors import GateBlockedError, MigrationStateError, StateDamagedError
-from pytest_migration_state.core.gate import COLLECTION, evaluate
+from pytest_migration_state.core.gate import COLLECTION, Context, GateResult, evaluate, rest_name
+from pytest_migration_state.core.liveness import begin_here, end_here, liveness_of, this_process
 from pytest_migration_state.core.phases import Phase
 from pytest_migration_state.core.store import Store
 from pytest_migration_state.core.text import storable, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from pytest_migration_state.core.document import Document, JsonObject, Key
     from pytest_migration_state.core.events import Event
-    from pytest_migration_state.core.gate import GateResult, Policy
+    from pytest_migration_state.core.gate import Blocker, Policy
+    from pytest_migration_state.core.liveness import Liveness
 
 #: The shortest time between two checkpoints of a run, in seconds, and how many times its own cost one must wait.
 CHECKPOINT_INTERVAL: Final = 1.0
@@ -32,6 +35,29 @@ CHECKPOINT_SHARE: Final = 10
 _RETRY_INTERVAL: Final = 1.0
 #: How many validations one line of the plan holds: lines stay short enough to be read.
 _PLAN_PIECE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a collection that came to its end looked at.
+
+    :ivar selection: digest of what was asked for, without the options that leave out files by what an earlier run found.
+    :ivar files: digest of the names of all files that it came by, looked at or not; empty where not all are known.
+    :ivar unseen: the node ids of files that were left out without a look at them (``--lf``, testmon).
+    :ivar chosen_by_plugin: were the files chosen by a plugin, and not by what was asked for (picked)?
+    :ivar why: in words, why something was left out.
+    """
+
+    selection: str
+    files: str
+    unseen: tuple[str, ...] = ()
+    chosen_by_plugin: bool = False
+    why: str | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Was nothing left out?"""
+        return not self.unseen and not self.chosen_by_plugin
 
 
 class RunRecorder:
@@ -67,12 +93,13 @@ class RunRecorder:
 
         :param check: called with the state under the lock; raises to refuse the run before anything of it is written.
         :param where: who runs it and where, for the log.
-        :param selection: what it was asked to run, as a digest: a run of the same that was killed is made up for by this one.
+        :param selection: what it was asked to run, as a digest: a run of the same that did not finish is settled by this one.
         """
         with self._store.held(create=True) as created:
             check(self.document)
             self._selection = selection
-            self._store.append(events.run_started(utc_now(), self.run_id, where, selection))
+            self._store.append(events.run_started(utc_now(), self.run_id, this_process(), where, selection))
+            begin_here(self.run_id)
             self._migration_id = self.document.metadata.get("migration_id")
             self._checkpoint()
         return created
@@ -85,36 +112,74 @@ class RunRecorder:
         if self.document.metadata.get("migration_id") != self._migration_id:
             raise StateDamagedError(str(self.path), "another migration was begun here while the tests ran; run them again for that one")
 
-    def plan(self, entries: list[JsonObject], collected: Iterable[str] = ()) -> None:
-        """Put on the books, and on the disk, what the run is about to do.
+    def plan(
+        self, entries: list[JsonObject], collected: Iterable[str] = (), look: Look | None = None, *, is_whole: bool = True
+    ) -> dict[str, JsonObject]:
+        """Put on record, and on the disk, what the run is about to do.
 
         :param entries: outstanding validations. A deselected one counts only if nothing is known of it yet.
         :param collected: files (node ids) that could be collected: an earlier collection error of theirs is settled.
+        :param look: what the collection looked at, where something is known of that.
+        :param is_whole: did the collection come to its end, so that it is known what the run will run?
+        :returns: the earlier runs, by their id, that are settled by this one.
         """
         with self._store.held(reuse=True):
             self._make_sure()
             known = self.document
+            lives = liveness_of({run_id: run for run_id, run in open_runs(known).items() if run_id != self.run_id})
+            settled = self._settled(lives) if is_whole else {}
+            runs: JsonObject = dict.fromkeys(settled)
+            if is_whole and self.run_id in collecting_runs(known):
+                runs[self.run_id] = {"collecting": None}
+            metadata: JsonObject = {"open_runs": runs} if runs else {}
+            if look and is_whole:
+                entries = entries + self._not_looked_at(look)
+                if look.is_full and _collections(known).get(look.selection) != look.files:
+                    metadata["collections"] = {look.selection: look.files}
             # A deselected test that is known keeps what is known of it.
-            entries = [
-                entry
-                for entry in entries
-                if entry["reason"] != "deselected" or not _is_known(known, (entry["component"], entry["test_name"]))
-            ]
+            entries = [entry for entry in entries if entry["reason"] != "deselected" or not _is_known(known, _key(entry))]
+            waited_for = [run_id for run_id, how in lives.items() if how != "dead" and run_id not in settled]
+            entries = [self._waited_for(entry, waited_for) for entry in entries]
             failing = {entry["test_name"] for entry in entries if entry["component"] == COLLECTION}
             failed_before = {name for component, name in known.outstanding if component == COLLECTION} - failing
-            gone = [(COLLECTION, name) for name in collected if name in failed_before] if failed_before else []
-            # What this run selects, a killed run of the same would have selected.
-            collecting = collecting_runs(known)
-            runs: JsonObject = {run_id: None for run_id, run in collecting.items() if run["collecting"] == self._selection}
-            if self.run_id in collecting:
-                runs[self.run_id] = {"collecting": None}
-            if entries or gone or runs:
+            found = set(collected)
+            if look and look.is_full and is_whole:
+                found.add(rest_name(look.selection))
+            gone = [(COLLECTION, name) for name in sorted(failed_before & found)]
+            if entries or gone or metadata:
                 for start in range(0, max(len(entries), 1), _PLAN_PIECE):
-                    first = start == 0
                     piece = entries[start : start + _PLAN_PIECE]
-                    self._store.stage(events.planned(piece, gone if first else (), runs if first else None))
+                    first = (gone, metadata, settled) if start == 0 else ()
+                    self._store.stage(events.planned(piece, *first))
                 self._store.commit()
                 self._checkpoint()
+            return settled
+
+    def _settled(self, lives: Mapping[str, Liveness]) -> dict[str, JsonObject]:
+        """The runs that were asked to run what this one runs, and of which nothing more will come."""
+        return {
+            run_id: run
+            for run_id, run in open_runs(self.document).items()
+            if isinstance(run, dict)
+            and lives.get(run_id, "alive") != "alive"
+            and self._selection in {run.get("selection"), run.get("collecting")}
+        }
+
+    def _not_looked_at(self, look: Look) -> list[JsonObject]:
+        """What was left out without a look at it, unless all of it was looked at in an earlier run: then its tests are known."""
+        before = _collections(self.document).get(look.selection)
+        if look.is_full or (before is not None and before == (look.files or before)):
+            return []
+        now = utc_now()
+        names = [*look.unseen, *([rest_name(look.selection)] if look.chosen_by_plugin else ())]
+        return [events.outstanding(now, (COLLECTION, name), "deselected", look.why) for name in names]
+
+    def _waited_for(self, entry: JsonObject, others: list[str]) -> JsonObject:
+        """A pending validation says which runs are to give its verdict: this one, and others that have it before them still."""
+        if entry["reason"] != "pending":
+            return entry
+        before = self.document.outstanding.get(_key(entry), {})
+        return waiting_for(entry, [self.run_id, *(run_id for run_id in runs_of(before) if run_id in others)])
 
     @property
     def unrecorded(self) -> list[Event]:
@@ -144,6 +209,12 @@ class RunRecorder:
         """Record that a planned validation was skipped."""
         now = utc_now()
         self.record(events.skipped(events.outstanding(now, key, "skipped", storable(reason), node_id)), now)
+
+    def withdraw(self, key: Key, why: str, node_id: str) -> None:
+        """Record that a planned validation has no verdict that counts, and why; an earlier one of this run is withdrawn."""
+        now = utc_now()
+        entry = waiting_for(events.outstanding(now, key, "pending", storable(why), node_id), [self.run_id])
+        self.record(events.left_without_verdict(entry), now)
 
     def _flush(self, timeout: float) -> None:
         self._store.lock_timeout = timeout
@@ -176,33 +247,59 @@ class RunRecorder:
 
     def gate(self, policy: Policy) -> GateResult:
         """The gate on the state as this run last saw it."""
-        return evaluate(self.document, policy, state=str(self.path))
+        return evaluate(self.document, policy, self._context())
 
-    def complete(self, policy: Policy) -> GateResult:
-        """Move Validation → Completed if the gate is open, in one hold of the lock.
+    def _context(self) -> Context:
+        return Context(str(self.path), liveness_of(open_runs(self.document)), self.run_id)
 
+    def complete(self, policy: Policy, own: Sequence[Blocker] = ()) -> GateResult:
+        """Move Validation → Completed if the gate is open, in one hold of the lock. A Completed migration is only judged.
+
+        :param own: why this run does not answer for it, besides what the gate says.
         :raises MigrationStateError: the phase does not allow it, or the state cannot be used.
         """
         self._store.lock_timeout = self._timeout
         with self._store.held():
             self._make_sure()
+            if self.document.phase is Phase.COMPLETED:
+                return _with(self.gate(policy).blockers, own)
             try:
-                event = operations.set_phase(self.document, utc_now(), Phase.COMPLETED, policy=policy, state=str(self.path))
+                event = operations.set_phase(self.document, utc_now(), Phase.COMPLETED, policy=policy, context=self._context())
+                result = GateResult(tuple(own))
             except GateBlockedError as error:
-                event = events.gate_blocked(error.blockers)
-            self._store.append(event)
+                result = _with(error.blockers, own)
+            self._store.append(event if result.open else events.gate_blocked(result.blockers))
             self._checkpoint()
-            return self.gate(policy)
+            return result
 
     def finish(self, exit_status: int, counts: dict[str, int], seconds: float) -> None:
         """Write what is left and the run's end, and bring all of it to the disk. Never raises for the state's sake."""
-        self._waiting.append((events.run_finished(self.run_id, exit_status, counts, seconds), utc_now()))
+        now = utc_now()
+        has_planned = self.run_id not in collecting_runs(self.document)
+        self._waiting.append((events.run_finished(now, self.run_id, exit_status, counts, seconds, has_planned=has_planned), now))
         self._checkpoint_due_at = 0.0
         self._flush(self._timeout)
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files. Whatever became of the run, it is no longer alive."""
+        end_here(self.run_id)
         self._store.close()
+
+
+def _with(blockers: Sequence[Blocker], own: Sequence[Blocker]) -> GateResult:
+    """The gate's blockers, and those of the run that are about something else."""
+    known = {(blocker.component, blocker.test_name) for blocker in blockers}
+    return GateResult((*blockers, *(blocker for blocker in own if (blocker.component, blocker.test_name) not in known)))
+
+
+def _key(entry: JsonObject) -> Key:
+    return entry["component"], entry["test_name"]
+
+
+def _collections(document: Document) -> Mapping[str, str]:
+    """Which files were looked at when a selection was last collected in full: a digest of their names, by the selection's."""
+    found = document.metadata.get("collections")
+    return found if isinstance(found, dict) else {}
 
 
 def _is_known(document: Document, key: Key) -> bool:

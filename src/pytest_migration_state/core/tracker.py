@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_migration_state.core import operations
+from pytest_migration_state.core.document import open_runs
 from pytest_migration_state.core.errors import (
     GateBlockedError,
     InvalidArgumentError,
@@ -18,8 +19,9 @@ from pytest_migration_state.core.errors import (
     StateExistsError,
 )
 from pytest_migration_state.core.events import gate_blocked
-from pytest_migration_state.core.gate import evaluate
+from pytest_migration_state.core.gate import Context, evaluate
 from pytest_migration_state.core.journal import read_lines
+from pytest_migration_state.core.liveness import liveness_of
 from pytest_migration_state.core.lock import DEFAULT_TIMEOUT
 from pytest_migration_state.core.store import Store
 from pytest_migration_state.core.text import utc_now
@@ -62,6 +64,7 @@ class MigrationTracker:
     ) -> None:
         self.path: Final = Path(path)
         self._create = create
+        self._run_id = run_id
         self._notices: deque[str] = deque()
         self._notify = notify
         self._store: Final = Store(self.path, run_id=run_id, lock_timeout=lock_timeout, notify=self._notices.append)
@@ -124,7 +127,7 @@ class MigrationTracker:
         return self._do("set_error", message=message)
 
     def forget_validation(self, component: str, test_name: str, reason: str) -> MigrationState:
-        """Take a validation whose test no longer exists off the books; the log says so, with the reason."""
+        """Take a validation whose test no longer exists off the record; the log says so, with the reason."""
         return self._do("forget_validation", component=component, test_name=test_name, reason=reason)
 
     def write_audit(self, action: str, details: str, level: str = "INFO") -> MigrationState:
@@ -218,7 +221,7 @@ class MigrationTracker:
             return
         if operation == "set_phase":
             policy = operations.gate_policy(arguments.pop("require", ()), arguments.pop("allow", ()))
-            arguments = {**arguments, "policy": policy, "state": str(self.path)}
+            arguments = {**arguments, "policy": policy, "context": self.context(self._store.document)}
         self._store.stage(getattr(operations, operation)(self._store.document, utc_now(), **arguments))
 
     def _put_on_record(self, error: GateBlockedError) -> None:
@@ -251,7 +254,12 @@ class MigrationTracker:
 
     def gate(self, policy: Policy | None = None) -> GateResult:
         """Would Validation → Completed be allowed now, and if not, why."""
-        return evaluate(self.read(), policy, state=str(self.path))
+        document = self.read()
+        return evaluate(document, policy, self.context(document))
+
+    def context(self, document: Document) -> Context:
+        """What the gate must know besides the state and the policy, as it is now."""
+        return Context(str(self.path), liveness_of(open_runs(document)), self._run_id)
 
     def read_audit(self, last: int | None = None) -> list[AuditEntry]:
         """The audit log's lines that hold JSON objects, oldest first; only the ``last`` ones where that is given.

@@ -6,8 +6,9 @@ The same on a single process and on xdist's workers; a plan crosses to the contr
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -16,30 +17,41 @@ from pytest_migration_state.recording.verdicts import short_reason
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
     from pytest_migration_state.core.document import Key
 
-MARKER = "migration_component"
+MARKER: Final = "migration_component"
+#: Names under which records are kept that belong to no component; see ``core.gate``, which workers do not load.
+_RESERVED: Final = frozenset({"(collection)", "(unknown)"})
 
 
 @dataclasses.dataclass
 class Plan:
     """What one process collected.
 
-    :ivar tests: the validations of each selected test, by its node id.
+    A test is called by its node id; where several share one, the second and those after it have their number added.
+
+    :ivar tests: the validations of each selected test.
     :ivar deselected: the same of each test that was collected and not selected.
+    :ivar alike: the tests that share a node id, by that.
     :ivar failed: why each file (or other collector) could not be collected, by its node id.
     :ivar skipped: why each file was skipped as a whole, by its node id.
     :ivar collected: node ids of the collectors that could be collected.
+    :ivar unseen: node ids of the files that were left out without a look at them.
+    :ivar files: a digest of the names of all files, looked at or not.
     :ivar node_ids: the node id that a person would type, where that under which a test reports is another (xdist adds a group's name).
     :ivar is_whole: did the collection come to its end?
     """
 
     tests: dict[str, list[Key]] = dataclasses.field(default_factory=dict)
     deselected: dict[str, list[Key]] = dataclasses.field(default_factory=dict)
+    alike: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     failed: dict[str, str] = dataclasses.field(default_factory=dict)
     skipped: dict[str, str] = dataclasses.field(default_factory=dict)
     collected: list[str] = dataclasses.field(default_factory=list)
+    unseen: list[str] = dataclasses.field(default_factory=list)
+    files: str = ""
     node_ids: dict[str, str] = dataclasses.field(default_factory=dict)
     is_whole: bool = False
 
@@ -49,104 +61,243 @@ class Plan:
     @classmethod
     def from_object(cls, value: dict[str, Any]) -> Plan:
         plan = cls(**value)
-        plan.tests = {node_id: [(component, name) for component, name in keys] for node_id, keys in plan.tests.items()}
-        plan.deselected = {node_id: [(component, name) for component, name in keys] for node_id, keys in plan.deselected.items()}
+        plan.tests = {name: as_keys(keys) for name, keys in plan.tests.items()}
+        plan.deselected = {name: as_keys(keys) for name, keys in plan.deselected.items()}
         return plan
+
+
+def as_keys(keys: Iterable[Iterable[str]]) -> list[Key]:
+    """Validations that have crossed from a worker, where a tuple becomes a list."""
+    return [(component, name) for component, name in keys]
 
 
 class MarkerError(ValueError):
     """A marker or hook that names no component."""
 
 
-def keys_of(item: pytest.Item, node_id: str) -> list[Key]:
+def keys_of(item: pytest.Item, name: str) -> list[Key]:
     """The validations that ``item`` is; none where it is not marked.
 
-    :param node_id: the item's node id as it was collected (xdist adds a group's name to it).
-    :raises MarkerError: the marker or the hook does not name components as it should; the message says how.
+    Of several levels (function, class, module) that are marked, the closest counts; all markers on it count together.
+
+    :param name: what its validations are called where no marker says so: the node id as it was collected.
+    :raises MarkerError: a marker or the hook does not name components as it should; the message says how.
     """
-    marker = item.get_closest_marker(MARKER)
-    if marker is not None:
-        names, test_name = marker.args, marker.kwargs.get("test_name")
+    marked = list(item.iter_markers_with_node(MARKER))
+    keys: list[Key] = []
+    for node, marker in marked:
+        if node is not marked[0][0]:
+            break
         if surplus := marker.kwargs.keys() - {"test_name"}:
             raise MarkerError(f"the marker {MARKER} has no argument {min(surplus)!r}")
-        if not names:
+        if not marker.args:
             raise MarkerError(f'the marker {MARKER} names no component; write @pytest.mark.{MARKER}("name")')
-        origin = f"the marker {MARKER}"
-    else:
+        keys += _keys(marker.args, marker.kwargs.get("test_name"), name, f"the marker {MARKER}")
+    if not marked:
         named = item.ihook.pytest_migration_component(item=item)
-        if named is None:
-            return []
-        names, test_name = (named,) if isinstance(named, str) or not isinstance(named, Iterable) else tuple(named), None
-        origin = "the hook pytest_migration_component"
-    for name in names:
-        if not isinstance(name, str) or not name.strip():
-            raise MarkerError(f"{origin} names {name!r} as a component; a name is text and not empty")
+        if named is not None:
+            names = (named,) if isinstance(named, str) or not isinstance(named, Iterable) else tuple(named)
+            keys += _keys(names, None, name, "the hook pytest_migration_component")
+    return list(dict.fromkeys(keys))
+
+
+def _keys(components: tuple[object, ...], test_name: object, name: str, origin: str) -> list[Key]:
+    for component in components:
+        if not isinstance(component, str) or not component.strip():
+            raise MarkerError(f"{origin} names {component!r} as a component; a name is text and not empty")
+        if component.strip() in _RESERVED:
+            raise MarkerError(f"{origin} names {component!r} as a component; that name is reserved, choose another")
     if test_name is not None and (not isinstance(test_name, str) or not test_name.strip()):
         raise MarkerError(f"{origin} has test_name={test_name!r}; a name is text and not empty")
-    name = storable(test_name or node_id)
-    return [(storable(component), name) for component in dict.fromkeys(names)]
+    return [(storable(str(component)), storable(test_name or name)) for component in components]
 
 
 class CollectionWatch:
-    """Watches a collection and makes the plan of it."""
+    """Watches a collection and makes the plan of it.
+
+    :ivar plan: complete after :meth:`finish`.
+    :ivar names: what each collected item is called in the plan, by the item's identity; ``None`` where it is not marked.
+    :ivar claimed: which test has each validation.
+    """
 
     def __init__(self, config: pytest.Config) -> None:
         self.plan = Plan()
+        self.names: dict[int, str | None] = {}
+        self.claimed: dict[Key, str] = {}
         self._with_properties = bool(config.getoption("xmlpath", None))
         # With the node ids as collected: xdist adds a group's name, and other plugins remove items without a word.
         self._items: list[tuple[pytest.Item, str]] = []
+        self._files: set[str] = set()
+        self._full = _FullResults()
+        config.pluginmanager.register(self._full, "migration_state_full_results")
+        self._config = config
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         self._items.append((item, item.nodeid))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """See what was left out: pytest's --lf takes items out of a report, and reports files that it did not look at as empty."""
+        self._full.result = None
+        report = yield
+        # pytest's own implementation, which collects, leaves its call on the report until it has been looked at.
+        was_looked_at = hasattr(report, "call") or bool(report.result) or not report.passed
+        if not was_looked_at:
+            self.plan.unseen.append(collector.nodeid)
+        elif report.passed and self._full.result:
+            kept = {id(node) for node in report.result}
+            self._items += [(node, node.nodeid) for node in self._full.result if isinstance(node, pytest.Item) and id(node) not in kept]
+        if isinstance(collector, pytest.File):
+            self._files.add(collector.nodeid)
+        return report
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_ignore_collect(self, collection_path: Path) -> Generator[None, bool | None, bool | None]:
+        """See what a plugin leaves out that is installed: what pytest's options or a conftest ignore is meant to be ignored."""
+        ignored = yield
+        if ignored and _is_test_file(self._config, collection_path) and not self._is_meant(collection_path):
+            name = _node_id(self._config, collection_path)
+            self._files.add(name)
+            self.plan.unseen.append(name)
+        return ignored
+
+    def _is_meant(self, path: Path) -> bool:
+        """Is it ignored by pytest's own options or by a conftest?"""
+        hook = self._config.pluginmanager.hook.pytest_ignore_collect
+        others = [found.plugin for found in hook.get_hookimpls() if not _is_of_pytest_or_conftest(found.plugin, found.plugin_name)]
+        ask = self._config.pluginmanager.subset_hook_caller(hook.name, others)
+        try:
+            return bool(ask(collection_path=path, path=None, config=self._config))
+        except Exception:  # noqa: BLE001  # a conftest that asks for pytest 8's other form of the path: take it as meant
+            return True
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         # The session itself has no node id; it fails where a hook that collects does.
         name = report.nodeid or "."
         if not report.passed:
             (self.plan.failed if report.failed else self.plan.skipped)[name] = short_reason(report)
-        elif report.result:
-            # With --lf pytest reports files that it did not look at as collected and empty: that settles nothing.
+        elif report.nodeid not in self.plan.unseen:
             self.plan.collected.append(name)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_collection_modifyitems(self, session: pytest.Session) -> Generator[None]:
-        """Look at the items once every other plugin has had its way with them."""
+    def pytest_collection_modifyitems(self) -> Generator[None]:
         yield
+        self.plan.is_whole = True
+
+    def finish(self, session: pytest.Session) -> None:
+        """Make the plan, once every plugin has done to the items what it does. A collection that was interrupted gives none."""
+        if not self.plan.is_whole:
+            return
         selected = {id(item): item for item in session.items}
         # An item that is named twice is collected twice; and plugins make items of their own.
         items = {id(item): (item, node_id) for item, node_id in self._items}
         items |= {known: (item, item.nodeid) for known, item in selected.items() if known not in items}
-        claimed: dict[Key, str] = {}
-        twins: dict[str, pytest.Item] = {}
-        problems: dict[str, list[str]] = {}
+        planner = _Planner(self)
         for item, node_id in items.values():
-            try:
-                keys = keys_of(item, node_id)
-            except MarkerError as error:
-                problems.setdefault(node_id, []).append(f"{node_id}: {error}")
-                continue
-            if not keys:
-                continue
-            # A file that is named twice may be collected twice, into two modules with the same tests: they are one. Two tests
-            # of one collector are two, whatever they are called.
-            twin = twins.setdefault(item.nodeid, item)
-            is_another = twin is not item and twin.parent is item.parent
-            for component, name in (key for key in keys if claimed.setdefault(key, node_id) != node_id or is_another):
-                first = claimed[component, name]
-                message = f"{node_id}: the validation '{name}' of '{component}' is that of {first} too; give one another test_name"
-                problems.setdefault(node_id, []).append(message)
-            if node_id in problems:
-                continue
-            chosen = self.plan.tests if id(item) in selected else self.plan.deselected
-            chosen[item.nodeid] = keys
-            if item.nodeid != node_id:
-                self.plan.node_ids[item.nodeid] = node_id
-            if self._with_properties:
-                item.user_properties.extend((MARKER, component) for component, _ in keys)
-        self._items.clear()
-        for node_id, messages in problems.items():
+            planner.add(item, node_id, is_selected=id(item) in selected)
+        self.plan.files = hashlib.sha256("\0".join(sorted(self._files)).encode("utf-8", "backslashreplace")).hexdigest()[:16]
+        if self._with_properties:
+            for item in selected.values():
+                name = self.names[id(item)]
+                item.user_properties.extend((MARKER, component) for component, _ in self.plan.tests.get(name or "", ()))
+        for node_id, messages in planner.problems.items():
             # A collection error: the run does not go on without a word. Under the test's own name, so that a run of others
             # in its file does not settle it.
             report = pytest.CollectReport(nodeid=node_id, outcome="failed", longrepr="\n".join(messages), result=[])
             session.ihook.pytest_collectreport(report=report)
-        self.plan.is_whole = True
+
+
+class _FullResults:
+    """Sees what a collector gave before other plugins took items out of it: the innermost of the wrappers."""
+
+    def __init__(self) -> None:
+        self.result: list[pytest.Item | pytest.Collector] | None = None
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_make_collect_report(self) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        report = yield
+        self.result = list(report.result) if report.passed and report.result else None
+        return report
+
+
+class _Planner:
+    """Gives each item its place in the plan.
+
+    :ivar problems: what is wrong with the markers of a test, by its node id.
+    """
+
+    def __init__(self, watch: CollectionWatch) -> None:
+        self.problems: dict[str, list[str]] = {}
+        self._watch, self._plan = watch, watch.plan
+        # Those that share a node id, by the node id under which they report.
+        self._twins: dict[str, list[tuple[pytest.Item, str]]] = {}
+        # Under which a test was collected.
+        self._node_ids: set[str] = set()
+
+    def add(self, item: pytest.Item, node_id: str, *, is_selected: bool) -> None:
+        """Take one item.
+
+        :param node_id: under which it was collected.
+        """
+        names, plan = self._watch.names, self._plan
+        name, twin = self._name(item)
+        if twin is not None:
+            # The same test, collected twice.
+            names[id(item)] = names[id(twin)]
+            if is_selected and (keys := plan.deselected.pop(name, None)):
+                plan.tests[name] = keys
+            return
+        names[id(item)] = None
+        number = name[len(item.nodeid) :] if node_id in self._node_ids else ""
+        self._node_ids.add(node_id)
+        try:
+            keys = keys_of(item, node_id + number)
+        except MarkerError as error:
+            self._report(node_id, f"{node_id}: {error}")
+            return
+        clashes = [key for key in keys if self._watch.claimed.setdefault(key, name) != name]
+        for component, test_name in clashes:
+            first = self._watch.claimed[component, test_name]
+            message = f"{node_id}: the validation '{test_name}' of '{component}' is that of {first} too; give one another test_name"
+            self._report(node_id, message)
+        if keys and not clashes:
+            names[id(item)] = name
+            (plan.tests if is_selected else plan.deselected)[name] = keys
+            if name != node_id:
+                plan.node_ids[name] = node_id
+
+    def _report(self, node_id: str, problem: str) -> None:
+        self.problems.setdefault(node_id, []).append(problem)
+
+    def _name(self, item: pytest.Item) -> tuple[str, pytest.Item | None]:
+        """What the item is called in the plan, and the item that is the same test collected before, where there is one."""
+        twins = self._twins.setdefault(item.nodeid, [])
+        for twin, name in twins:
+            if _is_same_test(item, twin):
+                return name, twin
+        name = item.nodeid if not twins else f"{item.nodeid} ({len(twins) + 1})"
+        twins.append((item, name))
+        if len(twins) > 1:
+            self._plan.alike[item.nodeid] = [name for _, name in twins]
+        return name, None
+
+
+def _is_same_test(item: pytest.Item, twin: pytest.Item) -> bool:
+    """A file that is named twice may be collected twice, into two modules with the same tests. Two tests of one collector are two."""
+    return item.parent is not twin.parent and item.path == twin.path and item.listnames() == twin.listnames()
+
+
+def _is_test_file(config: pytest.Config, path: Path) -> bool:
+    return path.suffix == ".py" and any(path.match(pattern) for pattern in config.getini("python_files"))
+
+
+def _node_id(config: pytest.Config, path: Path) -> str:
+    try:
+        return path.relative_to(config.rootpath).as_posix()
+    except ValueError:
+        return path.as_posix()
+
+
+def _is_of_pytest_or_conftest(plugin: object, name: str) -> bool:
+    module = plugin.__name__ if hasattr(plugin, "__name__") else type(plugin).__module__
+    return str(module).startswith("_pytest.") or name.endswith("conftest.py")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import socket
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -23,10 +22,8 @@ _JOB: Final = ("CI_JOB_URL", "BUILD_URL", "CIRCLE_BUILD_URL")
 
 
 def whereabouts() -> JsonObject:
-    """Host, process, versions and, where the environment names them, git commit and CI job."""
+    """Versions and, where the environment names them, git commit and CI job."""
     found: JsonObject = {
-        "host": storable(socket.gethostname()),
-        "process_id": os.getpid(),
         "python_version": platform.python_version(),
         "pytest_version": pytest.__version__,
     }

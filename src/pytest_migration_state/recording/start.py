@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,8 @@ import pytest
 
 from pytest_migration_state import plugin
 from pytest_migration_state.core.errors import InvalidArgumentError, MigrationStateError
-from pytest_migration_state.core.gate import Policy
-from pytest_migration_state.recording.recorder import Recorder
+from pytest_migration_state.core.gate import RESERVED, Policy
+from pytest_migration_state.recording.recorder import INSIDE_RUN, Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,7 +41,7 @@ def start(config: pytest.Config) -> None:
     # Where pytest was started, whatever a test or a conftest does to the working directory later.
     path = config.invocation_params.dir / Path(given).expanduser()
     policy = _policy(config)
-    passive = next((option for name, option in _PASSIVE.items() if config.getoption(name, None)), None)
+    passive = passive_option(config) or _outer_run(path)
     try:
         recorder = Recorder(config, path, policy, complete=config.option.migration_complete, passive=passive)
     except MigrationStateError as error:
@@ -49,10 +50,25 @@ def start(config: pytest.Config) -> None:
     config.pluginmanager.register(recorder, "migration_state_recorder")
 
 
+def passive_option(config: pytest.Config) -> str | None:
+    """The option under which this run runs no tests, in words; ``None`` where it runs them."""
+    return next((f"under {option}" for name, option in _PASSIVE.items() if config.getoption(name, None)), None)
+
+
+def _outer_run(path: Path) -> str | None:
+    """The run inside which this one was started, in words, where both are to record in one state: the outer one does."""
+    run_id, _, outer_path = os.environ.get(INSIDE_RUN, "").partition(" ")
+    if not outer_path or outer_path != os.path.realpath(path):
+        return None
+    return f"inside run {run_id}, which records in the same state"
+
+
 def _policy(config: pytest.Config) -> Policy:
     def both(option: str) -> Iterable[str]:
         return dict.fromkeys([*config.getini(option), *config.getoption(option)])
 
+    if reserved := sorted(RESERVED.intersection(both("migration_require"))):
+        raise pytest.UsageError(f"--migration-require: the name {reserved[0]!r} is reserved; name a component")
     if not all(name.strip() for name in both("migration_require")):
         raise pytest.UsageError("--migration-require: the name is empty; name a component")
     try:

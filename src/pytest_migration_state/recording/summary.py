@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 from typing import TYPE_CHECKING
 
-from pytest_migration_state.core.gate import COLLECTION, evaluate
+from pytest_migration_state.core.gate import COLLECTION, run_in_words
 from pytest_migration_state.core.phases import Phase
 from pytest_migration_state.core.text import printable
 
@@ -23,7 +23,7 @@ def header(recorder: Recorder) -> list[str]:
     """The lines in pytest's header."""
     path = printable(str(recorder.path))
     if recorder.passive:
-        return [f"migration state: {path}: nothing is recorded under {recorder.passive}"]
+        return [f"migration state: {path}: nothing is recorded {recorder.passive}"]
     if not recorder.is_open:
         return []
     document = recorder.run.document
@@ -31,19 +31,10 @@ def header(recorder: Recorder) -> list[str]:
     counts = f"{passed} passed, {len(document.verdicts) - passed} failed, {len(document.outstanding)} outstanding"
     lines = [f"migration state: {path}, phase {document.phase}, {counts}"]
     for run_id, run in recorder.interrupted_runs.items():
-        lines.append(f"migration state: {never_finished(run_id, run)}")
-    if document.phase is Phase.COMPLETED and not (result := evaluate(document, recorder.policy, state=str(recorder.path))).open:
+        lines.append(f"migration state: {run_in_words(run_id, run, recorder.liveness.get(run_id, 'unknown'))}")
+    if document.phase is Phase.COMPLETED and not (result := recorder.run.gate(recorder.policy)).open:
         lines.append(f"migration state: Completed although the gate is shut: {result.blockers[0].message}")
     return lines
-
-
-def never_finished(run_id: str, run: object) -> str:
-    """A run that began and was not seen to end, in words."""
-    known = run if isinstance(run, dict) else {}
-    where = f" on {known['host']} (process {known.get('process_id')})" if known.get("host") else ""
-    return printable(
-        f"run {run_id}{where}, begun {known.get('started_at', 'at an unknown time')}, has not finished: it still runs or was killed"
-    )
 
 
 def write(recorder: Recorder, terminal: pytest.TerminalReporter) -> None:

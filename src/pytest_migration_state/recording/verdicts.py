@@ -11,6 +11,19 @@ if TYPE_CHECKING:
 Outcome = Literal["passed", "skipped", "xfailed", "failed"]
 
 _ORDER: Final[tuple[Outcome, ...]] = ("passed", "skipped", "xfailed", "failed")
+#: The outcomes that pytest's own reports have. Every other is a plugin's word for an attempt that will be repeated: "rerun" of
+#: pytest-rerunfailures, "retried" (or what its option says) of pytest-retry.
+_FINAL: Final = frozenset({"passed", "failed", "skipped"})
+
+
+def is_worse(outcome: Outcome | None, than: Outcome | None) -> bool:
+    """Does ``outcome`` say less good of a test? Anything is worse than nothing."""
+    return outcome is not None and (than is None or _ORDER.index(outcome) > _ORDER.index(than))
+
+
+def will_be_repeated(report: pytest.TestReport) -> bool:
+    """Does the report speak of an attempt that does not count, since there will be another?"""
+    return report.outcome not in _FINAL
 
 
 @dataclasses.dataclass(slots=True)
@@ -35,7 +48,7 @@ class Attempt:
         rerun: int | None = getattr(report, "rerun", None)
         if rerun:
             self.number = rerun + 1
-        if report.outcome == "rerun":  # type: ignore[comparison-overlap]  # pytest-rerunfailures: the attempt will be repeated
+        if will_be_repeated(report):
             # A worker that crashed could not count its attempts.
             self.number += rerun is None
             self.outcome, self.reason, self.duration, self.is_over = None, None, 0.0, False
@@ -44,13 +57,13 @@ class Attempt:
         if report.when == "teardown":
             self.is_over = True
         outcome = outcome_of(report)
-        if outcome is not None and (self.outcome is None or _ORDER.index(outcome) > _ORDER.index(self.outcome)):
+        if is_worse(outcome, self.outcome):
             self.outcome = outcome
             self.reason = None if outcome == "passed" else short_reason(report)
 
     def absorb(self, other: Attempt) -> None:
         """Take the worse of two attempts: the same test on several workers."""
-        if other.outcome is not None and (self.outcome is None or _ORDER.index(other.outcome) > _ORDER.index(self.outcome)):
+        if is_worse(other.outcome, self.outcome):
             self.outcome, self.reason = other.outcome, other.reason
         self.duration = max(self.duration, other.duration)
         self.number = max(self.number, other.number)

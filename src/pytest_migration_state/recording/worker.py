@@ -10,6 +10,7 @@ import pytest
 
 from pytest_migration_state import plugin
 from pytest_migration_state.recording.collection import CollectionWatch
+from pytest_migration_state.recording.running import RunningTests
 
 if TYPE_CHECKING:
     import warnings
@@ -24,7 +25,11 @@ class Worker:
     def __init__(self, config: pytest.Config, handed: dict[str, str]) -> None:
         self._plan_file = Path(handed["plans"]) / f"{config.workerinput['workerid']}.json"  # type: ignore[attr-defined]  # set by xdist
         self._watch = CollectionWatch(config)
+        self._running = RunningTests(self._watch, self._when_ended)
+        # The tests whose end xdist does not report, since pytest did not.
+        self._ended: list[str] = []
         config.pluginmanager.register(self._watch, "migration_state_collection")
+        config.pluginmanager.register(self._running, "migration_state_running")
         self._config = config
         self._notices: list[str] = []
         self._handed = handed
@@ -40,8 +45,21 @@ class Worker:
             self._tracker = MigrationTracker(self._handed["path"], run_id=self._handed["run_id"], notify=self._notices.append)
         return self._tracker
 
+    def _when_ended(self, name: str) -> None:
+        if not self._running.has_logfinish:
+            self._ended.append(name)
+
     @pytest.hookimpl(tryfirst=True)
-    def pytest_collection_finish(self) -> None:
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._running.tag(report)
+
+    def pytest_runtest_logfinish(self) -> None:
+        self._running.has_logfinish = True
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._watch.finish(session)
+        self._running.begin(session.items)
         temporary = self._plan_file.with_suffix(".tmp")
         try:
             # ASCII: a lone surrogate in a node id must not keep the plan from being written.
@@ -60,7 +78,9 @@ class Worker:
 
     def pytest_sessionfinish(self) -> None:
         """What a person should know is told once, by the controller."""
-        self._config.workeroutput[NOTICES] = [plain(notice) for notice in self._notices]  # type: ignore[attr-defined]  # set by xdist
+        output: dict[str, Any] = self._config.workeroutput  # type: ignore[attr-defined]  # set by xdist
+        output[NOTICES] = [plain(notice) for notice in self._notices]
+        output[ENDED] = [plain(name) for name in self._ended]
 
     def pytest_unconfigure(self) -> None:
         if self._tracker is not None:
@@ -101,8 +121,9 @@ class ReportsMadeFit:
         return None if data is None else plain(data)
 
 
-#: Under which key of its output a worker hands its notices to the controller.
+#: Under which key of its output a worker hands its notices to the controller, and the tests whose end was not reported.
 NOTICES = "migration_state_notices"
+ENDED = "migration_state_ended"
 
 _PLAIN = frozenset({int, float, bool, bytes, type(None)})
 #: Numbers beyond these are sent as text: execnet sends none below, and other limits lie beyond.

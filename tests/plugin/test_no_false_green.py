@@ -1,0 +1,841 @@
+"""Ways to Completed that are shut: whatever ends a run, chooses its tests or changes its reports, nothing unproved is called passed.
+
+The first part is a continuation of the table in ``test_outcomes.py``; what needs several runs follows it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from outcome_table import (
+    ATTEMPT,
+    BAD_B,
+    BOTH,
+    FAILED,
+    GOOD_A,
+    GOOD_B,
+    INTERRUPTED,
+    OK,
+    Case,
+    Steps,
+    check,
+    check_steps,
+    not_on_windows,
+    table,
+)
+from recorded import ALONE, COMPONENT, XDIST, Suite
+
+from pytest_migration_state import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+#: xdist itself ends where the node id of a report is not that of the test that it gave out.
+XDIST_CANNOT = (ALONE,)
+
+# --- which test a report is about -------------------------------------------------------------------------------------
+
+#: Logs a report of another node id while a test runs.
+REPORTS_ELSEWHERE = """
+def elsewhere(item, outcome, when="call"):
+    return pytest.TestReport("elsewhere", ("x.py", 0, "x"), {}, outcome, "not as it should be", when)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    yield
+    item.ihook.pytest_runtest_logreport(report=elsewhere(item, "failed"))
+"""
+RENAMES = """
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    report = yield
+    report.nodeid = report.nodeid + " (description)"
+    return report
+"""
+#: Two folders with equal paths below them: pytest gives their tests one node id each.
+TWINS = {
+    "ci/pytest.ini": "[pytest]",
+    "one/test_x.py": "@component\ndef test(): pass",
+    "two/test_x.py": '@pytest.mark.migration_component("agent-zero")\ndef test(): assert 0',
+}
+ONE_NODE_ID = """
+def pytest_itemcollected(item):
+    item._nodeid = "test_it.py::test"
+    try:
+        from _pytest.nodeid import coerce_node_id
+    except ImportError:
+        return
+    item._id = coerce_node_id("test_it.py::test")  # since pytest 9.2
+"""
+
+TIED = [
+    Case(
+        "a failed report of a node id that nobody planned",
+        {"conftest.py": REPORTS_ELSEWHERE, "test_it.py": GOOD_A},
+        FAILED,
+        {"::test_a": "failed"},
+        how=XDIST_CANNOT,
+    ),
+    Case(
+        "a failed report of no test at all",
+        {
+            "conftest.py": REPORTS_ELSEWHERE.replace("def pytest_runtest_call", "def unused").replace("@pytest.hookimpl(wrapper=True)\n", "")
+            + "def pytest_sessionfinish(session): session.config.hook.pytest_runtest_logreport(report=elsewhere(None, 'failed'))",
+            "test_it.py": GOOD_A,
+        },
+        FAILED,
+        {"::test_a": "passed"},
+        how=XDIST_CANNOT,
+        says=("problem: a report of 'elsewhere' that failed belongs to no test that was collected",),
+    ),
+    Case(
+        "reports that are given other node ids",
+        {"conftest.py": RENAMES, "test_it.py": f"{GOOD_A}\n{BAD_B}"},
+        FAILED,
+        {"::test_a": "passed", "::test_b": "failed"},
+        how=XDIST_CANNOT,
+    ),
+    Case(
+        "equal paths below two folders",
+        TWINS,
+        FAILED,
+        {"test_x.py::test": "passed", "agent-zero: test_x.py::test (2)": "failed"},
+        "-c ci/pytest.ini --import-mode=importlib one two",
+    ),
+    Case(
+        "node ids that a conftest makes one",
+        {"conftest.py": ONE_NODE_ID, "test_it.py": f"{GOOD_A}\n{BAD_B}\n@component\ndef test_c(): pass"},
+        FAILED,
+        {"::test_a": "passed", "::test_b": "failed", "::test_c": "passed"},
+    ),
+    Case(
+        "node ids that a conftest makes one before we see them",
+        {
+            "conftest.py": ONE_NODE_ID.replace("def pytest", "@pytest.hookimpl(tryfirst=True)\ndef pytest"),
+            "test_it.py": f"{GOOD_A}\n{BAD_B}\n@pytest.mark.migration_component('agent-zero')\ndef test_c(): pass",
+        },
+        FAILED,
+        {"::test": "passed", "::test (2)": "failed", "agent-zero: test_it.py::test (3)": "passed"},
+    ),
+    Case(
+        "node ids that a conftest makes one, in the order of another plugin",
+        {
+            "conftest.py": ONE_NODE_ID + "def pytest_collection_modifyitems(items): items.reverse()",
+            "test_it.py": f"{GOOD_A}\n{BAD_B}\n@component\ndef test_c(): pass",
+        },
+        FAILED,
+        {"::test_a": "passed", "::test_b": "failed", "::test_c": "passed"},
+    ),
+    Case(
+        "two tests with one test_name are still refused",
+        '@pytest.mark.migration_component("a", test_name="x")\ndef test_a(): pass\n'
+        '@pytest.mark.migration_component("a", test_name="x")\ndef test_b(): pass',
+        (INTERRUPTED, FAILED),
+        {"a: x": "pending", "test_it.py::test_b": "collection_error"},
+        says=("give one another test_name",),
+        how=(ALONE,),
+    ),
+]  # fmt: skip
+
+
+@table(TIED)
+def test_reports_are_tied_to_their_tests(suite: Suite, case: Case, how: str) -> None:
+    """By the item that is running where the node id does not tell; never is one test recorded as another."""
+    check(suite, case, how)
+
+
+# --- shared fixtures --------------------------------------------------------------------------------------------------
+
+
+def shared(scope: str, last: str, *tests: str) -> str:
+    """Tests of which the marked ones use a fixture that fails at its end, which is after an unmarked test."""
+    fixture = f'@pytest.fixture(scope="{scope}")\ndef service():\n    yield\n    raise OSError("not stopped")\n'
+    return fixture + "\n".join(tests) + f"\n{last}"
+
+
+USES = "@component\ndef test_a(service): pass"
+DOUBT = "in doubt: a fixture may be its own that failed when 'test_it.py::test_z' was torn down (teardown: OSError: not stopped)"
+
+DOUBTS = [
+    *(
+        Case(
+            f"of the {scope}, after an unmarked test",
+            shared(scope, "def test_z(): pass", USES, "@component\ndef test_b(): pass"),
+            FAILED,
+            {"::test_a": "pending", "::test_b": "passed"},
+            "--dist loadfile" if scope == "module" else "-n0",
+            (ALONE,),
+            (DOUBT,),
+        )
+        for scope in ("module", "session")
+    ),
+    Case(
+        "of the module, after an unmarked test, one file a worker",
+        shared("module", "def test_z(): pass", USES),
+        FAILED,
+        {"::test_a": "pending"},
+        "--dist loadfile",
+        (XDIST,),
+        (DOUBT,),
+    ),
+    Case(
+        "of a module before: nothing is in doubt",
+        {
+            "test_it.py": '@pytest.fixture(scope="module")\ndef service(): yield\n@component\ndef test_a(service): pass',
+            "test_more.py": shared("module", "def test_z(service): pass"),
+        },
+        FAILED,
+        {"::test_a": "passed"},
+        how=(ALONE,),
+    ),
+    Case(
+        "of the unmarked test alone: nothing is in doubt",
+        shared("function", "def test_z(service): pass", '@pytest.fixture(scope="module")\ndef other(): yield\n@component\ndef test_a(other): pass')
+        + "\ndef test_zz(): pass",
+        FAILED,
+        {"::test_a": "passed"},
+        how=(ALONE,),
+    ),
+    Case(
+        "of a class, by unittest",
+        """
+        class TestIt(unittest.TestCase):
+            @classmethod
+            def tearDownClass(cls): raise OSError("not stopped")
+            @component
+            def test_a(self): pass
+            def test_z(self): pass
+        """,
+        FAILED,
+        {"::TestIt::test_a": "pending"},
+        how=(ALONE,),
+    ),
+]  # fmt: skip
+
+
+@table(DOUBTS)
+def test_shared_fixtures(suite: Suite, case: Case, how: str) -> None:
+    """A fixture that a marked test uses and that fails after an unmarked one leaves the verdict of the marked one in doubt."""
+    check(suite, case, how)
+
+
+# --- markers that come late -------------------------------------------------------------------------------------------
+
+LATE_BAD = "@pytest.fixture\ndef mark(request): request.node.add_marker(component)\n"
+
+LATE = [
+    Case("in a fixture", LATE_BAD + "def test(mark): assert 0", FAILED, {"::test": "failed"}),
+    Case("in a fixture, passes", LATE_BAD + "def test(mark): pass", OK, {"::test": "passed"}),
+    Case("in the test", "def test(request):\n    request.node.add_marker(component)\n    assert 0", FAILED, {"::test": "failed"}),
+    Case(
+        "in teardown, after the test failed",
+        "@pytest.fixture\ndef mark(request):\n    yield\n    request.node.add_marker(component)\ndef test(mark): assert 0",
+        FAILED,
+        {"::test": "failed"},
+    ),
+    Case(
+        "in pytest_runtest_setup",
+        {"conftest.py": "def pytest_runtest_setup(item): item.add_marker(component)", "test_it.py": "def test(): assert 0"},
+        FAILED,
+        {"::test": "failed"},
+    ),
+    Case(
+        "in a modifyitems that runs after ours",
+        {
+            "conftest.py": """
+                class Late:
+                    @pytest.hookimpl(wrapper=True, tryfirst=True)
+                    def pytest_collection_modifyitems(self, items):
+                        yield
+                        for item in items: item.add_marker(component)
+                @pytest.hookimpl(tryfirst=True)
+                def pytest_collection(session): session.config.pluginmanager.register(Late())
+            """,
+            "test_it.py": "def test(): assert 0",
+        },
+        FAILED,
+        {"::test": "failed"},
+    ),
+    Case(
+        "one component more",
+        '@component\ndef test(request):\n    request.node.add_marker(pytest.mark.migration_component("agent-zero"))\n    assert 0',
+        FAILED,
+        {"::test": "failed", "agent-zero: test_it.py::test": "failed"},
+    ),
+    Case(
+        "one that names nothing",
+        f"{GOOD_A}\ndef test(request): request.node.add_marker(pytest.mark.migration_component())",
+        FAILED,
+        {"::test_a": "passed"},
+        says=("problem: test_it.py::test: the marker migration_component names no component",),
+    ),
+    Case(
+        "one whose validation is another's",
+        f"{GOOD_A}\ndef test(request):\n    request.node.add_marker(pytest.mark.migration_component('{COMPONENT}', test_name='test_it.py::test_a'))",
+        FAILED,
+        {"::test_a": "passed"},
+        says=("problem: test_it.py::test: the validation 'test_it.py::test_a' of 'guardian-hive' is that of test_it.py::test_a too",),
+    ),
+]  # fmt: skip
+
+
+@table(LATE)
+def test_markers_that_come_late(suite: Suite, case: Case, how: str) -> None:
+    """A component that is named after the collection is recorded, and where that cannot be it is a problem of the run."""
+    suite.write(case.files)
+    result = suite.run("--migration-complete", how=how)
+    assert suite.books == case.books
+    assert result.status == case.status
+    assert [words for words in case.says if words not in result.output] == []
+    assert (suite.phase == Phase.COMPLETED) is (case.status == OK)
+
+
+# --- several markers, several levels ----------------------------------------------------------------------------------
+
+X, Y = "pytest.mark.migration_component('x')", "pytest.mark.migration_component('y')"
+
+LEVELS = [
+    Case("stacked", f"@{X}\n@{Y}\ndef test(): pass", OK, {"y: test_it.py::test": "passed", "x: test_it.py::test": "passed"}),
+    Case("of a module", f"pytestmark = [{X}, {Y}]\ndef test(): assert 0", FAILED, {"x: test_it.py::test": "failed", "y: test_it.py::test": "failed"}),
+    Case("the closest level", f"pytestmark = {X}\n@{Y}\ndef test(): pass", OK, {"y: test_it.py::test": "passed"}),
+    Case(
+        "stacked, each with a name",
+        "@pytest.mark.migration_component('x', test_name='one')\n@pytest.mark.migration_component('x', test_name='two')\ndef test(): pass",
+        OK,
+        {"x: two": "passed", "x: one": "passed"},
+    ),
+    *(
+        Case(f"a reserved name: {name}", f"@pytest.mark.migration_component('{name}')\ndef test(): pass", (INTERRUPTED, FAILED), {"test_it.py::test": "collection_error"}, says=("that name is reserved",))
+        for name in ("(collection)", "(unknown)")
+    ),
+]  # fmt: skip
+
+
+@table(LEVELS)
+def test_levels(suite: Suite, case: Case, how: str) -> None:
+    """All markers on the closest level count together."""
+    check(suite, case, how)
+
+
+# --- ends that nobody reports, or reports too late --------------------------------------------------------------------
+
+#: Runs tests as plugins do that have a loop of their own: reports, and no word that a test has ended.
+OWN_PROTOCOL = """
+from _pytest.runner import runtestprotocol
+def pytest_runtest_protocol(item, nextitem):
+    runtestprotocol(item, nextitem=nextitem)
+    return True
+"""
+#: Does not even call the hook that runs a test.
+OWN_LOOP = """
+from _pytest.runner import runtestprotocol
+def pytest_runtestloop(session):
+    for item in session.items:
+        runtestprotocol(item, nextitem=None)
+    return True
+"""
+CALL_ONLY = """
+from _pytest.runner import call_and_report
+def pytest_runtestloop(session):
+    for item in session.items:
+        call_and_report(item, "setup", log=False)
+        call_and_report(item, "call")
+        call_and_report(item, "teardown", log=False, nextitem=None)
+    return True
+"""
+LATE_REPORT = """
+def late(session, name="test_it.py::test_a", when="teardown"):
+    report = pytest.TestReport(name, ("test_it.py", 0, "test_a"), {}, "failed", "too late", when)
+    session.config.hook.pytest_runtest_logreport(report=report)
+"""
+ENDS = [
+    Case("a protocol of its own", {"conftest.py": OWN_PROTOCOL, "test_it.py": f"{GOOD_A}\n{BAD_B}"}, FAILED, {"::test_a": "passed", "::test_b": "failed"}),
+    Case("a loop of its own", {"conftest.py": OWN_LOOP, "test_it.py": f"{GOOD_A}\n{BAD_B}"}, FAILED, {"::test_a": "passed", "::test_b": "failed"}, how=(ALONE,)),
+    Case(
+        "no report of the teardown",
+        {"conftest.py": CALL_ONLY, "test_it.py": f"{GOOD_A}\n{BAD_B}"},
+        FAILED,
+        {"::test_a": "pending", "::test_b": "failed"},
+        how=(ALONE,),
+        says=("has no verdict (no report of its end reached us)",),
+    ),
+    Case(
+        "a failed report in sessionfinish",
+        {"conftest.py": LATE_REPORT + "def pytest_sessionfinish(session): late(session)", "test_it.py": f"{GOOD_A}\n{GOOD_B}"},
+        FAILED,
+        {"::test_a": "failed", "::test_b": "passed"},
+        how=(ALONE,),
+    ),
+    Case(
+        "a failed report by a wrapper of the loop",
+        {
+            "conftest.py": LATE_REPORT + "@pytest.hookimpl(wrapper=True)\ndef pytest_runtestloop(session):\n    result = yield\n    late(session)\n    return result",
+            "test_it.py": f"{GOOD_A}\n{GOOD_B}",
+        },
+        FAILED,
+        {"::test_a": "failed", "::test_b": "passed"},
+        how=(ALONE,),
+    ),
+    Case(
+        "a failed report of an ended test while another runs",
+        {
+            "conftest.py": LATE_REPORT + "def pytest_runtest_call(item): item.name == 'test_b' and late(item.session, when='call')",
+            "test_it.py": f"{GOOD_A}\n{GOOD_B}",
+        },
+        FAILED,
+        {"::test_a": "failed", "::test_b": "passed"},
+        how=(ALONE,),
+    ),
+    Case(
+        "a failed report after the end of the session",
+        {"conftest.py": LATE_REPORT + "def pytest_unconfigure(config): late(type('', (), {'config': config}))", "test_it.py": f"{GOOD_A}\n{GOOD_B}"},
+        FAILED,
+        {"::test_a": "failed", "::test_b": "passed"},
+        how=(ALONE,),
+    ),
+    Case(
+        "an attempt that a plugin calls retried",
+        {
+            "conftest.py": """
+                @pytest.hookimpl(wrapper=True)
+                def pytest_runtest_makereport(item, call):
+                    report = yield
+                    if call.when == "call" and report.failed:
+                        report.outcome = "retried"
+                        item.ihook.pytest_runtest_logreport(report=report)
+                        again = pytest.CallInfo.from_call(lambda: item.runtest(), "call")
+                        report = pytest.TestReport.from_item_and_call(item, again)
+                    return report
+            """,
+            "test_it.py": ATTEMPT + '@component\ndef test(): assert attempt("a") == 2\n' + BAD_B,
+        },
+        FAILED,
+        {"::test": "passed on attempt 2", "::test_b": "failed on attempt 2"},
+    ),
+]  # fmt: skip
+
+
+@table(ENDS)
+def test_ends_that_nobody_reports(suite: Suite, case: Case, how: str) -> None:
+    """A test ends with its last report at the latest; a verdict may get worse until the session is over."""
+    check(suite, case, how)
+
+
+# --- what was asked for and not done is never 0 -----------------------------------------------------------------------
+
+NEVER_0 = [
+    *(
+        Case(f"{words} in a conftest's {hook}", {"conftest.py": f"def {hook}(): {words}", "test_it.py": GOOD_A}, status, {}, how=(ALONE,))
+        for hook in ("pytest_configure", "pytest_sessionstart")
+        for words, status in (("pytest.exit('', returncode=0)", FAILED), ("sys.exit(0)", (FAILED, 3)))
+    ),
+    Case(
+        "sys.exit(0) in a conftest",
+        {"conftest.py": "sys.exit(0)", "test_it.py": GOOD_A},
+        FAILED,
+        {},
+        how=(ALONE,),
+        says=("migration-state: a conftest exited with status 0 while it was imported; no test ran and nothing is recorded",),
+    ),
+    Case("os.getpid mocked and left so", "os.getpid = lambda: 1\n" + GOOD_A, OK, {"::test_a": "passed"}),
+    Case("os.getpid mocked in a test and left so, fails", f"{GOOD_A}\n@component\ndef test_b():\n    os.getpid = lambda: 1\n    assert 0", FAILED, {"::test_a": "passed", "::test_b": "failed"}),
+]  # fmt: skip
+
+
+@table(NEVER_0)
+def test_never_0(suite: Suite, case: Case, how: str) -> None:
+    """Completed, or an exit status that is not 0."""
+    suite.write(case.files)
+    result = suite.run("--migration-complete", how=how)
+    assert suite.books == case.books
+    assert result.status in (case.status if isinstance(case.status, tuple) else (case.status,))
+    assert [words for words in case.says if words not in result.output] == []
+    assert (suite.phase == Phase.COMPLETED) is (result.status == OK)
+
+
+@not_on_windows
+def test_a_child_that_a_conftest_forks_and_that_runs_on(suite: Suite) -> None:
+    """It is not the run: it says so, and its status is not 0."""
+    fork = """
+        def pytest_sessionstart():
+            if child := os.fork():
+                os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """
+    suite.write({"conftest.py": fork, "test_it.py": GOOD_A})
+    result = suite.run("--migration-complete")
+    assert result.status == FAILED
+    assert "migration-state: this process was forked from the one that records, so nothing that it ran is recorded" in result.errors
+    assert suite.phase == Phase.VALIDATION
+
+
+# --- runs that end while they collect ---------------------------------------------------------------------------------
+
+#: What ends them: a file that they import, or a hook of a conftest.
+ENDING = {
+    "an import error, -x": ({"test_b.py": "import no_such_module"}, "-x"),
+    "an import error, --maxfail=1": ({"test_b.py": "import no_such_module"}, "--maxfail=1"),
+    "Ctrl-C": ({"test_b.py": "raise KeyboardInterrupt"}, ""),
+    "sys.exit": ({"test_b.py": "sys.exit()"}, ""),
+    "os._exit": ({"test_b.py": "os._exit(0)"}, "--max-worker-restart=0"),
+    "an internal error": ({"conftest.py": "def pytest_collection_modifyitems(): raise RuntimeError"}, ""),
+    "pytest.exit": ({"conftest.py": "def pytest_collection_modifyitems(): pytest.exit('', returncode=0)"}, ""),
+    "a usage error": ({"conftest.py": "def pytest_collection_modifyitems(): raise pytest.UsageError('no')"}, ""),
+}
+
+
+@pytest.mark.parametrize("how", BOTH)
+@pytest.mark.parametrize(("files", "args"), ENDING.values(), ids=ENDING.keys())
+def test_a_run_that_ends_while_it_collects(suite: Suite, files: dict[str, str], args: str, how: str) -> None:
+    """Nobody knows which tests it would have run: the gate is shut until a run of the same has settled it."""
+    suite.write(GOOD_A)
+    assert suite.run(how=how).status == OK
+    suite.write(files)
+    suite.run(*args.split(), how=how)
+    assert not suite.can_be_completed()
+    for name in files:
+        suite.write({name: GOOD_B if name.startswith("test") else ""})
+    suite.run("-k", "nothing", how=how)
+    assert not suite.can_be_completed()
+    result = suite.run(*args.split(), "-v", how=how)
+    assert result.status == OK
+    assert "it is settled by this run, which was asked to run the same tests" in result.output
+    assert suite.can_be_completed()
+
+
+DIES = {"a/test_a.py": GOOD_A, "b/test_b.py": GOOD_B, "test_it.py": "os.environ.get('DIE') and os._exit(9)\n" + GOOD_A}
+
+
+def _die(suite: Suite, *args: str) -> None:
+    suite.environment["DIE"] = "1"
+    suite.run(*args)
+    del suite.environment["DIE"]
+
+
+@pytest.mark.parametrize("other", [("--ignore=b",), ("-k", "test_a"), ("-o", "python_files=test_a.py test_it.py"), ("a", "test_it.py")])
+def test_another_selection_settles_nothing(suite: Suite, other: tuple[str, ...]) -> None:
+    """A run that was killed while it collected is settled only by one that was asked for the same."""
+    suite.write(DIES)
+    _die(suite, "--ignore=a")
+    result = suite.run(*other, "--migration-complete")
+    assert result.status == FAILED
+    assert suite.phase == Phase.VALIDATION
+    assert "was killed, and it had not said which tests it would run; run the same again" in result.output
+    assert suite.run("--ignore=a", "-v", "-n1", f"--junitxml={suite.folder}/x.xml", "--migration-complete").status == OK
+    assert suite.phase == Phase.COMPLETED
+
+
+def test_a_retry_on_another_machine_settles_it(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What was asked for is told relative to pytest's rootdir, whatever the machine, the folder and where pytest was started."""
+    suite.write(DIES | {"pytest.ini": "[pytest]"})
+    _die(suite, f"--ignore={suite.folder}/a", f"{suite.folder}/test_it.py", "b")
+    other = Suite(tmp_path_factory.mktemp("elsewhere"))
+    shutil.copytree(suite.folder, other.folder, dirs_exist_ok=True)
+    other.folder = other.folder / "b"
+    result = other.run("--ignore=../a", "../test_it.py", f"{other.folder}", "--migration-complete", "-q")
+    assert result.status == OK
+    assert other.phase == Phase.COMPLETED
+
+
+@contextmanager
+def running(suite: Suite, *args: str, until: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A run that goes on beside the test, once it has made the file ``until``. It waits until that is gone."""
+    options = ["-p", "pytest_migration_state.plugin", f"--migration-state={suite.path}", *args]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", *options], cwd=suite.folder, env=suite.environment, stdout=subprocess.DEVNULL
+    )
+    try:
+        _wait(lambda: (suite.folder / until).exists() or process.poll() is not None)
+        assert process.poll() is None
+        yield process
+    finally:
+        (suite.folder / until).unlink(missing_ok=True)
+        process.wait(60)
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+#: Waits in one of two runs, the one with SLOW in its environment.
+HOLD = """
+def hold(name):
+    if os.environ.get("SLOW"):
+        open(name, "w").close()
+        while os.path.exists(name): time.sleep(0.02)
+"""
+
+
+@pytest.mark.parametrize("how", BOTH)
+def test_a_run_that_is_alive_is_not_settled(suite: Suite, how: str) -> None:
+    """Neither while it collects nor while its tests run; the gate waits for it, and says what for."""
+    suite.write(HOLD + f"hold('held')\n{GOOD_A}")
+    suite.environment["SLOW"] = "1"
+    with running(suite, until="held"):
+        del suite.environment["SLOW"]
+        result = suite.run("--migration-complete", how=how)
+        assert result.status == FAILED
+        assert " is running now; let it finish, or: migration-state forget" in result.output
+        assert not suite.can_be_completed()
+    assert suite.run("--migration-complete", how=how).status == OK
+
+
+# --- two runs at once -------------------------------------------------------------------------------------------------
+
+#: One test that only one of two runs fails.
+ONE_FAILS = HOLD + "@component\ndef test():\n    hold('held')\n    assert not os.environ.get('SLOW')"
+
+
+def test_a_run_waits_for_another_that_still_runs_the_same_test(suite: Suite) -> None:
+    """The pass of one does not settle what the other is still to say; what it says then counts."""
+    suite.write(ONE_FAILS)
+    suite.environment["SLOW"] = "1"
+    with running(suite, until="held"):
+        del suite.environment["SLOW"]
+        result = suite.run("--migration-complete")
+        assert (result.status, suite.phase) == (FAILED, Phase.VALIDATION)
+        assert suite.books == {"::test": "passed, pending"}
+        assert not suite.can_be_completed()
+    assert suite.books == {"::test": "failed"}
+    assert not suite.can_be_completed()
+
+
+@not_on_windows
+def test_a_run_that_was_killed_has_lost_its_verdict(suite: Suite) -> None:
+    """Of two runs of one test one passes and one is killed: what that would have said is not known."""
+    suite.write(ONE_FAILS)
+    suite.environment["SLOW"] = "1"
+    with running(suite, until="held") as slow:
+        del suite.environment["SLOW"]
+        suite.run("-k", "test")
+        slow.kill()
+    assert suite.books == {"::test": "passed, pending"}
+    assert not suite.can_be_completed()
+    assert suite.run("--migration-complete").status == OK
+
+
+def test_a_run_does_not_complete_over_its_own_failure(suite: Suite) -> None:
+    """Another run's later pass stands in the state; this run does not answer for it."""
+    suite.write(
+        HOLD + "@component\ndef test_a(): assert not os.environ.get('SLOW')\n@component\ndef test_b(): hold('held')",
+    )
+    suite.environment["SLOW"] = "1"
+    with running(suite, "--migration-complete", until="held") as slow:
+        del suite.environment["SLOW"]
+        suite.run("-k", "test_a")
+        assert suite.books == {"::test_a": "passed", "::test_b": "pending"}
+    assert slow.returncode == FAILED
+    assert suite.books == {"::test_a": "passed", "::test_b": "passed"}
+    assert suite.phase == Phase.VALIDATION
+    (blocked,) = [entry for entry in suite.log() if entry["action"] == "GateBlocked"]
+    assert [blocker["test_name"] for blocker in blocked["data"]["blockers"]] == ["test_it.py::test_a"]
+
+
+# --- what was not looked at -------------------------------------------------------------------------------------------
+
+#: Known to pytest's cache, from a run that was not recorded: one file passes, of the other one test fails.
+CACHED = {"test_it.py": GOOD_A, "test_more.py": f"{GOOD_A}\n{BAD_B}"}
+NOT_SEEN = {"test_it.py": "deselected", "test_more.py::test_a": "deselected", "test_more.py::test_b": "passed"}
+
+
+@pytest.mark.parametrize("how", BOTH)
+@pytest.mark.parametrize("option", ["--lf", "--sw"])
+def test_a_cache_that_knows_more_than_the_state(suite: Suite, option: str, how: str) -> None:
+    """What a run left out by what an earlier one found is outstanding, unless the state has seen all of it before."""
+    suite.write(CACHED)
+    suite.run(*(["--sw"] if option == "--sw" else []), recorded=False)
+    suite.write({"test_more.py": f"{GOOD_A}\n{GOOD_B}"})
+    result = suite.run(option, "--migration-complete", how=how)
+    assert result.status == FAILED
+    assert suite.books == (
+        NOT_SEEN if option == "--lf" else {"::test_a": "deselected", "test_more.py::test_a": "deselected", "test_more.py::test_b": "passed"}
+    )
+    assert not suite.can_be_completed()
+    result = suite.run("--migration-complete", how=how)
+    assert (result.status, suite.phase) == (OK, Phase.COMPLETED)
+
+
+@pytest.mark.parametrize("how", BOTH)
+def test_a_state_that_knows_as_much_as_the_cache(suite: Suite, how: str) -> None:
+    """After a whole run --lf settles what failed, and files without marked tests are not asked for again."""
+    suite.write(CACHED | {"test_unmarked.py": "def test(): pass"})
+    assert suite.run(how=how).status == FAILED
+    suite.write({"test_more.py": f"{GOOD_A}\n{GOOD_B}"})
+    assert suite.run("--lf", "--migration-complete", how=how).status == OK
+    assert suite.phase == Phase.COMPLETED
+
+
+def test_a_new_file_that_was_not_looked_at(suite: Suite) -> None:
+    """The files are not those that a whole run has seen: what --lf leaves out now is outstanding."""
+    suite.write(CACHED)
+    suite.run()
+    suite.write({"test_more.py": f"{GOOD_A}\n{GOOD_B}", "test_new.py": BAD_B})
+    result = suite.run("--lf", "--migration-complete")
+    assert result.status == FAILED
+    assert "test_new.py was not looked at (--lf); run: pytest" in result.output
+
+
+#: Plugins, as they are installed: they choose files by what they know from elsewhere.
+IGNORES = """
+def pytest_ignore_collect(collection_path):
+    return collection_path.name == "test_it.py" or None
+"""
+CHOOSES = """
+def pytest_configure(config):
+    config.args = ["test_more.py"]
+"""
+
+
+@pytest.mark.parametrize("how", BOTH)
+@pytest.mark.parametrize(
+    ("plugin", "outstanding"),
+    [(IGNORES, "test_it.py was not looked at"), (CHOOSES, "everything else was not looked at")],
+    ids=["ignores", "chooses"],
+)
+def test_files_that_a_plugin_leaves_out(suite: Suite, plugin: str, outstanding: str, how: str) -> None:
+    """testmon ignores files, picked chooses them: the rest is outstanding until all of it was looked at once."""
+    suite.write({"chooser.py": plugin, "test_it.py": BAD_B, "test_more.py": GOOD_A, "helper.py": ""})
+    result = suite.run("-p", "chooser", "--migration-complete", how=how)
+    assert result.status == FAILED
+    assert outstanding in result.output
+    suite.write(GOOD_B)
+    assert suite.run(how=how).status == OK
+    suite.write({"test_more.py": f"{GOOD_A}\n{GOOD_B}"})
+    if plugin == IGNORES:
+        assert suite.can_be_completed()
+    else:
+        # The selection is another one where the plugin is named in the call: it was not seen whole yet.
+        assert not suite.can_be_completed()
+
+
+def test_files_that_are_meant_to_be_ignored(suite: Suite) -> None:
+    """What pytest's options or a conftest leave out is not asked for."""
+    conftest = (
+        "collect_ignore = ['test_b.py']\ndef pytest_ignore_collect(collection_path): return collection_path.name == 'test_c.py' or None"
+    )
+    suite.write({"conftest.py": conftest, "test_it.py": GOOD_A, "test_b.py": BAD_B, "test_c.py": BAD_B, "test_d.py": BAD_B})
+    assert suite.run("--ignore=test_d.py", "--migration-complete").status == OK
+
+
+# --- runs inside runs -------------------------------------------------------------------------------------------------
+
+NESTED = """
+@component
+def test():
+    import subprocess
+    done = subprocess.run([sys.executable, "-m", "pytest", "-p", "pytest_migration_state.plugin", "inner.py"], capture_output=True, text=True)
+    print(done.stdout)
+    assert done.returncode == 0
+    assert "nothing is recorded inside run" in done.stdout
+"""
+
+
+@pytest.mark.parametrize("how", BOTH)
+def test_a_run_inside_a_run(suite: Suite, how: str) -> None:
+    """A pytest that a test starts inherits the options; on its parent's state it records nothing, says so, and ends as it would."""
+    suite.environment["PYTEST_ADDOPTS"] = f"--migration-state={suite.path} --migration-complete"
+    suite.write({"test_it.py": NESTED + BAD_B, "inner.py": GOOD_A})
+    assert suite.run(how=how, recorded=False).status == FAILED
+    assert suite.books == {"::test": "passed", "::test_b": "failed"}
+    assert suite.phase == Phase.VALIDATION
+
+
+# --- files that tests close or replace --------------------------------------------------------------------------------
+
+CLOSES = """
+@component
+def test_a():
+    os.closerange(3, 200)
+    global mine
+    mine = [open(f"mine{number}", "w+") for number in range(30)]
+@component
+def test_b(): pass
+@component
+def test_c():
+    assert [file.read() for file in mine] == [""] * 30
+    for file in mine:
+        file.write("x")
+        file.close()
+"""
+
+
+@not_on_windows
+def test_a_test_that_closes_every_file(suite: Suite) -> None:
+    """Nothing is written into the files that are given the numbers of ours, and no verdict is lost."""
+    suite.write(CLOSES)
+    assert suite.run("-p", "no:faulthandler", "--capture=sys", "--migration-complete").status == OK
+    assert {path.name: path.read_text("utf-8") for path in suite.folder.glob("mine*")} == {f"mine{number}": "x" for number in range(30)}
+    assert suite.tracker.verify().sound
+
+
+def test_a_module_that_mocks_what_we_stand_on(suite: Suite) -> None:
+    """os.fstat and os.stat are mocked for all tests of a module, and verdicts come and go as ever."""
+    mocked = """
+from unittest import mock
+@pytest.fixture(scope="module", autouse=True)
+def mocked():
+    with mock.patch("os.fstat", return_value=os.stat_result([0] * 10)), mock.patch("os.getpid", return_value=1):
+        yield
+"""
+    suite.write(f"{mocked}{GOOD_A}\n@component\ndef test_b():\n    time.sleep(1.2)\n    assert 0\n@component\ndef test_c(): pass")
+    suite.run()
+    assert suite.books == {"::test_a": "passed", "::test_b": "failed", "::test_c": "passed"}
+
+
+# --- a migration that is Completed ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", BOTH)
+def test_a_pipeline_that_runs_again(suite: Suite, how: str) -> None:
+    """On a Completed migration the tests run and are recorded; the status says whether the gate is still open."""
+    suite.write(f"{GOOD_A}\n{GOOD_B}")
+    assert suite.run("--migration-complete", how=how).status == OK
+    result = suite.run("--migration-complete", how=how)
+    assert result.status == OK
+    assert "the migration was in phase Completed before, and its gate is still open" in result.output
+    suite.write(f"{GOOD_A}\n{BAD_B}")
+    result = suite.run("--migration-complete", how=how)
+    assert result.status == FAILED
+    assert "the migration was in phase Completed before, and its gate is shut" in result.output
+    assert suite.books == {"::test_a": "passed", "::test_b": "failed"}
+    assert suite.phase == Phase.COMPLETED
+    assert not suite.tracker.gate().open
+
+
+def test_a_run_that_is_killed_after_completion(suite: Suite) -> None:
+    """It does not make incomplete what is complete; a test that failed before the kill does."""
+    suite.write(f"{GOOD_A}\n{GOOD_B}")
+    assert suite.run("--migration-complete").status == OK
+    suite.write(f"{GOOD_A}\n@component\ndef test_b(): os._exit(9)")
+    suite.run()
+    assert suite.books == {"::test_a": "passed", "::test_b": "passed, pending"}
+    assert suite.tracker.gate().open
+    assert suite.tracker.verify().sound
+
+
+# --- files that hold no tests any more --------------------------------------------------------------------------------
+
+EMPTIED = [
+    Steps(
+        "a file that could not be collected and holds no tests now",
+        {"test_it.py": GOOD_A, "test_b.py": "import no_such_module"},
+        (
+            ("--continue-on-collection-errors", FAILED, {"::test_a": "passed", "test_b.py": "collection_error"}),
+            ("", OK, {"::test_a": "passed"}),
+        ),
+        {"test_b.py": ""},
+    ),
+]
+
+
+@pytest.mark.parametrize(("case", "how"), [pytest.param(case, how, id=f"{case.id}-{how}") for case in EMPTIED for how in BOTH])
+def test_emptied_files(suite: Suite, case: Steps, how: str) -> None:
+    """What could be collected is settled, whether or not there are tests in it."""
+    check_steps(suite, case, how)
