@@ -1,0 +1,15 @@
+"""The matrix is long, so it is kept apart: ``.ci/deep`` runs all of it, and ``pytest tests/deep -m sample`` the part for CI."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+#: The suites belong to environments of their own.
+collect_ignore = ["plugins"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "sample: a part of the matrix that is quick enough for CI")

@@ -1,0 +1,12 @@
+"""Recipes for pytest-html: a node id with nothing escaped in it, and what a test that failed is for."""
+
+import pytest
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    report.nodeid = report.nodeid.encode("utf-8").decode("unicode_escape")
+    if report.failed:
+        report.nodeid += f" ({item.function.__doc__})"

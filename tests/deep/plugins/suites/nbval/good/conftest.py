@@ -1,0 +1,2 @@
+def pytest_migration_component(item):
+    return "comp"

@@ -1,0 +1,15 @@
+"""A repository in which test_it.py has changed since the last commit."""
+
+import subprocess
+from pathlib import Path
+
+
+def git(*arguments):
+    subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@example.com", *arguments], check=True)
+
+
+git("init", "--quiet")
+git("add", ".")
+git("commit", "--quiet", "--message", "Begin")
+with Path("test_it.py").open("a") as file:
+    file.write("\n\ndef test_new():\n    pass\n")

@@ -1,0 +1,10 @@
+"""All tests were run once; a change breaks one that passed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+command = [sys.executable, "-m", "pytest", "--testmon", f"--migration-state={sys.argv[1]}"]
+assert subprocess.call(command) == 1
+shop = Path("shop.py")
+shop.write_text(shop.read_text().replace("2 * count", "3 * count"))
