@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import closing
@@ -141,5 +142,6 @@ def in_short(document: Mapping[str, Any]) -> dict[str, str]:
 def _name(entry: Mapping[str, Any]) -> str:
     component, test_name = str(entry["component"]), str(entry["test_name"])
     if component == COLLECTION:
-        return test_name
+        # What a plugin left out is told by the digest of what was asked for.
+        return re.sub(r" \([0-9a-f]{16}\)$", "", test_name)
     return test_name.removeprefix("test_it.py") if component == COMPONENT else f"{component}: {test_name}"

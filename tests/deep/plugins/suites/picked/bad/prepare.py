@@ -1,4 +1,4 @@
-"""A repository in which test_it.py has changed since the last commit."""
+"""A repository in which test_it.py has changed since the last commit, and nothing was recorded before."""
 
 import subprocess
 from pathlib import Path

@@ -1,6 +1,7 @@
-"""A repository in which test_it.py has changed since the last commit."""
+"""All tests were recorded once, and test_it.py has changed since the last commit."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 
@@ -8,6 +9,7 @@ def git(*arguments):
     subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@example.com", *arguments], check=True)
 
 
+assert subprocess.call([sys.executable, "-m", "pytest", f"--migration-state={sys.argv[1]}"]) == 0
 git("init", "--quiet")
 git("add", ".")
 git("commit", "--quiet", "--message", "Begin")
