@@ -104,7 +104,7 @@ TIED = [
         "equal paths below two folders",
         TWINS,
         FAILED,
-        {"test_x.py::test": "passed", "agent-zero: test_x.py::test (2)": "failed"},
+        {"../one/test_x.py::test": "passed", "agent-zero: ../two/test_x.py::test": "failed"},
         "-c ci/pytest.ini --import-mode=importlib one two",
     ),
     Case(
@@ -132,6 +132,32 @@ TIED = [
         {"::test_a": "passed", "::test_b": "failed", "::test_c": "passed"},
     ),
     Case(
+        "two collectors of one name in one file",
+        {
+            "conftest.py": """
+                class Check(pytest.Item):
+                    def runtest(self): assert self.parent.passes
+                    def reportinfo(self): return self.path, 0, self.name
+                class Group(pytest.Collector):
+                    def collect(self):
+                        check = Check.from_parent(self, name="check")
+                        check.add_marker(pytest.mark.migration_component(self.component))
+                        yield check
+                class Checks(pytest.File):
+                    def collect(self):
+                        for component, passes in (("agent-zero", True), ("guardian-hive", False)):
+                            group = Group.from_parent(self, name="group")
+                            group.component, group.passes = component, passes
+                            yield group
+                def pytest_collect_file(file_path, parent):
+                    if file_path.suffix == ".yaml": return Checks.from_parent(parent, path=file_path)
+            """,
+            "checks.yaml": "",
+        },
+        FAILED,
+        {"agent-zero: checks.yaml::group::check": "passed", "checks.yaml::group::check (2)": "failed"},
+    ),
+    Case(
         "two tests with one test_name are still refused",
         '@pytest.mark.migration_component("a", test_name="x")\ndef test_a(): pass\n'
         '@pytest.mark.migration_component("a", test_name="x")\ndef test_b(): pass',
@@ -149,6 +175,54 @@ def test_reports_are_tied_to_their_tests(suite: Suite, case: Case, how: str) -> 
     check(suite, case, how)
 
 
+def test_one_of_two_equal_paths_alone(suite: Suite) -> None:
+    """A test outside rootdir is called by its path, so that its pass is never taken for that of another."""
+    suite.write(TWINS | {"one/test_x.py": BAD_B, "two/test_x.py": GOOD_B})
+    options = ("-c", "ci/pytest.ini", "--import-mode=importlib")
+    assert suite.run(*options, "one", "two").status == FAILED
+    assert suite.run(*options, "two", "--migration-complete").status == FAILED
+    assert suite.books == {"../one/test_x.py::test_b": "failed", "../two/test_x.py::test_b": "passed"}
+
+
+@pytest.mark.parametrize("how", BOTH)
+def test_a_hook_that_raises_for_an_item_of_a_running_test(suite: Suite, how: str) -> None:
+    """It is a problem of the run, and no test is lost by it."""
+    hook = """
+        def pytest_migration_component(item):
+            if hasattr(item, "runs"): raise RuntimeError("no such component")
+        def pytest_runtest_setup(item): item.runs = True
+    """
+    suite.write({"conftest.py": hook, "test_it.py": f"{GOOD_A}\n{GOOD_B}\ndef test_unmarked(): pass"})
+    result = suite.run("--migration-complete", how=how)
+    assert result.status == FAILED
+    assert "problem: test_it.py::test_unmarked: RuntimeError: no such component" in result.output
+    assert suite.books == {"::test_a": "passed", "::test_b": "passed"}
+    assert suite.phase == Phase.VALIDATION
+
+
+def test_an_internal_error_on_one_worker(suite: Suite) -> None:
+    """xdist may go on with the other worker: the run is not sound."""
+    conftest = "def pytest_runtest_logfinish(nodeid):\n    if os.environ.get('PYTEST_XDIST_WORKER') == 'gw0': raise RuntimeError"
+    suite.write({"conftest.py": conftest, "test_it.py": f"{GOOD_A}\n{GOOD_B}\n@component\ndef test_c(): pass"})
+    assert suite.run("--migration-complete", how=XDIST).status != OK
+    assert suite.phase == Phase.VALIDATION
+
+
+def test_two_tests_at_once(suite: Suite) -> None:
+    """A report of a test that is not marked, from another thread, is not taken for one of the marked test that runs."""
+    threads = """
+        import threading
+        from _pytest.runner import call_and_report
+        def pytest_runtest_call(item):
+            if item.name == "test_a":
+                report = pytest.TestReport("test_it.py::test_z", ("test_it.py", 0, "test_z"), {}, "failed", "of another", "call")
+                item.ihook.pytest_runtest_logreport(report=report)
+    """
+    suite.write({"conftest.py": threads, "test_it.py": f"{GOOD_A}\ndef test_z(): pass"})
+    suite.run()
+    assert suite.books == {"::test_a": "passed"}
+
+
 # --- shared fixtures --------------------------------------------------------------------------------------------------
 
 
@@ -159,7 +233,7 @@ def shared(scope: str, last: str, *tests: str) -> str:
 
 
 USES = "@component\ndef test_a(service): pass"
-DOUBT = "in doubt: a fixture may be its own that failed when 'test_it.py::test_z' was torn down (teardown: OSError: not stopped)"
+DOUBT = "in doubt: a fixture that it may share failed when 'test_it.py::test_z' ran (teardown: OSError: not stopped)"
 
 DOUBTS = [
     *(
@@ -182,6 +256,71 @@ DOUBTS = [
         "--dist loadfile",
         (XDIST,),
         (DOUBT,),
+    ),
+    Case(
+        "after an unmarked test that pytest-rerunfailures repeats",
+        shared("module", "def test_z(): pass", USES),
+        FAILED,
+        {"::test_a": "pending"},
+        "-p rerunfailures --reruns 1",
+        (ALONE,),
+        ("in doubt: ",),
+    ),
+    Case(
+        "after a marked test that does not use it",
+        shared("module", "@component\ndef test_z(): pass", USES),
+        FAILED,
+        {"::test_a": "pending", "::test_z": "failed"},
+        how=(ALONE,),
+    ),
+    Case(
+        "torn down early, because of -x",
+        shared("session", "def test_z(): pass", USES, "def test_y(): assert 0"),
+        FAILED,
+        {"::test_a": "pending"},
+        "-x",
+        (ALONE,),
+    ),
+    Case(
+        "asked for while the test runs",
+        shared("session", "def test_z(): pass", "@component\ndef test_a(request): request.getfixturevalue('service')"),
+        FAILED,
+        {"::test_a": "pending"},
+        how=(ALONE,),
+    ),
+    Case(
+        "overridden by one of the module",
+        {
+            "conftest.py": '@pytest.fixture(scope="session")\ndef service():\n    yield\n    raise OSError("not stopped")',
+            "test_it.py": "@pytest.fixture\ndef service(service): return service\n" + USES + "\ndef test_z(): pass",
+        },
+        FAILED,
+        {"::test_a": "pending"},
+        how=(ALONE,),
+    ),
+    Case(
+        "torn down in the setup of the next test, since its parameter changes",
+        """
+        @pytest.fixture(scope="module")
+        def service(request):
+            yield
+            if request.param == 1: raise OSError("not stopped")
+        @component
+        @pytest.mark.parametrize("service", [1], indirect=True)
+        def test_a(service): pass
+        @pytest.mark.parametrize("service", [2], indirect=True)
+        def test_z(service): pass
+        """,
+        FAILED,
+        {"::test_a[1]": "pending"},
+        how=(ALONE,),
+    ),
+    Case(
+        "at the end of the session alone",
+        shared("session", "def test_z(): pass", USES, "def test_y(): pytest.exit('', returncode=0)"),
+        FAILED,
+        {"::test_a": "pending"},
+        how=(ALONE,),
     ),
     Case(
         "of a module before: nothing is in doubt",
@@ -220,8 +359,19 @@ DOUBTS = [
 
 @table(DOUBTS)
 def test_shared_fixtures(suite: Suite, case: Case, how: str) -> None:
-    """A fixture that a marked test uses and that fails after an unmarked one leaves the verdict of the marked one in doubt."""
+    """A fixture that a marked test uses and that fails under another one leaves the verdict of the first in doubt."""
     check(suite, case, how)
+
+
+def test_a_doubt_counts_in_a_completed_migration(suite: Suite) -> None:
+    """What was left without a verdict after it ran has lost the one that it had."""
+    suite.write(shared("module", "def test_z(): pass", USES).replace("raise OSError", "os.path.exists('fail') and sys.exit"))
+    assert suite.run("--migration-complete").status == OK
+    suite.write({"fail": ""})
+    assert suite.run("--migration-complete").status == FAILED
+    assert suite.books == {"::test_a": "pending"}
+    assert not suite.tracker.gate().open
+    assert [problem.kind for problem in suite.tracker.verify().problems] == ["completed_past_gate"]
 
 
 # --- markers that come late -------------------------------------------------------------------------------------------
@@ -268,6 +418,29 @@ LATE = [
         {"::test": "failed", "agent-zero: test_it.py::test": "failed"},
     ),
     Case(
+        "by the hook, once the test has run",
+        {
+            "conftest.py": """
+                names = []
+                def pytest_runtest_setup(item): names.append(item.name)
+                def pytest_migration_component(item): return "guardian-hive" if item.name in names else None
+            """,
+            "test_it.py": "def test(): assert 0",
+        },
+        FAILED,
+        {"::test": "failed"},
+    ),
+    Case(
+        "a closer one than that of the class",
+        """
+        @component
+        class TestIt:
+            def test(self, request): request.node.add_marker(pytest.mark.migration_component("agent-zero"))
+        """,
+        OK,
+        {"::TestIt::test": "passed", "agent-zero: test_it.py::TestIt::test": "passed"},
+    ),
+    Case(
         "one that names nothing",
         f"{GOOD_A}\ndef test(request): request.node.add_marker(pytest.mark.migration_component())",
         FAILED,
@@ -293,6 +466,23 @@ def test_markers_that_come_late(suite: Suite, case: Case, how: str) -> None:
     assert result.status == case.status
     assert [words for words in case.says if words not in result.output] == []
     assert (suite.phase == Phase.COMPLETED) is (case.status == OK)
+
+
+@pytest.mark.parametrize("statement", ["os._exit(9)", "raise KeyboardInterrupt", "pytest.exit('', returncode=0)"])
+@pytest.mark.parametrize("where", ["fixture", "test"])
+def test_a_late_marker_of_a_test_that_ends_the_run(suite: Suite, where: str, statement: str) -> None:
+    """It is pending from when it is marked, so that the gate does not open without it."""
+    mark = "request.node.add_marker(component)"
+    if where == "fixture":
+        suite.write(f"{GOOD_A}\n@pytest.fixture\ndef mark(request): {mark}\ndef test_z(mark): {statement}")
+    else:
+        suite.write(f"{GOOD_A}\ndef test_z(request):\n    {mark}\n    {statement}")
+    result = suite.run("--migration-complete")
+    assert result.status != OK
+    if where == "test" and "_exit" in statement:
+        pytest.skip("nobody can see a marker of a process that is gone")
+    assert suite.books == {"::test_a": "passed", "::test_z": "pending"}
+    assert not suite.can_be_completed()
 
 
 # --- several markers, several levels ----------------------------------------------------------------------------------
@@ -363,6 +553,34 @@ ENDS = [
         {"::test_a": "pending", "::test_b": "failed"},
         how=(ALONE,),
         says=("has no verdict (no report of its end reached us)",),
+    ),
+    Case(
+        "no report of the teardown, by a protocol of its own",
+        {
+            "conftest.py": CALL_ONLY.replace("pytest_runtestloop(session)", "pytest_runtest_protocol(item)")
+            .replace("    for item in session.items:\n", "")
+            .replace("        call", "    call"),
+            "test_it.py": f"{GOOD_A}\n{BAD_B}",
+        },
+        FAILED,
+        {"::test_a": "pending", "::test_b": "failed"},
+        says=("has no verdict (no report of its end reached us)",),
+    ),
+    Case(
+        "an outcome that a plugin calls by another name",
+        {
+            "conftest.py": """
+                @pytest.hookimpl(wrapper=True)
+                def pytest_runtest_makereport(item, call):
+                    report = yield
+                    if call.when == "call": report.outcome = "quarantined"
+                    return report
+            """,
+            "test_it.py": GOOD_A,
+        },
+        FAILED,
+        {"::test_a": "pending"},
+        says=("its last outcome is 'quarantined', which is not a final one",),
     ),
     Case(
         "a failed report in sessionfinish",
@@ -458,6 +676,29 @@ def test_never_0(suite: Suite, case: Case, how: str) -> None:
     assert (suite.phase == Phase.COMPLETED) is (result.status == OK)
 
 
+@pytest.mark.parametrize("how", BOTH)
+@pytest.mark.parametrize(
+    "hook",
+    [
+        "@pytest.hookimpl(wrapper=True, tryfirst=True)\ndef pytest_sessionfinish(session):\n    yield\n    session.exitstatus = 0",
+        "def pytest_unconfigure(): sys.exit(0)",
+        "def pytest_terminal_summary(): pytest.exit('', returncode=0)",
+    ],
+)
+def test_a_status_that_is_lowered_after_the_end(suite: Suite, hook: str, how: str) -> None:
+    """A run with a failed validation does not end with 0, whoever says so last."""
+    suite.write({"conftest.py": hook, "test_it.py": BAD_B})
+    assert suite.run(how=how).status == FAILED
+
+
+def test_a_variable_of_a_run_that_is_over(suite: Suite) -> None:
+    """A service that a test started, and that outlives the run, hands it on: its runs are recorded."""
+    suite.environment["MIGRATION_STATE_RUN"] = f"deadbeef {suite.path}"
+    suite.write(GOOD_A)
+    assert suite.run("--migration-complete").status == OK
+    assert suite.phase == Phase.COMPLETED
+
+
 @not_on_windows
 def test_a_child_that_a_conftest_forks_and_that_runs_on(suite: Suite) -> None:
     """It is not the run: it says so, and its status is not 0."""
@@ -527,6 +768,53 @@ def test_another_selection_settles_nothing(suite: Suite, other: tuple[str, ...])
     assert "was killed, and it had not said which tests it would run; run the same again" in result.output
     assert suite.run("--ignore=a", "-v", "-n1", f"--junitxml={suite.folder}/x.xml", "--migration-complete").status == OK
     assert suite.phase == Phase.COMPLETED
+
+
+def test_a_full_run_settles_a_narrowed_one(suite: Suite) -> None:
+    """It looks at more than a run with --lf would have."""
+    suite.write(DIES)
+    _die(suite, "--lf")
+    result = suite.run("--migration-complete")
+    assert result.status == OK
+    assert "it is settled by this run" in result.output
+
+
+def test_the_same_words_for_another_selection(suite: Suite) -> None:
+    """What stands in a file of arguments counts, and --ignore is relative to where pytest was started."""
+    suite.write(DIES | {"pytest.ini": "[pytest]", "args.txt": "--ignore=a"})
+    _die(suite, "@args.txt")
+    suite.write({"args.txt": "--ignore=b"})
+    assert suite.run("@args.txt", "--migration-complete").status == FAILED
+    assert suite.run("--ignore=a", "--migration-complete").status == OK
+    suite.path.write_text('{"phase": "Validation"}', encoding="utf-8")
+    here, suite.folder = suite.folder, suite.folder / "a"
+    _die(suite, "--ignore=b", "..")
+    suite.folder = here
+    assert suite.run("--ignore=b", ".", "--migration-complete").status == FAILED
+
+
+def test_two_projects_of_one_repository(suite: Suite) -> None:
+    """A run that was killed in one is not settled by the other, however equal the words are."""
+    suite.write(
+        {".git/HEAD": "", "a/pytest.ini": "[pytest]", "b/pytest.ini": "[pytest]", "a/test_it.py": DIES["test_it.py"], "b/test_b.py": GOOD_B}
+    )
+    here = suite.folder
+    suite.folder = here / "a"
+    _die(suite)
+    suite.folder = here / "b"
+    assert suite.run("--migration-complete").status == FAILED
+    suite.folder = here / "a"
+    assert suite.run("--migration-complete").status == OK
+
+
+@pytest.mark.parametrize("how", BOTH)
+@pytest.mark.parametrize("args", [("no_such_file.py",), ("-k", "a and"), ("test_it.py::no_such_test",)])
+def test_a_run_that_pytest_refuses(suite: Suite, args: tuple[str, ...], how: str) -> None:
+    """A typing error asks for nothing that exists: there is nothing to be settled."""
+    suite.write(GOOD_A)
+    assert suite.run(how=how).status == OK
+    assert suite.run(*args, how=how).status != OK
+    assert suite.can_be_completed()
 
 
 def test_a_retry_on_another_machine_settles_it(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -680,6 +968,29 @@ def test_a_new_file_that_was_not_looked_at(suite: Suite) -> None:
     result = suite.run("--lf", "--migration-complete")
     assert result.status == FAILED
     assert "test_new.py was not looked at (--lf); run: pytest" in result.output
+
+
+@pytest.mark.parametrize("how", BOTH)
+def test_a_file_that_has_changed_since_it_was_looked_at(suite: Suite, how: str) -> None:
+    """A test that was added to it is not known."""
+    suite.write(CACHED)
+    suite.run(how=how)
+    suite.write({"test_more.py": f"{GOOD_A}\n{GOOD_B}", "test_it.py": f"{GOOD_A}\n@component\ndef test_new(): assert 0"})
+    assert suite.run("--lf", "--migration-complete", how=how).status == FAILED
+    assert suite.books == {
+        "::test_a": "passed",
+        "test_it.py": "deselected",
+        "test_more.py::test_a": "passed",
+        "test_more.py::test_b": "passed",
+    }
+
+
+def test_a_folder_that_a_plugin_leaves_out(suite: Suite) -> None:
+    """Each of the files of tests in it is outstanding."""
+    suite.write({"chooser.py": 'def pytest_ignore_collect(collection_path): return collection_path.name == "sub" or None'})
+    suite.write({"sub/deep/test_b.py": BAD_B, "test_it.py": GOOD_A})
+    assert suite.run("-p", "chooser", "--migration-complete").status == FAILED
+    assert suite.books == {"::test_a": "passed", "sub/deep/test_b.py": "deselected"}
 
 
 #: Plugins, as they are installed: they choose files by what they know from elsewhere.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pytest_migration_state.core.document import runs_of, waiting_for
+from pytest_migration_state.core.document import loses_verdict, runs_of, waiting_for
 from pytest_migration_state.core.phases import FINAL_PHASES, Phase
 from pytest_migration_state.core.text import parse_time
 
@@ -183,7 +183,8 @@ class Account:
                 self.items.setdefault((kind, _words(kind, item)), []).append(claim._replace(value=item))
         for entry in data.get("outstanding_validations", ()):
             self._claim(_of("outstanding", entry), claim, entry)
-            if entry["reason"] == "pending" and self._last(PHASE) != Phase.COMPLETED:
+            # Where the log does not tell the phase, as behind the document of another tool, the verdict may have been kept.
+            if loses_verdict(entry, self._last(PHASE) or Phase.COMPLETED):
                 self._claim(_of("verdict", entry), claim, ABSENT)
         for verdict in data.get("validation_results", ()):
             self._claim(_of("verdict", verdict), claim, verdict)

@@ -202,10 +202,10 @@ class Document:
         """Put a validation on record. One that is about to run (``pending``) loses its verdict.
 
         In a Completed migration it keeps its verdict until the run has given it another: that it is validated again does not
-        make it incomplete.
+        make it incomplete. What ran and was left without a verdict, for a reason that is told, loses it there too.
         """
         key = (entry["component"], entry["test_name"])
-        if entry["reason"] == "pending" and self.phase is not Phase.COMPLETED:
+        if loses_verdict(entry, self.fields["phase"]):
             self.verdicts.pop(key, None)
             self._unlist(key)
         self.outstanding[key] = entry
@@ -220,7 +220,8 @@ class Document:
         """Whether an outstanding validation has a verdict that settles it although it is still listed.
 
         Where a run gave the verdict, the order of the log decides and no clock: a verdict that is still there came after the
-        plan, and waits only for other runs. Clocks decide about the verdicts of other tools alone.
+        plan, and waits only for other runs (in a Completed migration it may be older, and counts). Clocks decide about the
+        verdicts of other tools alone.
         """
         verdict, entry = self.verdicts.get(key), self.outstanding[key]
         if verdict is None:
@@ -425,6 +426,11 @@ def runs_of(entry: JsonObject) -> list[str]:
     """The runs that are to give an outstanding validation its verdict, the newest first."""
     first, others = entry.get("run_id"), entry.get("other_runs")
     return [run_id for run_id in (first, *(others if isinstance(others, list) else ())) if isinstance(run_id, str)]
+
+
+def loses_verdict(entry: JsonObject, phase: object) -> bool:
+    """Whether a validation that becomes outstanding in this phase loses the verdict that it has."""
+    return entry["reason"] == "pending" and (phase != Phase.COMPLETED or bool(entry.get("detail")))
 
 
 def waiting_for(entry: JsonObject, run_ids: list[str]) -> JsonObject:

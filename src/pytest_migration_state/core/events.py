@@ -191,14 +191,17 @@ def recovered(details: str, **data: Any) -> Event:
 # --- a run's events ---------------------------------------------------------------------------------------------------
 
 
-def run_started(now: str, run_id: str, process: JsonObject, where: JsonObject, selection: str) -> Event:
+def run_started(now: str, run_id: str, process: JsonObject, where: JsonObject, selection: str, full: str | None = None) -> Event:
     """Until its plan is there nobody knows what the run will run, and the gate waits for it.
 
     :param process: host, process id and start, by which it is known whether the run still lives.
     :param where: versions, commit and CI job, for the reader of the log.
     :param selection: what it was asked to run, as a digest.
+    :param full: the same without what narrows it down, where that is something else.
     """
     run = {"started_at": now, **process, "selection": selection, "collecting": selection}
+    if full and full != selection:
+        run["full"] = full
     return Event("RunStarted", f"Run {run_id} started", {**process, **where, "metadata": {"open_runs": {run_id: run}}})
 
 

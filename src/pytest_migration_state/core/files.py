@@ -34,7 +34,7 @@ def identity(found: os.stat_result) -> Identity:
 
 
 def is_open_on(descriptor: int, file: Identity) -> bool:
-    """Is ``descriptor`` still open, and on this file?
+    """Whether ``descriptor`` is still open, and on this file.
 
     A test may close every descriptor of its process, and the next file that it opens is given the number of ours.
     """

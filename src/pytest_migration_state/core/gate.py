@@ -170,8 +170,11 @@ def _waiting_for_runs(document: Document, context: Context, state: str) -> Itera
         is_other = run_id != context.run_id
         if run_id in collecting or (is_other and lives == "alive"):
             forget = f"migration-state forget -s {state} {_quoted(COLLECTION)} {_quoted(run_name(run_id))} --reason TEXT"
-            what = run_in_words(run_id, run, lives)
-            way_out = "let it finish" if lives == "alive" else "run the same again"
+            if is_other:
+                what = run_in_words(run_id, run, lives)
+            else:
+                what = f"{run_name(run_id)}, this one, ended before it was known which tests it would run"
+            way_out = "let it finish" if is_other and lives == "alive" else "run the same again"
             yield Blocker("outstanding", COLLECTION, run_name(run_id), f"{what}; {way_out}, or: {forget}")
 
 

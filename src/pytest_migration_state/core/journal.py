@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from pytest_migration_state.core.document import JsonObject
     from pytest_migration_state.core.events import Event
 
+# Bound here: a test may replace them.
+os_write: Final = os.write
+os_read: Final = os.read
+os_seek: Final = os.lseek
 #: How long another program may keep the log open for an append of its own before ours is given up, in seconds.
 _APPEND_PATIENCE: Final = 10.0
 # A pipe in the log's place would keep whoever opens it waiting for the other end.
@@ -124,8 +128,8 @@ class Journal:
         """The bytes from ``start`` to ``end`` (to the end of the file where that is ``None``)."""
         end = fstat(self._descriptor).st_size if end is None else end
         pieces = []
-        os.lseek(self._descriptor, start, os.SEEK_SET)
-        while start < end and (piece := os.read(self._descriptor, end - start)):
+        os_seek(self._descriptor, start, os.SEEK_SET)
+        while start < end and (piece := os_read(self._descriptor, end - start)):
             pieces.append(piece)
             start += len(piece)
         return b"".join(pieces)
@@ -283,7 +287,7 @@ class Journal:
             # Not before the lock is held: it may have been another program in the middle of its line.
             end, size = self._end_of_lines(), fstat(self._descriptor).st_size
             if end < size and _is_whole(self._read(end)):
-                os.write(self._descriptor, b"\n")
+                os_write(self._descriptor, b"\n")
             if (start := self._unfinished()) is None:
                 return None
             rest = self._read(start)
@@ -294,7 +298,7 @@ class Journal:
                 return None
             aside = self._set_aside(rest)
             os.ftruncate(self._descriptor, start)
-            os.write(self._descriptor, b"".join(raw + b"\n" for raw in foreign))
+            os_write(self._descriptor, b"".join(raw + b"\n" for raw in foreign))
             return aside
         finally:
             self._give_back()
@@ -363,7 +367,7 @@ class Journal:
             raise StateWriteError(str(self.path), reason)
         if not content.endswith(b"\n"):
             # Its writer measured the log's end before we did and is done: our line must not become a part of it.
-            os.write(self._descriptor, b"\n")
+            os_write(self._descriptor, b"\n")
             content += b"\n"
         self._between += content
         self._offset += len(content)
@@ -372,9 +376,9 @@ class Journal:
         """Write lines whose last is the entry ``head``."""
         written = 0
         try:
-            written = os.write(self._descriptor, content)
+            written = os_write(self._descriptor, content)
             while written < len(content):
-                written += os.write(self._descriptor, content[written:])
+                written += os_write(self._descriptor, content[written:])
         except OSError:
             if written:
                 os.ftruncate(self._descriptor, self._offset)

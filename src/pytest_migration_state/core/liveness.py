@@ -1,4 +1,4 @@
-"""Does the process of a run still live? Told by host, process id and the moment at which the process was started.
+"""Whether the process of a run still lives, by its host, its process id and the moment at which it was started.
 
 A process id alone is not enough: the operating system gives it to another process once the first has ended.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Liveness = Literal["alive", "dead", "unknown"]
 
 #: What keeps one from learning when a process was started.
-_UNKNOWN: Final = (OSError, ValueError, IndexError, subprocess.SubprocessError)
+_UNKNOWN: Final = (OSError, ValueError, IndexError, OverflowError, subprocess.SubprocessError)
 # Windows' names and numbers for what is asked of it (winnt.h, winerror.h, minwinbase.h).
 _QUERY_LIMITED_INFORMATION: Final = 0x1000
 _INVALID_PARAMETER: Final = 87
@@ -114,7 +114,7 @@ def _namespace() -> str:
 
 
 def _shows_its_processes_here(started: object) -> bool:
-    """Would a process with this start be seen from here? Containers may share a host's name, and not its processes."""
+    """Whether a process with this start can be seen from here. Containers may share a host's name, and not its processes."""
     if not isinstance(started, str):
         return False
     if sys.platform in {"win32", "darwin"}:

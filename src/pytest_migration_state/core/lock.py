@@ -12,8 +12,8 @@ import os
 import random
 import socket
 import sys
-import time
 from pathlib import Path
+from time import monotonic, sleep  # bound here: a test may replace time.monotonic
 from typing import TYPE_CHECKING, Final
 
 from filelock import lock_descriptor, unlock_descriptor
@@ -34,7 +34,7 @@ _RECORD_LIMIT: Final = 1024
 #: A lock file that was deleted or replaced shows in the open file itself. One that was moved away shows only at the path,
 #: where it is looked for no more often than this, in seconds: a recorder takes the lock for each verdict.
 _LOOK_AGAIN: Final = 0.5
-#: How often the lock is taken anew because the file was replaced meanwhile.
+#: How often the lock is taken again because the file was replaced meanwhile.
 _ATTEMPTS: Final = 100
 
 
@@ -45,12 +45,12 @@ def acquire_descriptor(descriptor: int, timeout: float) -> bool:
     """
     if lock_descriptor(descriptor, blocking=False):
         return True
-    deadline = time.monotonic() + timeout
+    deadline = monotonic() + timeout
     pause, paused = 0.0005, 0.0
     # The pauses are counted too: a test may have stopped the clock.
-    while time.monotonic() < deadline and paused < timeout:
+    while monotonic() < deadline and paused < timeout:
         # At random, so that many waiters do not keep step with one that lets go and takes it again.
-        time.sleep(random.uniform(pause / 2, pause))  # noqa: S311  # a pause, no secret
+        sleep(random.uniform(pause / 2, pause))  # noqa: S311  # a pause, no secret
         paused += pause / 2
         if lock_descriptor(descriptor, blocking=False):
             return True
@@ -114,7 +114,7 @@ class StateLock:
         :raises OSError: the file system has no such locks.
         """
         return (
-            time.monotonic() - self._found_at <= _LOOK_AGAIN
+            monotonic() - self._found_at <= _LOOK_AGAIN
             and is_open_on(self._descriptor, self._file)
             and lock_descriptor(self._descriptor, blocking=False)
         )
@@ -165,7 +165,7 @@ class StateLock:
     def _is_at_path(self, found: os.stat_result) -> bool:
         if found.st_nlink == 0:
             return False
-        now = time.monotonic()
+        now = monotonic()
         if now - self._found_at <= _LOOK_AGAIN:
             return True
         self._found_at = now

@@ -6,14 +6,14 @@ the cost stays linear in the number of tests.
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import monotonic  # bound here: a test may replace time.monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_migration_state.core import events, operations
 from pytest_migration_state.core.document import collecting_runs, open_runs, runs_of, waiting_for
 from pytest_migration_state.core.errors import GateBlockedError, MigrationStateError, StateDamagedError
-from pytest_migration_state.core.gate import COLLECTION, Context, GateResult, evaluate, rest_name
+from pytest_migration_state.core.gate import COLLECTION, Context, GateResult, evaluate, rest_name, run_in_words
 from pytest_migration_state.core.liveness import begin_here, end_here, liveness_of, this_process
 from pytest_migration_state.core.phases import Phase
 from pytest_migration_state.core.store import Store
@@ -33,6 +33,8 @@ CHECKPOINT_INTERVAL: Final = 1.0
 CHECKPOINT_SHARE: Final = 10
 #: After a failure the state is tried again no sooner than this, in seconds: the tests must not wait for it each time.
 _RETRY_INTERVAL: Final = 1.0
+#: Of how many selections it is remembered which files were looked at.
+_SELECTIONS: Final = 20
 #: How many validations one line of the plan holds: lines stay short enough to be read.
 _PLAN_PIECE: Final = 500
 
@@ -42,21 +44,21 @@ class Look:
     """What a collection that came to its end looked at.
 
     :ivar selection: digest of what was asked for, without the options that leave out files by what an earlier run found.
-    :ivar files: digest of the names of all files that it came by, looked at or not; empty where not all are known.
-    :ivar unseen: the node ids of files that were left out without a look at them (``--lf``, testmon).
-    :ivar chosen_by_plugin: were the files chosen by a plugin, and not by what was asked for (picked)?
+    :ivar files: the digests of the files that it looked at, with a space between them.
+    :ivar unseen: the digest of each file that was left out without a look at it (``--lf``, testmon), by its node id.
+    :ivar chosen_by_plugin: whether the files were chosen by a plugin, and not by what was asked for (picked).
     :ivar why: in words, why something was left out.
     """
 
     selection: str
     files: str
-    unseen: tuple[str, ...] = ()
+    unseen: Mapping[str, str] = field(default_factory=dict)
     chosen_by_plugin: bool = False
     why: str | None = None
 
     @property
     def is_full(self) -> bool:
-        """Was nothing left out?"""
+        """Whether nothing was left out."""
         return not self.unseen and not self.chosen_by_plugin
 
 
@@ -88,17 +90,18 @@ class RunRecorder:
         """The state as this run last saw it."""
         return self._store.document
 
-    def open(self, check: Callable[[Document], None], where: JsonObject, selection: str = "all tests") -> bool:
+    def open(self, check: Callable[[Document], None], where: JsonObject, selection: str = "all tests", full: str | None = None) -> bool:
         """Begin the run on the state; gives whether it had to be created.
 
         :param check: called with the state under the lock; raises to refuse the run before anything of it is written.
         :param where: who runs it and where, for the log.
         :param selection: what it was asked to run, as a digest: a run of the same that did not finish is settled by this one.
+        :param full: the same without the options that narrow it down (``--lf``): a run of that looks at more, and settles it too.
         """
         with self._store.held(create=True) as created:
             check(self.document)
             self._selection = selection
-            self._store.append(events.run_started(utc_now(), self.run_id, this_process(), where, selection))
+            self._store.append(events.run_started(utc_now(), self.run_id, this_process(), where, selection, full))
             begin_here(self.run_id)
             self._migration_id = self.document.metadata.get("migration_id")
             self._checkpoint()
@@ -114,14 +117,14 @@ class RunRecorder:
 
     def plan(
         self, entries: list[JsonObject], collected: Iterable[str] = (), look: Look | None = None, *, is_whole: bool = True
-    ) -> dict[str, JsonObject]:
+    ) -> list[str]:
         """Put on record, and on the disk, what the run is about to do.
 
         :param entries: outstanding validations. A deselected one counts only if nothing is known of it yet.
         :param collected: files (node ids) that could be collected: an earlier collection error of theirs is settled.
         :param look: what the collection looked at, where something is known of that.
         :param is_whole: did the collection come to its end, so that it is known what the run will run?
-        :returns: the earlier runs, by their id, that are settled by this one.
+        :returns: the earlier runs that are settled by this one, in words.
         """
         with self._store.held(reuse=True):
             self._make_sure()
@@ -134,8 +137,7 @@ class RunRecorder:
             metadata: JsonObject = {"open_runs": runs} if runs else {}
             if look and is_whole:
                 entries = entries + self._not_looked_at(look)
-                if look.is_full and _collections(known).get(look.selection) != look.files:
-                    metadata["collections"] = {look.selection: look.files}
+                metadata |= _remembered(known, look)
             # A deselected test that is known keeps what is known of it.
             entries = [entry for entry in entries if entry["reason"] != "deselected" or not _is_known(known, _key(entry))]
             waited_for = [run_id for run_id, how in lives.items() if how != "dead" and run_id not in settled]
@@ -153,7 +155,7 @@ class RunRecorder:
                     self._store.stage(events.planned(piece, *first))
                 self._store.commit()
                 self._checkpoint()
-            return settled
+            return [run_in_words(run_id, run, lives[run_id]) for run_id, run in settled.items()]
 
     def _settled(self, lives: Mapping[str, Liveness]) -> dict[str, JsonObject]:
         """The runs that were asked to run what this one runs, and of which nothing more will come."""
@@ -162,16 +164,19 @@ class RunRecorder:
             for run_id, run in open_runs(self.document).items()
             if isinstance(run, dict)
             and lives.get(run_id, "alive") != "alive"
-            and self._selection in {run.get("selection"), run.get("collecting")}
+            and self._selection in {run.get("selection"), run.get("collecting"), run.get("full")}
         }
 
     def _not_looked_at(self, look: Look) -> list[JsonObject]:
-        """What was left out without a look at it, unless all of it was looked at in an earlier run: then its tests are known."""
-        before = _collections(self.document).get(look.selection)
-        if look.is_full or (before is not None and before == (look.files or before)):
+        """What was left out without a look at it, unless an earlier run looked at it as it is now: then its tests are known."""
+        if look.is_full:
             return []
+        before = _collections(self.document).get(look.selection)
+        known = set(before.split()) if before else set()
+        names = [name for name, digest in look.unseen.items() if digest not in known]
+        if look.chosen_by_plugin and before is None:
+            names.append(rest_name(look.selection))
         now = utc_now()
-        names = [*look.unseen, *([rest_name(look.selection)] if look.chosen_by_plugin else ())]
         return [events.outstanding(now, (COLLECTION, name), "deselected", look.why) for name in names]
 
     def _waited_for(self, entry: JsonObject, others: list[str]) -> JsonObject:
@@ -192,10 +197,10 @@ class RunRecorder:
         if self.failure is None:
             if len(self._waiting) == 1 and self._store.append_next(event, now):
                 self._waiting.clear()
-                if time.monotonic() < self._checkpoint_due_at:
+                if monotonic() < self._checkpoint_due_at:
                     return
             self._flush(self._timeout)
-        elif time.monotonic() - self._tried_at > _RETRY_INTERVAL:
+        elif monotonic() - self._tried_at > _RETRY_INTERVAL:
             self._flush(0.0)
 
     def verdict(self, key: Key, passed: bool, error_message: str | None, **more: Any) -> None:
@@ -231,18 +236,18 @@ class RunRecorder:
                     self._checkpoint()
                 self._waiting.clear()
                 self._doubtful.clear()
-                if time.monotonic() >= self._checkpoint_due_at:
+                if monotonic() >= self._checkpoint_due_at:
                     self._checkpoint()
             self.failure = None
         except MigrationStateError as error:
             self.failure = error
         finally:
-            self._tried_at = time.monotonic()
+            self._tried_at = monotonic()
 
     def _checkpoint(self) -> None:
-        began = time.monotonic()
+        began = monotonic()
         self._store.checkpoint()
-        now = time.monotonic()
+        now = monotonic()
         self._checkpoint_due_at = now + max(CHECKPOINT_INTERVAL, CHECKPOINT_SHARE * (now - began))
 
     def gate(self, policy: Policy) -> GateResult:
@@ -272,10 +277,18 @@ class RunRecorder:
             self._checkpoint()
             return result
 
-    def finish(self, exit_status: int, counts: dict[str, int], seconds: float) -> None:
-        """Write what is left and the run's end, and bring all of it to the disk. Never raises for the state's sake."""
+    def write_waiting(self) -> None:
+        """Try once more to write what could not be written yet. Never raises for the state's sake."""
+        if self._waiting or self.failure:
+            self._flush(self._timeout)
+
+    def finish(self, exit_status: int, counts: dict[str, int], seconds: float, *, is_refused: bool = False) -> None:
+        """Write what is left and the run's end, and bring all of it to the disk. Never raises for the state's sake.
+
+        :param is_refused: whether pytest refused what it was asked for, so that there is nothing that it would have run.
+        """
         now = utc_now()
-        has_planned = self.run_id not in collecting_runs(self.document)
+        has_planned = is_refused or self.run_id not in collecting_runs(self.document)
         self._waiting.append((events.run_finished(now, self.run_id, exit_status, counts, seconds, has_planned=has_planned), now))
         self._checkpoint_due_at = 0.0
         self._flush(self._timeout)
@@ -297,9 +310,18 @@ def _key(entry: JsonObject) -> Key:
 
 
 def _collections(document: Document) -> Mapping[str, str]:
-    """Which files were looked at when a selection was last collected in full: a digest of their names, by the selection's."""
+    """Which files were looked at when a selection was last collected in full: their digests, by that of the selection."""
     found = document.metadata.get("collections")
     return found if isinstance(found, dict) else {}
+
+
+def _remembered(document: Document, look: Look) -> JsonObject:
+    """What changes in the metadata, so that what was looked at is remembered; for the newest selections alone."""
+    known = _collections(document)
+    if not look.is_full or known.get(look.selection) == look.files:
+        return {}
+    surplus = [selection for selection in known if selection != look.selection][: max(0, len(known) - _SELECTIONS + 1)]
+    return {"collections": {**dict.fromkeys(surplus), look.selection: look.files}}
 
 
 def _is_known(document: Document, key: Key) -> bool:

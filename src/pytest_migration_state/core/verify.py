@@ -10,11 +10,12 @@ from pytest_migration_state.core import events
 from pytest_migration_state.core.account import Account, Holdings
 from pytest_migration_state.core.chain import Chain, Problem, Standing
 from pytest_migration_state.core.differences import differences
-from pytest_migration_state.core.document import Document, decode_object
+from pytest_migration_state.core.document import Document, decode_object, open_runs
 from pytest_migration_state.core.errors import StateDamagedError
 from pytest_migration_state.core.gate import Context, evaluate
 from pytest_migration_state.core.journal import read_lines
 from pytest_migration_state.core.lines import NO_LINE_END, Position
+from pytest_migration_state.core.liveness import liveness_of
 from pytest_migration_state.core.phases import Phase
 from pytest_migration_state.core.text import printable
 
@@ -251,7 +252,7 @@ class _Examination:
     def _examine_gate(self, document: Document) -> None:
         if document.phase is not Phase.COMPLETED:
             return
-        blockers = evaluate(document, None, Context(str(self._store.path))).blockers
+        blockers = evaluate(document, None, Context(str(self._store.path), liveness_of(open_runs(document)))).blockers
         if blockers:
             shown = "; ".join(blocker.message for blocker in blockers[:3])
             more = f"; and {len(blockers) - 3} more" if len(blockers) > 3 else ""

@@ -6,18 +6,19 @@ The same on a single process and on xdist's workers; a plan crosses to the contr
 from __future__ import annotations
 
 import dataclasses
-import hashlib
+import os
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from pytest_migration_state.core.text import storable
+from pytest_migration_state.recording.left_out import LeftOut
 from pytest_migration_state.recording.verdicts import short_reason
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from pathlib import Path
 
     from pytest_migration_state.core.document import Key
 
@@ -38,10 +39,11 @@ class Plan:
     :ivar failed: why each file (or other collector) could not be collected, by its node id.
     :ivar skipped: why each file was skipped as a whole, by its node id.
     :ivar collected: node ids of the collectors that could be collected.
-    :ivar unseen: node ids of the files that were left out without a look at them.
-    :ivar files: a digest of the names of all files, looked at or not.
+    :ivar unseen: the digest of each file that was left out without a look at it, by its node id.
+    :ivar files: the digests of all files that were looked at, with a space between them.
     :ivar node_ids: the node id that a person would type, where that under which a test reports is another (xdist adds a group's name).
-    :ivar is_whole: did the collection come to its end?
+    :ivar is_whole: whether the collection came to its end.
+    :ivar is_refused: whether pytest itself refused what it was asked for: a place that does not exist, a wrong ``-k``.
     """
 
     tests: dict[str, list[Key]] = dataclasses.field(default_factory=dict)
@@ -50,10 +52,11 @@ class Plan:
     failed: dict[str, str] = dataclasses.field(default_factory=dict)
     skipped: dict[str, str] = dataclasses.field(default_factory=dict)
     collected: list[str] = dataclasses.field(default_factory=list)
-    unseen: list[str] = dataclasses.field(default_factory=list)
+    unseen: dict[str, str] = dataclasses.field(default_factory=dict)
     files: str = ""
     node_ids: dict[str, str] = dataclasses.field(default_factory=dict)
     is_whole: bool = False
+    is_refused: bool = False
 
     def to_object(self) -> dict[str, Any]:
         return vars(self)
@@ -127,56 +130,17 @@ class CollectionWatch:
         self._with_properties = bool(config.getoption("xmlpath", None))
         # With the node ids as collected: xdist adds a group's name, and other plugins remove items without a word.
         self._items: list[tuple[pytest.Item, str]] = []
-        self._files: set[str] = set()
-        self._full = _FullResults()
-        config.pluginmanager.register(self._full, "migration_state_full_results")
-        self._config = config
+        self._left_out = LeftOut(config)
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         self._items.append((item, item.nodeid))
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-        """See what was left out: pytest's --lf takes items out of a report, and reports files that it did not look at as empty."""
-        self._full.result = None
-        report = yield
-        # pytest's own implementation, which collects, leaves its call on the report until it has been looked at.
-        was_looked_at = hasattr(report, "call") or bool(report.result) or not report.passed
-        if not was_looked_at:
-            self.plan.unseen.append(collector.nodeid)
-        elif report.passed and self._full.result:
-            kept = {id(node) for node in report.result}
-            self._items += [(node, node.nodeid) for node in self._full.result if isinstance(node, pytest.Item) and id(node) not in kept]
-        if isinstance(collector, pytest.File):
-            self._files.add(collector.nodeid)
-        return report
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_ignore_collect(self, collection_path: Path) -> Generator[None, bool | None, bool | None]:
-        """See what a plugin leaves out that is installed: what pytest's options or a conftest ignore is meant to be ignored."""
-        ignored = yield
-        if ignored and _is_test_file(self._config, collection_path) and not self._is_meant(collection_path):
-            name = _node_id(self._config, collection_path)
-            self._files.add(name)
-            self.plan.unseen.append(name)
-        return ignored
-
-    def _is_meant(self, path: Path) -> bool:
-        """Is it ignored by pytest's own options or by a conftest?"""
-        hook = self._config.pluginmanager.hook.pytest_ignore_collect
-        others = [found.plugin for found in hook.get_hookimpls() if not _is_of_pytest_or_conftest(found.plugin, found.plugin_name)]
-        ask = self._config.pluginmanager.subset_hook_caller(hook.name, others)
-        try:
-            return bool(ask(collection_path=path, path=None, config=self._config))
-        except Exception:  # noqa: BLE001  # a conftest that asks for pytest 8's other form of the path: take it as meant
-            return True
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         # The session itself has no node id; it fails where a hook that collects does.
         name = report.nodeid or "."
         if not report.passed:
             (self.plan.failed if report.failed else self.plan.skipped)[name] = short_reason(report)
-        elif report.nodeid not in self.plan.unseen:
+        elif report.nodeid not in self._left_out.unseen:
             self.plan.collected.append(name)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -187,15 +151,17 @@ class CollectionWatch:
     def finish(self, session: pytest.Session) -> None:
         """Make the plan, once every plugin has done to the items what it does. A collection that was interrupted gives none."""
         if not self.plan.is_whole:
+            # pytest calls its hook also where it is about to end with an error.
+            self.plan.is_refused = _is_refusal(sys.exc_info()[1])
             return
+        self.plan.unseen, self.plan.files = self._left_out.unseen, self._left_out.files()
         selected = {id(item): item for item in session.items}
         # An item that is named twice is collected twice; and plugins make items of their own.
-        items = {id(item): (item, node_id) for item, node_id in self._items}
+        items = {id(item): (item, node_id) for item, node_id in [*self._items, *self._left_out.items]}
         items |= {known: (item, item.nodeid) for known, item in selected.items() if known not in items}
         planner = _Planner(self)
         for item, node_id in items.values():
             planner.add(item, node_id, is_selected=id(item) in selected)
-        self.plan.files = hashlib.sha256("\0".join(sorted(self._files)).encode("utf-8", "backslashreplace")).hexdigest()[:16]
         if self._with_properties:
             for item in selected.values():
                 name = self.names[id(item)]
@@ -207,17 +173,14 @@ class CollectionWatch:
             session.ihook.pytest_collectreport(report=report)
 
 
-class _FullResults:
-    """Sees what a collector gave before other plugins took items out of it: the innermost of the wrappers."""
-
-    def __init__(self) -> None:
-        self.result: list[pytest.Item | pytest.Collector] | None = None
-
-    @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_make_collect_report(self) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-        report = yield
-        self.result = list(report.result) if report.passed and report.result else None
-        return report
+def _is_refusal(error: BaseException | None) -> bool:
+    """Whether pytest itself raised the usage error, and not a conftest or a plugin."""
+    if not isinstance(error, pytest.UsageError):
+        return False
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and str(trace.tb_frame.f_globals.get("__name__")).startswith("_pytest.")
 
 
 class _Planner:
@@ -239,6 +202,7 @@ class _Planner:
 
         :param node_id: under which it was collected.
         """
+        node_id = _stable_node_id(item, node_id)
         names, plan = self._watch.names, self._plan
         name, twin = self._name(item)
         if twin is not None:
@@ -283,21 +247,23 @@ class _Planner:
 
 
 def _is_same_test(item: pytest.Item, twin: pytest.Item) -> bool:
-    """A file that is named twice may be collected twice, into two modules with the same tests. Two tests of one collector are two."""
-    return item.parent is not twin.parent and item.path == twin.path and item.listnames() == twin.listnames()
+    """Whether both are one test of a file that was collected twice, since it was named twice. Two tests of one collector are two."""
+    was_collected_again = file_of(item) is not file_of(twin)
+    return was_collected_again and item.path == twin.path and item.listnames() == twin.listnames()
 
 
-def _is_test_file(config: pytest.Config, path: Path) -> bool:
-    return path.suffix == ".py" and any(path.match(pattern) for pattern in config.getini("python_files"))
+def file_of(item: pytest.Item) -> object:
+    """The collector of the file that the item is in; ``None`` where it is in none."""
+    return next((node for node in reversed(item.listchain()) if isinstance(node, pytest.File)), None)
 
 
-def _node_id(config: pytest.Config, path: Path) -> str:
+def _stable_node_id(item: pytest.Item, node_id: str) -> str:
+    """The node id, with the path relative to rootdir also where the file lies outside: pytest then gives equal ids to different files."""
+    root = item.config.rootpath
+    if item.path.is_relative_to(root):
+        return node_id
     try:
-        return path.relative_to(config.rootpath).as_posix()
-    except ValueError:
-        return path.as_posix()
-
-
-def _is_of_pytest_or_conftest(plugin: object, name: str) -> bool:
-    module = plugin.__name__ if hasattr(plugin, "__name__") else type(plugin).__module__
-    return str(module).startswith("_pytest.") or name.endswith("conftest.py")
+        path = os.path.relpath(item.path, root)
+    except ValueError:  # on another drive
+        path = str(item.path)
+    return path.replace(os.sep, "/") + "".join(node_id.partition("::")[1:])

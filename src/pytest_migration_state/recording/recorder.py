@@ -23,7 +23,7 @@ from pytest_migration_state import plugin
 from pytest_migration_state.core import events
 from pytest_migration_state.core.document import Document, open_runs
 from pytest_migration_state.core.errors import MigrationStateError
-from pytest_migration_state.core.gate import COLLECTION, UNKNOWN, Blocker, run_in_words
+from pytest_migration_state.core.gate import COLLECTION, UNKNOWN, Blocker
 from pytest_migration_state.core.liveness import liveness_of
 from pytest_migration_state.core.phases import Phase
 from pytest_migration_state.core.run import Look, RunRecorder
@@ -35,7 +35,7 @@ from pytest_migration_state.recording.environment import whereabouts
 from pytest_migration_state.recording.running import RunningTests
 from pytest_migration_state.recording.selection import Selection, selection_of
 from pytest_migration_state.recording.verdicts import Attempt, is_worse, short_reason, will_be_repeated
-from pytest_migration_state.recording.worker import ENDED, NOTICES
+from pytest_migration_state.recording.worker import ADDED, ENDED, NOTICES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -101,7 +101,7 @@ class Recorder:
         self.interrupted_runs: dict[str, JsonObject] = {}
         self.liveness: dict[str, Liveness] = {}
         self.is_open = False
-        self._is_planned = False
+        self._is_planned = self._is_refused = False
         self._is_finished = False
         self.has_told = False
         self._complete = complete
@@ -117,7 +117,7 @@ class Recorder:
         self._watch: CollectionWatch | None = None
         self._running: RunningTests | None = None
         self._was_interrupted = False
-        self._plans = Path()
+        self._plans: Path | None = None
         self._taken = b""
         self._lacks_a_plan = False
         # By the name of the test in the plan, as all that follows.
@@ -134,6 +134,8 @@ class Recorder:
         self._given: dict[str, Outcome] = {}
         # Why a test that passed is in doubt.
         self._doubts: dict[str, str] = {}
+        # The tests that ran and were left without a verdict.
+        self._withdrawn: set[str] = set()
         # Under xdist's --dist=each a test runs once on every worker, and its verdict is the worst of them: the seats of those
         # that collected it or ran it.
         self._on_every_worker = False
@@ -157,7 +159,7 @@ class Recorder:
             return
         self._selection = selection_of(self.config)
         try:
-            created = self.run.open(self._check, whereabouts(), self._selection.digest)
+            created = self.run.open(self._check, whereabouts(), self._selection.digest, self._selection.full)
         except (MigrationStateError, OSError) as error:
             raise pytest.UsageError(f"--migration-state: {printable(str(error))}") from error
         if created:
@@ -171,7 +173,7 @@ class Recorder:
             self._plans = Path(tempfile.mkdtemp(prefix="migration-plans-"))
         else:
             self._watch = CollectionWatch(self.config)
-            self._running = RunningTests(self._watch, self._when_ended)
+            self._running = RunningTests(self._watch, self._when_ended, self._when_added)
             self.config.pluginmanager.register(self._watch, "migration_state_collection")
             self.config.pluginmanager.register(self._running, "migration_state_running")
 
@@ -192,6 +194,8 @@ class Recorder:
             return "the session did not come to its end" if self.is_open else "the session did not begin, and nothing is recorded"
         if self.problems:
             return self.problems[0]
+        if loss := self._loss():
+            return loss
         return (self.completion or "the migration is not completed") if self._complete and not self._is_completed else None
 
     def _check(self, document: Document) -> None:
@@ -219,7 +223,7 @@ class Recorder:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         if self._watch is not None and self._running is not None:
             self._watch.finish(session)
-            self._running.begin(session.items)
+            self._running.begin(session)
             self._take(self._watch.plan, None)
 
     @pytest.hookimpl(optionalhook=True)
@@ -233,6 +237,7 @@ class Recorder:
     @guarded
     def pytest_xdist_node_collection_finished(self, node: Any) -> None:
         worker = node.gateway.id
+        assert self._plans is not None
         try:
             content = (self._plans / f"{worker}.json").read_bytes()
             # Each of the workers has a plan, and most say the same.
@@ -252,6 +257,7 @@ class Recorder:
         if plan.is_whole:
             self._whole_plans.add(seat)
             self._is_planned = not self._on_every_worker or self._whole_plans >= self._workers
+        self._is_refused = self._is_refused or plan.is_refused
         self._node_ids |= plan.node_ids
         self._alike |= plan.alike
         now, entries = utc_now(), []
@@ -276,9 +282,7 @@ class Recorder:
             collected = (self._node_ids.get(name, name) for name in itertools.chain(plan.collected, plan.tests, plan.deselected))
             names = [storable(name) for name in collected if name not in self._uncollected]
             settled = self.run.plan(entries, names, self._look(plan), is_whole=self._is_planned)
-            for run_id, run in settled.items():
-                earlier = run_in_words(run_id, run, self.liveness.get(run_id, "unknown"))
-                self.notices.append(f"{earlier}; it is settled by this run, which was asked to run the same tests")
+            self.notices += [f"{earlier}; it is settled by this run, which was asked to run the same tests" for earlier in settled]
         except MigrationStateError as error:
             self.problems.append(f"the plan could not be recorded: {error}")
 
@@ -286,8 +290,8 @@ class Recorder:
         asked = self._selection
         return Look(
             selection=asked.full,
-            files="" if asked.chosen_by_plugin else plan.files,
-            unseen=tuple(storable(name) for name in plan.unseen),
+            files=plan.files,
+            unseen={storable(name): digest for name, digest in plan.unseen.items()},
             chosen_by_plugin=asked.chosen_by_plugin,
             why=asked.narrowed_by or "left out by a plugin",
         )
@@ -298,7 +302,7 @@ class Recorder:
         # Three times a test, and a guard costs more than what is done here. A forked process may do it: it writes nothing.
         try:
             if self._running is not None:
-                self._running.tag(report)
+                self._running.tag_safely(report)
             tag = report.__dict__.get(running.TAG)
             name = report.nodeid if tag is None else self._tagged(report, tag)
             seat = _seat(report.node) if self._on_every_worker else None
@@ -327,14 +331,34 @@ class Recorder:
         if problem := tag.get(running.PROBLEM):
             self._add_problem(problem)
         if keys := tag.get(running.KEYS):
-            self._tests[name] = as_keys(keys)
+            self._add(name, as_keys(keys))
         for doubtful in tag.get(running.IN_DOUBT, ()):
             self._doubt(doubtful, report)
         return name
 
+    def _add(self, name: str, keys: list[Key]) -> None:
+        """Plan what a test that runs validates, which a marker said only now."""
+        self._tests[name] = keys
+        new = [key for key in keys if key not in self._planned]
+        self._planned.update(new)
+        self._without_verdict.update(new)
+        if new and getpid() == self.process_id:
+            now, node_id = utc_now(), self._node_ids.get(name, name)
+            try:
+                self.run.plan([events.outstanding(now, key, "pending", None, node_id) for key in new], is_whole=False)
+            except MigrationStateError as error:
+                self._add_problem(f"the plan could not be recorded: {error}")
+
+    @guarded
+    def _when_added(self, name: str, keys: list[Key]) -> None:
+        """A test was marked while it ran, and ended the run."""
+        self._add(name, keys)
+
     def _doubt(self, name: str, report: pytest.TestReport) -> None:
         """The fixture that failed after another test may have failed because of this one."""
-        why = f"in doubt: a fixture may be its own that failed when '{report.nodeid}' was torn down ({short_reason(report)})"
+        self._put_in_doubt(name, f"in doubt: a fixture that it may share failed when '{report.nodeid}' ran ({short_reason(report)})")
+
+    def _put_in_doubt(self, name: str, why: str) -> None:
         self._doubts.setdefault(name, why)
         if self._given.get(name) == "passed":
             del self._given[name]
@@ -345,7 +369,10 @@ class Recorder:
             self._withdraw(name, why)
 
     def _withdraw(self, name: str, why: str) -> None:
-        """Leave a test without a verdict, and say why."""
+        """Leave a test without a verdict, and say why; once."""
+        if name in self._withdrawn:
+            return
+        self._withdrawn.add(name)
         node_id = self._node_ids.get(name, name)
         for key in self._tests[name]:
             self.run.withdraw(key, why, node_id)
@@ -376,7 +403,17 @@ class Recorder:
     @guarded
     def _when_ended(self, name: str) -> None:
         """The item of this process has run, whether or not its end was reported."""
-        self._end(name)
+        self._end_unreported(name)
+
+    def _end_unreported(self, name: str) -> None:
+        """A test has run, and pytest did not say that it ended: what it said so far counts as far as it goes."""
+        attempt = self._attempts.get((name, None))
+        if attempt is None or name in self._given:
+            return
+        if attempt.is_enough:
+            self._end(name)
+        elif attempt.outcome is not None:
+            self._withdraw(name, "no report of its end reached us")
 
     @guarded
     def _end_here(self, name: str) -> None:
@@ -441,7 +478,10 @@ class Recorder:
             yield
         except BaseException as error:
             # pytest ends without looking at it, and a fixture that was torn down only now may be what failed.
-            self.problems.append(f"the session did not end well: {type(error).__name__}: {error}")
+            what = f"{type(error).__name__}: {error}"
+            self.problems.append(f"the session did not end well: {what}")
+            for name in self._running.in_doubt(None) if self._running is not None else ():
+                self._put_in_doubt(name, f"in doubt: a fixture that it may share failed at the end of the session ({what})")
             raise
         finally:
             self._finish(session)
@@ -452,14 +492,16 @@ class Recorder:
             return
         status = session.exitstatus
         self._end_the_rest()
-        if plugin.says_success(status):
-            self._look_for_losses()
+        self.run.write_waiting()
+        if plugin.says_success(status) and (loss := self._loss()):
+            self._add_problem(loss)
         self.gate = self.run.gate(self.policy)
         if self._complete:
             self._try_to_complete(status)
         self._is_finished = True
         status = self._raised(status)
-        self.run.finish(int(status), dict(self.counts), time.monotonic() - self._began)
+        is_refused = self._is_refused and not self._is_planned
+        self.run.finish(int(status), dict(self.counts), time.monotonic() - self._began, is_refused=is_refused)
         if self.run.failure:
             self.problems.append(f"not everything could be recorded: {self.run.failure}")
         session.exitstatus = self._raised(status)
@@ -468,8 +510,10 @@ class Recorder:
         """Also called for ``pytest.exit``."""
         self._was_interrupted = True
 
-    def pytest_internalerror(self) -> None:
+    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Also called for an error on one of xdist's workers, after which the others may go on."""
         self._was_interrupted = True
+        self._add_problem(f"an internal error ended the run, or a worker: {excinfo.exconly(tryshort=True)[:500]}")
 
     def _end_the_rest(self) -> None:
         """End the tests of whose end nobody told: plugins that run tests in their own way leave ``pytest_runtest_logfinish`` out."""
@@ -478,21 +522,22 @@ class Recorder:
                 continue
             seats = self._seats[name] if self._on_every_worker else (None,)
             attempts = [self._attempts.get((name, seat)) for seat in seats]
-            if all(attempt is not None and _is_enough(attempt) for attempt in attempts):
+            if all(attempt is not None and attempt.is_enough for attempt in attempts):
                 self._end(name)
             elif not self._was_interrupted and not self._on_every_worker:
-                self._withdraw(name, "no report of its end reached us")
+                (attempt,) = attempts
+                self._withdraw(name, (attempt and attempt.reason) or "no report of its end reached us")
 
-    def _look_for_losses(self) -> None:
-        """A run that calls itself successful must have run what it selected."""
+    def _loss(self) -> str | None:
+        """Why a run that calls itself successful is none, in words: what it selected did not all run, or failed."""
         if not self._is_planned:
-            self.problems.append("the run ended before it was known which tests it would run")
-        elif failed := self.counts["failed"]:
-            self._add_problem(f"{failed} validation{'s' * (failed > 1)} failed, although pytest calls the run successful")
-        elif count := len(self._without_verdict):
-            self.problems.append(
-                f"{count} selected validation{'s' * (count > 1)} did not run to the end and {'have' if count > 1 else 'has'} no verdict"
-            )
+            return "the run ended before it was known which tests it would run"
+        if failed := self.counts["failed"]:
+            return f"{failed} validation{'s' * (failed > 1)} failed, although pytest calls the run successful"
+        if count := len(self._without_verdict):
+            have = "s did not run to the end and have" if count > 1 else " did not run to the end and has"
+            return f"{count} selected validation{have} no verdict"
+        return None
 
     def _raised(self, status: int | pytest.ExitCode) -> int | pytest.ExitCode:
         return pytest.ExitCode.TESTS_FAILED if plugin.says_success(status) and not self.is_sound else status
@@ -525,9 +570,9 @@ class Recorder:
         for name, outcome in self._given.items():
             if outcome == "passed" or outcome in self.policy.allow:
                 continue
+            kind: BlockerKind = "outstanding" if outcome == "skipped" else outcome
             for component, test_name in self._tests[name]:
                 message = f"'{printable(test_name)}' of '{printable(component)}' {outcome} in this run, whatever another recorded since"
-                kind: BlockerKind = "outstanding" if outcome == "skipped" else outcome
                 blockers.append(Blocker(kind, component, test_name, f"{message}; run it again"))
         return blockers
 
@@ -537,9 +582,11 @@ class Recorder:
         """Take what one of xdist's workers leaves to be told. One that was killed leaves nothing."""
         output = getattr(node, "workeroutput", {})
         self.notices += output.get(NOTICES, ())
+        for name, keys in output.get(ADDED, {}).items():
+            self._add(name, as_keys(keys))
         for name in output.get(ENDED, ()):
             if not self._on_every_worker:
-                self._end(name)
+                self._end_unreported(name)
 
     @guarded
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -556,7 +603,7 @@ class Recorder:
             os.environ[INSIDE_RUN] = self._outer_run
         self.run.close()
         self.tracker.close()
-        if self._plans != Path():
+        if self._plans is not None:
             shutil.rmtree(self._plans, ignore_errors=True)
         if self.is_open and not self._is_finished:
             self._add_problem("the session did not come to its end")
@@ -575,8 +622,3 @@ class Recorder:
 def _seat(node: Any) -> object:
     """What one of xdist's workers has in common with the one that replaces it when it crashes: the specification itself."""
     return id(node.gateway.spec)
-
-
-def _is_enough(attempt: Attempt) -> bool:
-    """Is it known how the test ended, although nobody said that it has? What passed so far may still fail at its teardown."""
-    return attempt.outcome is not None and (attempt.is_over or attempt.outcome != "passed")

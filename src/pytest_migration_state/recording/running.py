@@ -6,16 +6,19 @@ given a tag, which crosses to the controller with it.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from pytest_migration_state.recording.collection import MARKER, CollectionWatch, MarkerError, keys_of
+from pytest_migration_state.recording.collection import MARKER, CollectionWatch, MarkerError, file_of, keys_of
 from pytest_migration_state.recording.verdicts import Attempt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator
+
+    from pytest_migration_state.core.document import Key
 
 #: The attribute of a report that holds its tag: a dict with some of the keys below.
 TAG: Final = "migration_state"
@@ -29,6 +32,8 @@ BEFORE: Final = "before"
 IN_DOUBT: Final = "in_doubt"
 #: In words, why the report can be tied to no test.
 PROBLEM: Final = "problem"
+#: Every other outcome is that of a failure, also one that a plugin calls by another name, such as "rerun".
+_GOOD: Final = frozenset({"passed", "skipped"})
 
 
 class RunningTests:
@@ -36,13 +41,13 @@ class RunningTests:
 
     :param watch: what was collected.
     :param ended: called with a test's name in the plan when its item has run, whatever was reported of it.
-    :ivar has_logfinish: has pytest said, of the item that is running, that it has ended? For the use of who hears that.
+    :param added: called with a test's name and validations where it was marked while it ran and then ended its run.
+    :ivar has_logfinish: whether pytest has said of the item that is running that it has ended. Set by whoever hears that.
     """
 
-    def __init__(self, watch: CollectionWatch, ended: Callable[[str], None]) -> None:
-        self._watch, self._when_ended = watch, ended
+    def __init__(self, watch: CollectionWatch, ended: Callable[[str], None], added: Callable[[str, list[Key]], None]) -> None:
+        self._watch, self._when_ended, self._when_added = watch, ended, added
         self._item: pytest.Item | None = None
-        self._next: pytest.Item | None = None
         # Reports of the item that is running, for as long as it is not marked.
         self._unmarked_reports: list[pytest.TestReport] = []
         # Node ids that one test of the plan has for itself; those of items that are not marked.
@@ -51,53 +56,75 @@ class RunningTests:
         # Marked items that have begun, and how many markers the one that is running had.
         self._begun: list[pytest.Item] = []
         self._markers = 0
+        self._has_naming_hook = False
+        self._fixtures = SharedFixtures()
         self.has_logfinish = False
 
-    def begin(self, items: Iterable[pytest.Item]) -> None:
+    def begin(self, session: pytest.Session) -> None:
         """Take what was collected, once the plan is made."""
         plan, names = self._watch.plan, self._watch.names
         ambiguous = {name for node_id, alike in plan.alike.items() for name in (node_id, *alike)}
         self._planned = {*plan.tests, *plan.deselected} - ambiguous
-        self._unmarked = {item.nodeid for item in items if names.get(id(item)) is None} - self._planned - ambiguous
+        self._unmarked = {item.nodeid for item in session.items if names.get(id(item)) is None} - self._planned - ambiguous
+        self._has_naming_hook = bool(session.config.hook.pytest_migration_component.get_hookimpls())
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
-        outer = self._item, self._next
-        self._item, self._next = item, nextitem
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        outer, self._item = self._item, item
         self._unmarked_reports.clear()
-        self._markers, self.has_logfinish = len(item.own_markers), False
-        name = self._watch.names.get(id(item))
-        if name is not None:
+        self._fixtures.finished.clear()
+        self._markers = len(item.own_markers)
+        self.has_logfinish = False
+        if self._watch.names.get(id(item)) is not None:
             self._begun.append(item)
         try:
             result = yield
+        except BaseException:
+            self._look_at_interrupted(item)
+            raise
         finally:
-            self._item, self._next = outer
+            self._item = outer
         if (name := self._watch.names.get(id(item))) is not None:
             self._when_ended(name)
         return result
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> None:
+        if fixturedef.scope != "function":
+            self._fixtures.began(fixturedef, self._item)
+
+    def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
+        if fixturedef.scope != "function":
+            self._fixtures.finished.append(fixturedef)
+
+    def tag_safely(self, report: pytest.TestReport) -> None:
+        """:meth:`tag`, with whatever goes wrong in it as a problem of the run."""
+        try:
+            self.tag(report)
+        except Exception as error:  # noqa: BLE001  # a hook of a user, asked once more, may raise anything; the tests go on
+            _set(report, PROBLEM, f"{report.nodeid}: {type(error).__name__}: {error}")
+
     def tag(self, report: pytest.TestReport) -> None:
         """Tie ``report`` to its test, where its node id alone does not."""
-        node_id = report.nodeid
+        node_id, item = report.nodeid, self._item
+        if report.when != "call" and report.outcome not in _GOOD and item is not None:
+            self._look_for_doubts(item, report)
         if node_id in self._planned:
             if report.when == "teardown":
                 self._look_for_more_components(report)
             return
-        item = self._item
-        if item is None:
+        if item is None or (node_id in self._unmarked and node_id != item.nodeid):
+            # Of another thread, or of no test at all.
             if report.failed and node_id not in self._unmarked:
                 _set(report, PROBLEM, f"a report of '{node_id}' that failed belongs to no test that was collected")
             return
         name = self._watch.names.get(id(item))
         if name is not None:
             _set(report, TEST, name)
-        elif id(item) not in self._watch.names or MARKER in item.keywords:
+        elif id(item) not in self._watch.names or MARKER in item.keywords or (self._has_naming_hook and report.when == "teardown"):
             self._take_late(item, report)
         else:
             self._unmarked_reports.append(report)
-            if report.when == "teardown" and report.failed:
-                self._look_for_doubts(item, report)
 
     # --- markers that were added after the collection ---
 
@@ -119,16 +146,27 @@ class RunningTests:
         _set(report, KEYS, keys)
         _set(report, BEFORE, dataclasses.asdict(before))
 
+    def _look_at_interrupted(self, item: pytest.Item) -> None:
+        """A test that ended its run may have been marked while it ran, and no report says so."""
+        if self._watch.names.get(id(item)) is not None or MARKER not in item.keywords:
+            return
+        with contextlib.suppress(Exception):  # whatever is wrong with the marker, the run has ended already
+            self._when_added(item.nodeid, keys_of(item, item.nodeid))
+
     def _look_for_more_components(self, report: pytest.TestReport) -> None:
         """A test of the plan may have been given one more marker while it ran."""
         item = self._item
         if item is None or len(item.own_markers) == self._markers:
             return
         name = self._watch.names.get(id(item))
-        if name is not None and name == report.nodeid and (keys := self._keys_now(item, self._watch.plan.node_ids.get(name, name), report)):
-            _set(report, KEYS, keys)
+        if name is None or name != report.nodeid:
+            return
+        plan = self._watch.plan
+        if keys := self._keys_now(item, plan.node_ids.get(name, name), report):
+            planned = plan.tests.get(name) or plan.deselected.get(name) or []
+            _set(report, KEYS, list(dict.fromkeys([*planned, *keys])))
 
-    def _keys_now(self, item: pytest.Item, name: str, report: pytest.TestReport) -> list[tuple[str, str]]:
+    def _keys_now(self, item: pytest.Item, name: str, report: pytest.TestReport) -> list[Key]:
         try:
             keys = keys_of(item, name)
         except MarkerError as error:
@@ -146,32 +184,61 @@ class RunningTests:
     # --- fixtures that are shared ---
 
     def _look_for_doubts(self, item: pytest.Item, report: pytest.TestReport) -> None:
-        """A test that is not marked failed at its teardown: a fixture that it shares with marked tests may be what failed."""
-        remaining = set(map(id, self._next.listchain())) if self._next is not None else set()
-        torn_down = {id(node) for node in item.listchain() if id(node) not in remaining}
-        doubtful = [self._watch.names[id(other)] for other in self._begun if _owners_of_fixtures(other) & torn_down]
-        if doubtful:
+        """A test failed outside its call: a fixture that it does not use itself, and that others do, may be what failed."""
+        if doubtful := self.in_doubt(item):
             _set(report, IN_DOUBT, doubtful)
 
+    def in_doubt(self, item: pytest.Item | None) -> list[str]:
+        """The marked tests whose fixture may be one of those that ended since ``item`` began.
 
-def _owners_of_fixtures(item: pytest.Item) -> set[int]:
-    """The nodes, by identity, with which the fixtures of ``item`` that outlive it are torn down."""
-    information = getattr(item, "_fixtureinfo", None)  # pytest has no public way to ask for it
-    found = information.name2fixturedefs.values() if information else ()
-    scopes = {definitions[-1].scope for definitions in found}
-    return {id(node) for node in item.listchain() if _owns(node, item, scopes)}
+        None where ``item`` is marked and uses one of them: it is what is recorded as failed.
+
+        :param item: ``None`` at the end of the session.
+        """
+        finished = self._fixtures.finished
+        if not finished:
+            return []
+        if item is not None and self._watch.names.get(id(item)) is not None and self._fixtures.uses(item, finished):
+            return []
+        found = (self._watch.names[id(other)] for other in self._begun if other is not item and self._fixtures.concerns(other, item))
+        return [name for name in found if name is not None]
 
 
-def _owns(node: object, item: pytest.Item, scopes: set[str]) -> bool:
-    """Is a fixture of one of these scopes torn down with ``node``, one of those that ``item`` is in?"""
-    if isinstance(node, pytest.Session):
-        return "session" in scopes
-    if isinstance(node, pytest.Directory):
-        # Which of the folders above it is the package, only pytest knows.
-        return "package" in scopes
-    if isinstance(node, pytest.Class):
-        return "class" in scopes
-    return isinstance(node, pytest.File) and ("module" in scopes or ("class" in scopes and item.getparent(pytest.Class) is None))
+class SharedFixtures:
+    """Which fixtures outlive a test, who uses them, and which ended while an item ran.
+
+    :ivar finished: the fixtures wider than a function that ended since the item began.
+    """
+
+    def __init__(self) -> None:
+        self.finished: list[pytest.FixtureDef[Any]] = []
+        # Those that were asked for by request.getfixturevalue(): who else uses them, nobody can tell.
+        self._dynamic: list[pytest.FixtureDef[Any]] = []
+
+    def began(self, fixture: pytest.FixtureDef[Any], item: pytest.Item | None) -> None:
+        """Note that a fixture was set up while ``item`` ran."""
+        if (item is None or not self.uses(item, [fixture])) and fixture not in self._dynamic:
+            self._dynamic.append(fixture)
+
+    def uses(self, item: pytest.Item, fixtures: list[pytest.FixtureDef[Any]]) -> bool:
+        """Whether one of these is among the fixtures that the item names, an overridden one included."""
+        information = getattr(item, "_fixtureinfo", None)  # pytest has no public way to ask for it
+        named = information.name2fixturedefs.values() if information else ()
+        return any(definition in fixtures for definitions in named for definition in definitions)
+
+    def concerns(self, other: pytest.Item, item: pytest.Item | None) -> bool:
+        """Whether ``other`` may have used the same instance of a fixture that ended while ``item`` ran."""
+        near = [fixture for fixture in self.finished if _are_together(other, item, fixture.scope)]
+        return any(fixture in self._dynamic for fixture in near) or self.uses(other, near)
+
+
+def _are_together(other: pytest.Item, item: pytest.Item | None, scope: str) -> bool:
+    """Whether two items share an instance of a fixture of this scope."""
+    if item is None or scope in {"session", "package"}:
+        return True
+    if scope == "class" and (item.getparent(pytest.Class) or other.getparent(pytest.Class)):
+        return item.getparent(pytest.Class) is other.getparent(pytest.Class)
+    return file_of(item) is file_of(other)
 
 
 def _set(report: pytest.TestReport, key: str, value: Any) -> None:

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pytest
 
 #: Options, with and without a value, that do not change which tests are run.
@@ -38,6 +40,10 @@ _WITHOUT_VALUE: Final = (
 _NARROWING: Final = (
     "--lf", "--last-failed", "--sw", "--stepwise", "--sw-skip", "--stepwise-skip", "--sw-reset", "--stepwise-reset", "--testmon", "--testmon-noselect", "--testmon-nocollect", "--testmon-forceselect", "--no-testmon",
 )  # fmt: skip
+#: Options whose value is a path, whether or not something of this name exists.
+_PATHS: Final = ("--ignore", "--ignore-glob")
+#: How deep files with arguments may name others.
+_DEPTH: Final = 10
 _NARROWING_WITH_VALUE: Final = ("--lfnf", "--last-failed-no-failures", "--testmon-env", "--mode", "--parent-branch")
 
 
@@ -47,7 +53,7 @@ class Selection(NamedTuple):
     :ivar digest: of all of it.
     :ivar full: of all of it but the options that narrow it down.
     :ivar narrowed_by: those options, in words; empty where there are none.
-    :ivar chosen_by_plugin: are the files to collect others than were asked for?
+    :ivar chosen_by_plugin: whether the files to collect are others than were asked for.
     """
 
     digest: str
@@ -58,13 +64,12 @@ class Selection(NamedTuple):
 
 def selection_of(config: pytest.Config) -> Selection:
     """What this run was asked to run."""
-    words = [*config.getini("addopts"), *shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *map(str, config.invocation_params.args)]
+    given = [*config.getini("addopts"), *shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *map(str, config.invocation_params.args)]
+    words = list(_expanded(given, config.invocation_params.dir))
     rest = _without(words, _WITH_VALUE, _WITHOUT_VALUE)
     full = [word for word in _without(rest, _NARROWING_WITH_VALUE, _NARROWING) if not word.startswith("--picked")]
     default = _default_places(config)
-    # Where words stand in a file, nobody knows here which place they name.
-    is_known = not any(word.startswith("@") for word in words)
-    chosen = is_known and (not config.args or not set(words + default).issuperset(config.args))
+    chosen = not config.args or not set(words + default).issuperset(config.args)
     is_default = chosen or set(config.args).issubset(default)
     places = default if is_default else []  # else the words name them
     return Selection(
@@ -107,20 +112,51 @@ def _without(words: list[str], with_value: tuple[str, ...], without_value: tuple
         return [word for word in words if not word.startswith("--migration-")]
 
 
-def _digest(config: pytest.Config, words: list[str], places: list[str]) -> str:
-    def relative(text: str) -> str:
-        return _relative(text, config.invocation_params.dir, config.rootpath)
+def _expanded(words: list[str], here: Path, depth: int = 0) -> Iterator[str]:
+    """``words`` with what stands in a file that is named ``@FILE``, one word a line, as pytest reads it."""
+    for word in words:
+        try:
+            lines = (here / word[1:]).read_text().splitlines() if word.startswith("@") and depth < _DEPTH else None
+        except (OSError, ValueError):
+            lines = None
+        if lines is None:
+            yield word
+        else:
+            yield from _expanded(lines, here, depth + 1)
 
-    asked = json.dumps([[relative(word) for word in words], [relative(place) for place in places]])
+
+def _digest(config: pytest.Config, words: list[str], places: list[str]) -> str:
+    here, root = config.invocation_params.dir, config.rootpath
+    relative = []
+    before = ""
+    for word in words:
+        option, equals, value = word.partition("=") if word.startswith("-") else (before, "", word)
+        relative.append(f"{option if equals else ''}{equals}{_relative(value, here, root, is_path=option in _PATHS)}")
+        before = "" if equals else word
+    asked = json.dumps([_project(root), relative, [_relative(place, here, root) for place in places]])
     return hashlib.sha256(asked.encode()).hexdigest()[:16]
 
 
-def _relative(word: str, here: Path, root: Path) -> str:
-    """``word`` with the path that it is, or has behind its ``=`` or before its ``::``, relative to ``root``."""
-    option, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
+def _relative(value: str, here: Path, root: Path, *, is_path: bool = False) -> str:
+    """``value`` with the path that it is, or has before its ``::``, relative to ``root``.
+
+    :param is_path: whether it is one, also where nothing of this name exists.
+    """
     path, colons, inside = value.partition("::")
-    if path and os.path.exists(absolute := here / path):  # noqa: PTH110  # false where that may not be asked
-        # Case and links as they are: a spelling of its own is another selection, which is safe.
-        shown = os.path.relpath(absolute, root) if absolute.is_relative_to(root) or not Path(path).is_absolute() else path
-        path = shown.replace(os.sep, "/")
-    return f"{option}{equals}{path}{colons}{inside}"
+    if path and (is_path or os.path.exists(here / path)):  # noqa: PTH110  # false where that may not be asked
+        # Case and links as they are: another spelling is another selection, which is safe.
+        try:
+            shown = os.path.relpath(here / path, root)
+        except ValueError:  # on another drive
+            shown = path
+        is_elsewhere = Path(path).is_absolute() and shown.startswith("..")
+        path = path if is_elsewhere else shown.replace(os.sep, "/")
+    return f"{path}{colons}{inside}"
+
+
+def _project(root: Path) -> str:
+    """Where rootdir is in its repository: one repository may hold several projects with one state."""
+    for folder in (root, *root.parents):
+        if any((folder / mark).exists() for mark in (".git", ".hg")):
+            return root.relative_to(folder).as_posix()
+    return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,8 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_migration_state import plugin
+from pytest_migration_state.core.document import open_runs
 from pytest_migration_state.core.errors import InvalidArgumentError, MigrationStateError
 from pytest_migration_state.core.gate import RESERVED, Policy
+from pytest_migration_state.core.liveness import liveness_of
+from pytest_migration_state.core.tracker import MigrationTracker
 from pytest_migration_state.recording.recorder import INSIDE_RUN, Recorder
 
 if TYPE_CHECKING:
@@ -60,7 +64,12 @@ def _outer_run(path: Path) -> str | None:
     run_id, _, outer_path = os.environ.get(INSIDE_RUN, "").partition(" ")
     if not outer_path or outer_path != os.path.realpath(path):
         return None
-    return f"inside run {run_id}, which records in the same state"
+    # A process that outlives its run hands the variable on.
+    with contextlib.suppress(MigrationStateError), contextlib.closing(MigrationTracker(path, notify=lambda _: None)) as tracker:
+        run = open_runs(tracker.read()).get(run_id)
+        if run is not None and liveness_of({run_id: run})[run_id] != "dead":
+            return f"inside run {run_id}, which records in the same state"
+    return None
 
 
 def _policy(config: pytest.Config) -> Policy:

@@ -17,12 +17,12 @@ _FINAL: Final = frozenset({"passed", "failed", "skipped"})
 
 
 def is_worse(outcome: Outcome | None, than: Outcome | None) -> bool:
-    """Does ``outcome`` say less good of a test? Anything is worse than nothing."""
+    """Whether ``outcome`` is a worse one for a test. Any is worse than none."""
     return outcome is not None and (than is None or _ORDER.index(outcome) > _ORDER.index(than))
 
 
 def will_be_repeated(report: pytest.TestReport) -> bool:
-    """Does the report speak of an attempt that does not count, since there will be another?"""
+    """Whether the report is of an attempt that does not count, since there will be another."""
     return report.outcome not in _FINAL
 
 
@@ -51,7 +51,8 @@ class Attempt:
         if will_be_repeated(report):
             # A worker that crashed could not count its attempts.
             self.number += rerun is None
-            self.outcome, self.reason, self.duration, self.is_over = None, None, 0.0, False
+            self.outcome, self.duration, self.is_over = None, 0.0, False
+            self.reason = f"its last outcome is '{report.outcome}', which is not a final one"
             return
         self.duration += report.duration
         if report.when == "teardown":
@@ -60,6 +61,11 @@ class Attempt:
         if is_worse(outcome, self.outcome):
             self.outcome = outcome
             self.reason = None if outcome == "passed" else short_reason(report)
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether it is known how the test ended, although nobody said that it has. What passed so far may fail at its teardown."""
+        return self.outcome is not None and (self.is_over or self.outcome != "passed")
 
     def absorb(self, other: Attempt) -> None:
         """Take the worse of two attempts: the same test on several workers."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from pytest_migration_state import MigrationTracker
+    from pytest_migration_state.core.document import Key
 
 
 class Worker:
@@ -25,9 +26,10 @@ class Worker:
     def __init__(self, config: pytest.Config, handed: dict[str, str]) -> None:
         self._plan_file = Path(handed["plans"]) / f"{config.workerinput['workerid']}.json"  # type: ignore[attr-defined]  # set by xdist
         self._watch = CollectionWatch(config)
-        self._running = RunningTests(self._watch, self._when_ended)
+        self._running = RunningTests(self._watch, self._when_ended, self._when_added)
         # The tests whose end xdist does not report, since pytest did not.
         self._ended: list[str] = []
+        self._added: dict[str, list[Key]] = {}
         config.pluginmanager.register(self._watch, "migration_state_collection")
         config.pluginmanager.register(self._running, "migration_state_running")
         self._config = config
@@ -49,9 +51,12 @@ class Worker:
         if not self._running.has_logfinish:
             self._ended.append(name)
 
+    def _when_added(self, name: str, keys: list[Key]) -> None:
+        self._added[name] = keys
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._running.tag(report)
+        self._running.tag_safely(report)
 
     def pytest_runtest_logfinish(self) -> None:
         self._running.has_logfinish = True
@@ -59,7 +64,7 @@ class Worker:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._watch.finish(session)
-        self._running.begin(session.items)
+        self._running.begin(session)
         temporary = self._plan_file.with_suffix(".tmp")
         try:
             # ASCII: a lone surrogate in a node id must not keep the plan from being written.
@@ -80,7 +85,8 @@ class Worker:
         """What a person should know is told once, by the controller."""
         output: dict[str, Any] = self._config.workeroutput  # type: ignore[attr-defined]  # set by xdist
         output[NOTICES] = [plain(notice) for notice in self._notices]
-        output[ENDED] = [plain(name) for name in self._ended]
+        output[ENDED] = plain(self._ended)
+        output[ADDED] = plain(self._added)
 
     def pytest_unconfigure(self) -> None:
         if self._tracker is not None:
@@ -121,9 +127,11 @@ class ReportsMadeFit:
         return None if data is None else plain(data)
 
 
-#: Under which key of its output a worker hands its notices to the controller, and the tests whose end was not reported.
+#: Under which key of its output a worker hands its notices to the controller, the tests whose end was not reported, and those that
+#: were marked while they ran and then ended the worker's run.
 NOTICES = "migration_state_notices"
 ENDED = "migration_state_ended"
+ADDED = "migration_state_added"
 
 _PLAIN = frozenset({int, float, bool, bytes, type(None)})
 #: Numbers beyond these are sent as text: execnet sends none below, and other limits lie beyond.
