@@ -59,9 +59,17 @@ class Case(NamedTuple):
     says: tuple[str, ...] = ()
 
 
-def table(cases: Iterable[Case]) -> pytest.MarkDecorator:
-    """Each case in each way in which it is to be run."""
-    return pytest.mark.parametrize(("case", "how"), [pytest.param(case, how, id=f"{case.id}-{how}") for case in cases for how in case.how])
+def table(cases: Iterable[Case], *, deep: tuple[str, ...] = ()) -> pytest.MarkDecorator:
+    """Each case in each way in which it is to be run.
+
+    :param deep: the ways that belong to the deep tests.
+    """
+    parameters = [
+        pytest.param(case, how, id=f"{case.id}-{how}", marks=[pytest.mark.deep] if how in deep else [])
+        for case in cases
+        for how in case.how
+    ]
+    return pytest.mark.parametrize(("case", "how"), parameters)
 
 
 def check(suite: Suite, case: Case, how: str) -> None:

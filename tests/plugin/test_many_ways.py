@@ -12,6 +12,8 @@ from pytest_migration_state import MigrationTracker
 if TYPE_CHECKING:
     from recorded import Suite
 
+pytestmark = pytest.mark.deep
+
 SUITE = "@component\ndef test_a(): pass\n@component\ndef test_b(): assert 0\n"
 BOOKS = {"::test_a": "passed", "::test_b": "failed"}
 

@@ -419,7 +419,7 @@ SKIPS = [
 ]  # fmt: skip
 
 
-@table(SKIPS)
+@table(SKIPS, deep=(XDIST,))
 def test_skips(suite: Suite, case: Case, how: str) -> None:
     """What was skipped has no verdict, wherever it was skipped."""
     check(suite, case, how)
@@ -467,7 +467,7 @@ XFAIL = [
 ]  # fmt: skip
 
 
-@table(XFAIL)
+@table(XFAIL, deep=(XDIST,))
 def test_xfail(suite: Suite, case: Case, how: str) -> None:
     """An expected failure is a failure that says so; what passes against expectation is passed unless that was forbidden."""
     check(suite, case, how)
@@ -1054,7 +1054,7 @@ FILE_NAMES = [
 ]
 
 
-@table(MESSAGES)
+@table(MESSAGES, deep=(XDIST,))
 def test_messages(suite: Suite, case: Case, how: str) -> None:
     """Whatever a test says or attaches, its verdict is recorded."""
     check(suite, case, how)

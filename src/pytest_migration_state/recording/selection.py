@@ -157,6 +157,6 @@ def _relative(value: str, here: Path, root: Path, *, is_path: bool = False) -> s
 def _project(root: Path) -> str:
     """Where rootdir is in its repository: one repository may hold several projects with one state."""
     for folder in (root, *root.parents):
-        if any((folder / mark).exists() for mark in (".git", ".hg")):
+        if any(os.path.exists(folder / mark) for mark in (".git", ".hg")):  # noqa: PTH110  # false where that may not be asked
             return root.relative_to(folder).as_posix()
-    return ""
+    return "."
