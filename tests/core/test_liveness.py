@@ -59,6 +59,7 @@ UNKNOWN: dict[str, Any] = {
     "recorded by version 0.1.0, without a start": {"process_start": None},
     "no process id": {"process_id": None},
     "a process id that is none": {"process_id": "1"},
+    "a process id that no system has": {"process_id": 10**30},
 }
 
 

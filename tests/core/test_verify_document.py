@@ -15,6 +15,9 @@ from state_files import DOCUMENT, STATES, edit, in_validation, kinds, lines, log
 from powershell_writer import PowerShellError, PowerShellWriter
 from pytest_migration_state import MigrationTracker, Policy
 from pytest_migration_state.core import verify
+from pytest_migration_state.core.events import outstanding
+from pytest_migration_state.core.run import RunRecorder
+from pytest_migration_state.core.text import utc_now
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -411,3 +414,16 @@ def test_time_grows_with_the_length_of_the_log_alone(tmp_path: Path) -> None:
     report = tracker.verify()
     assert (report.problems, report.lines, report.entries) == ((), 20_006, 10_006)
     assert time.monotonic() - began < 10
+
+
+def test_a_run_on_a_completed_migration_that_another_tool_began(tmp_path: Path) -> None:
+    """The log does not tell its phase, in which a run keeps the verdicts that it is about to give again."""
+    path = sample("7.6/complete", tmp_path)
+    run = RunRecorder(path, "r", notify=lambda _: None)
+    run.open(lambda _: None, {})
+    verdict = read(path)["validation_results"][0]
+    key = verdict["component"], verdict["test_name"]
+    run.plan([outstanding(utc_now(), key, "pending")])
+    run.close()
+    assert key in run.document.verdicts
+    assert [problem.message for problem in MigrationTracker(path).verify().problems] == []

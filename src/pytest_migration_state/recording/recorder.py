@@ -310,16 +310,14 @@ class Recorder:
             if attempt is None:
                 if name not in self._tests and not self._is_of_a_lost_plan(report):
                     return
-                attempt = self._attempts[name, seat] = Attempt()
+                attempt = self._attempts[name, seat] = Attempt(**(tag or {}).get(running.BEFORE, {}))
                 if self._on_every_worker:
                     # Whatever its plan said, or if none came: what it reports counts.
                     self._seats[name].add(seat)
-            if tag is not None and running.BEFORE in tag:
-                attempt.absorb(Attempt(**tag[running.BEFORE]))
             attempt.add(report)
             given = self._given.get(name)
             if given is not None and will_be_repeated(report):
-                del self._given[name]
+                self._take_back(name, given)
             elif report.when == CRASHED or (given is not None and is_worse(attempt.outcome, given)):
                 self._end_here(name)
         except _ANYTHING as error:
@@ -361,12 +359,16 @@ class Recorder:
     def _put_in_doubt(self, name: str, why: str) -> None:
         self._doubts.setdefault(name, why)
         if self._given.get(name) == "passed":
-            del self._given[name]
-            for key in self._tests[name]:
-                self.counts["passed"] -= 1
-                self._without_verdict.add(key)
-                self.flaky.pop(key, None)
+            self._take_back(name, "passed")
             self._withdraw(name, why)
+
+    def _take_back(self, name: str, given: Outcome) -> None:
+        """Forget what was given of a test in this run."""
+        del self._given[name]
+        for key in self._tests[name]:
+            self.counts[given] -= 1
+            self._without_verdict.add(key)
+            self.flaky.pop(key, None)
 
     def _withdraw(self, name: str, why: str) -> None:
         """Leave a test without a verdict, and say why; once."""
