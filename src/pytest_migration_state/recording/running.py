@@ -90,11 +90,11 @@ class RunningTests:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> None:
-        if fixturedef.scope != "function":
+        if fixturedef.scope != "function" and not _is_of_pytest(fixturedef):
             self._fixtures.began(fixturedef, self._item)
 
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
-        if fixturedef.scope != "function":
+        if fixturedef.scope != "function" and not _is_of_pytest(fixturedef):
             self._fixtures.finished.append(fixturedef)
 
     def tag_safely(self, report: pytest.TestReport) -> None:
@@ -202,6 +202,12 @@ class RunningTests:
             return []
         found = (self._watch.names[id(other)] for other in self._begun if other is not item and self._fixtures.concerns(other, item))
         return [name for name in found if name is not None]
+
+
+def _is_of_pytest(fixture: pytest.FixtureDef[Any]) -> bool:
+    """Whether it is one that pytest brings, such as ``tmp_path_factory``, and not made for functions such as ``teardown_module``."""
+    module = str(getattr(fixture.func, "__module__", ""))
+    return module.startswith(("_pytest.", "xdist.")) and module not in {"_pytest.python", "_pytest.unittest"}
 
 
 class SharedFixtures:
