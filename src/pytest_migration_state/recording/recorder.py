@@ -599,10 +599,10 @@ class Recorder:
     def pytest_unconfigure(self) -> None:
         if getpid() != self.process_id:
             return
-        if self.is_open and self._outer_run is None:
+        if self.is_open:
             os.environ.pop(INSIDE_RUN, None)
-        elif self.is_open and self._outer_run is not None:
-            os.environ[INSIDE_RUN] = self._outer_run
+            if self._outer_run is not None:
+                os.environ[INSIDE_RUN] = self._outer_run
         self.run.close()
         self.tracker.close()
         if self._plans is not None:

@@ -38,7 +38,8 @@ _WITHOUT_VALUE: Final = (
 )  # fmt: skip
 #: Options under which a plugin leaves out tests by what an earlier run, or version control, says.
 _NARROWING: Final = (
-    "--lf", "--last-failed", "--sw", "--stepwise", "--sw-skip", "--stepwise-skip", "--sw-reset", "--stepwise-reset", "--testmon", "--testmon-noselect", "--testmon-nocollect", "--testmon-forceselect", "--no-testmon",
+    "--lf", "--last-failed", "--sw", "--stepwise", "--sw-skip", "--stepwise-skip", "--sw-reset", "--stepwise-reset",
+    "--testmon", "--testmon-noselect", "--testmon-nocollect", "--testmon-forceselect", "--no-testmon",
 )  # fmt: skip
 #: Options whose value is a path, whether or not something of this name exists.
 _PATHS: Final = ("--ignore", "--ignore-glob")
