@@ -33,6 +33,11 @@ OTHER: dict[str, tuple[str, str]] = {
     "an ini value": ("a", "-o python_files=check_*.py a"),
     "a plugin": ("a", "-p no:cacheprovider a"),
     "--lf": ("a", "--lf a"),
+    "options without a value": ("--doctest-modules a", "--strict-markers a"),
+    "other options without a value": ("--noconftest a", "--pyargs a"),
+    "-k, in one word": ("-ka", "-kb"),
+    "the same value of another option": ("-k slow a", "-m slow a"),
+    "the same place of another option": ("--ignore b a", "--deselect b a"),
     "the import mode": ("a", "--import-mode=importlib a"),
 }
 

@@ -131,11 +131,23 @@ def _digest(config: pytest.Config, words: list[str], places: list[str]) -> str:
     relative = []
     before = ""
     for word in words:
-        option, equals, value = word.partition("=") if word.startswith("-") else (before, "", word)
-        relative.append(f"{option if equals else ''}{equals}{_relative(value, here, root, is_path=option in _PATHS)}")
-        before = "" if equals else word
+        relative.append(_in_project(word, before, here, root))
+        before = word
     asked = json.dumps([_project(root), relative, [_relative(place, here, root) for place in places]])
     return hashlib.sha256(asked.encode()).hexdigest()[:16]
+
+
+def _in_project(word: str, before: str, here: Path, root: Path) -> str:
+    """A word of the command line, with the path in it relative to ``root``.
+
+    :param before: the word before it, which may be the option whose value it is.
+    """
+    if not word.startswith("-"):
+        return _relative(word, here, root, is_path=before in _PATHS)
+    option, equals, value = word.partition("=")
+    if not equals:
+        return word
+    return f"{option}={_relative(value, here, root, is_path=option in _PATHS)}"
 
 
 def _relative(value: str, here: Path, root: Path, *, is_path: bool = False) -> str:
