@@ -11,7 +11,9 @@ pytest_plugins = ["pytester"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--deep", action="store_true", help="run the tests that are marked as deep too, as .ci/deep does")
+    parser.addoption(
+        "--deep", action="store_true", help="run the tests that are marked as deep too, as .ci/deep does"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

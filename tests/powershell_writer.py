@@ -1,19 +1,22 @@
 #!/usr/bin/env python3
 """Stand-in for the PowerShell functions that write the migration state, for tests.
 
-It changes the two files the way PowerShell does: it takes no lock of ours, reads the whole document,
-changes it, cuts the file to nothing and writes it again in place, then adds one line to the audit log at
-the offset where the log ended a moment before. Format, key order, escapes and system calls were checked
+It changes the two files the way PowerShell does: it takes no state lock, reads the whole document, changes
+it, truncates the file and writes it again in place, then adds one line to the audit log at the offset where
+the log ended shortly before. Format, key order, escapes and system calls were checked
 against PowerShell 7.6 on Linux and against documents that Windows PowerShell 5.1 wrote (README.md here).
 
-    powershell_writer.py STATE COMMAND [ARGUMENT...] [--flavour 7|5.1] [--pause SECONDS] [--seed N] [--times N]
+    powershell_writer.py STATE COMMAND [ARGUMENT...]
+                         [--flavour 7|5.1] [--pause SECONDS] [--seed N] [--times N]
 
     initialize · phase NAME [--force] · container NAME ID · data KEY PATH · process NAME [PID]
-    result COMPONENT TEST true|false [MESSAGE] · rollback true|false · error MESSAGE · log ACTION DETAILS [LEVEL]
+    result COMPONENT TEST true|false [MESSAGE] · rollback true|false · error MESSAGE
+    log ACTION DETAILS [LEVEL]
 
---pause sleeps inside each window in which another writer can come between (after reading the document, after
-cutting it, between the pieces, between measuring the log and writing to it). --times repeats the command and
-adds -1, -2, ... to its first argument. Exit status 1 with one line on standard error where PowerShell throws.
+--pause sleeps in each window in which another writer can come between (after reading the document, after
+truncating it, between the pieces, between measuring the log and writing to it). --times repeats the command
+and adds -1, -2, ... to its first argument. Where PowerShell throws, the exit status is 1, with one line on
+standard error.
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ ISO_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\
 
 
 class PowerShellError(Exception):
-    """Where the PowerShell function throws."""
+    """What the PowerShell function throws."""
 
 
 def now() -> str:
@@ -57,7 +60,7 @@ def _offset(moment: datetime) -> str:
     return f"{moment:%z}"[:3] + ":" + f"{moment:%z}"[3:5]
 
 
-# --- JSON as PowerShell prints it -------------------------------------------------------------------------
+# --- JSON as PowerShell prints it ---------------------------------------------------------------------------
 
 
 def _string(text: str, flavour: str) -> str:
@@ -68,7 +71,7 @@ def _string(text: str, flavour: str) -> str:
 
 
 def to_powershell_7(value: Any, indent: int = 0) -> str:
-    """`ConvertTo-Json` of PowerShell 7: two spaces, empty containers closed at once."""
+    """Return `ConvertTo-Json` of PowerShell 7: two spaces, empty containers on one line."""
     inner, outer = " " * (indent + 2), " " * indent
     if isinstance(value, dict) and value:
         items = [f"{inner}{_string(k, '7')}: {to_powershell_7(v, indent + 2)}" for k, v in value.items()]
@@ -79,7 +82,7 @@ def to_powershell_7(value: Any, indent: int = 0) -> str:
 
 
 def to_powershell_51(value: Any, column: int = 0) -> str:
-    """`ConvertTo-Json` of Windows PowerShell 5.1: content four columns right of its bracket, two spaces after the colon."""
+    """Return `ConvertTo-Json` of Windows PowerShell 5.1: indented from the bracket, two spaces after a colon."""
     inner, outer = " " * (column + 4), " " * column
     if isinstance(value, dict):
         items = []
@@ -93,7 +96,7 @@ def to_powershell_51(value: Any, column: int = 0) -> str:
 
 
 def _as_date(value: Any) -> Any:
-    """PowerShell 7 reads every string that is an ISO date and time as a date, and prints it again in its own way."""
+    """Return strings that are ISO dates as PowerShell 7, which reads them as dates, prints them."""
     if isinstance(value, dict):
         return {key: _as_date(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -108,11 +111,13 @@ def _as_date(value: Any) -> Any:
     return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}{zone or ''}"
 
 
-# --- files as PowerShell treats them ----------------------------------------------------------------------
+# --- files as PowerShell treats them ------------------------------------------------------------------------
 
 
 class PowerShellWriter:
-    def __init__(self, path: str | os.PathLike[str], flavour: str = "7", pause: float = 0.0, seed: int | None = None) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], flavour: str = "7", pause: float = 0.0, seed: int | None = None
+    ) -> None:
         self.path = Path(path)
         self.log = self.path.parent / "migration-audit.log"
         self.flavour, self.pause, self.random = flavour, pause, random.Random(seed)
@@ -123,7 +128,9 @@ class PowerShellWriter:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            raise PowerShellError(f"The process cannot access the file '{path}' because it is being used by another process.") from None
+            raise PowerShellError(
+                f"The process cannot access the file '{path}' because it is being used by another process."
+            ) from None
         return descriptor
 
     def read(self) -> dict[str, Any]:
@@ -153,7 +160,11 @@ class PowerShellWriter:
 
     def write_audit(self, action: str, details: str, level: str = "INFO") -> None:
         entry = self._hashtable(timestamp=now(), level=level, action=action, details=details)
-        line = "{" + ",".join(f"{_string(k, self.flavour)}:{_string(v, self.flavour)}" for k, v in entry.items()) + "}"
+        line = (
+            "{"
+            + ",".join(f"{_string(k, self.flavour)}:{_string(v, self.flavour)}" for k, v in entry.items())
+            + "}"
+        )
         content = (line + ("\n" if self.flavour == "7" else "\r\n")).encode()
         try:
             descriptor = self._open(self.log, os.O_RDWR | os.O_CREAT)
@@ -168,7 +179,7 @@ class PowerShellWriter:
         os.close(descriptor)
 
     def _hashtable(self, **items: Any) -> dict[str, Any]:
-        """A PowerShell hashtable: its order is anybody's guess."""
+        """Return a PowerShell hashtable, whose order is not defined."""
         keys = list(items)
         self.random.shuffle(keys)
         return {key: items[key] for key in keys}
@@ -184,19 +195,19 @@ class PowerShellWriter:
 
     @staticmethod
     def _plus(item: dict[str, Any]) -> Any:
-        """`$list += @{...}`: a list grows, nothing becomes the bare item."""
+        """Return `$list += @{...}`: a list grows, and without one there is only the item."""
         return lambda old: item if old is None else [*old, item]
 
-    # --- the functions ------------------------------------------------------------------------------------
+    # --- the functions --------------------------------------------------------------------------------------
 
     def initialize(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         metadata = self._hashtable(version="1.0", migration_type="docker_to_native", platform="windows")
         self._write(
             self._hashtable(
-                phase="NotStarted", started_at=now(), completed_at=None, last_updated=now(), docker_containers_removed=[],
-                data_preserved={}, native_processes_started=[], validation_results=[], rollback_available=True, error=None,
-                metadata=metadata,
+                phase="NotStarted", started_at=now(), completed_at=None, last_updated=now(),
+                docker_containers_removed=[], data_preserved={}, native_processes_started=[],
+                validation_results=[], rollback_available=True, error=None, metadata=metadata,
             )
         )  # fmt: skip
         self.write_audit("Initialize", "Migration state initialized")
@@ -205,44 +216,63 @@ class PowerShellWriter:
         current = self.read()["phase"]
         if not force and name not in TRANSITIONS.get(current, []):
             allowed = ", ".join(TRANSITIONS.get(current, []))
-            raise PowerShellError(f"Invalid phase transition from '{current}' to '{name}'. Valid transitions: {allowed}")
+            raise PowerShellError(
+                f"Invalid phase transition from '{current}' to '{name}'. Valid transitions: {allowed}"
+            )
         ended = {"completed_at": now()} if name in ("Completed", "RolledBack") else {}
         self._change("PhaseTransition", f"Transitioned from '{current}' to '{name}'", phase=name, **ended)
 
     def container(self, name: str, container_id: str) -> None:
         item = self._hashtable(name=name, id=container_id, removed_at=now())
         self._change(
-            "ContainerProcessed", f"Container '{name}' ({container_id}) marked as removed", docker_containers_removed=self._plus(item)
+            "ContainerProcessed",
+            f"Container '{name}' ({container_id}) marked as removed",
+            docker_containers_removed=self._plus(item),
         )
 
     def data(self, key: str, path: str) -> None:
         self._change(
-            "DataPreserved", f"Data '{key}' preserved at '{path}'", data_preserved=lambda old: self._hashtable(**{**(old or {}), key: path})
+            "DataPreserved",
+            f"Data '{key}' preserved at '{path}'",
+            data_preserved=lambda old: self._hashtable(**{**(old or {}), key: path}),
         )
 
     def process(self, name: str, pid: str = "0") -> None:
         known = {"process_id": int(pid)} if int(pid) > 0 else {}
         item = self._hashtable(name=name, started_at=now(), **known)
-        self._change("ProcessStarted", f"Native process '{name}' started", native_processes_started=self._plus(item))
+        self._change(
+            "ProcessStarted", f"Native process '{name}' started", native_processes_started=self._plus(item)
+        )
 
     def result(self, component: str, test_name: str, passed: str, message: str = "") -> None:
         ok = passed.lower() == "true"
-        item = self._hashtable(component=component, test_name=test_name, passed=ok, error_message=message, tested_at=now())
+        item = self._hashtable(
+            component=component, test_name=test_name, passed=ok, error_message=message, tested_at=now()
+        )
         details = f"Test '{test_name}' for '{component}': {'PASSED' if ok else 'FAILED'}"
         self._change("ValidationResult", details, validation_results=self._plus(item))
 
     def rollback(self, available: str) -> None:
         yes = available.lower() == "true"
-        self._change("RollbackAvailability", f"Rollback set to {'available' if yes else 'unavailable'}", rollback_available=yes)
+        self._change(
+            "RollbackAvailability",
+            f"Rollback set to {'available' if yes else 'unavailable'}",
+            rollback_available=yes,
+        )
 
     def error(self, message: str) -> None:
         self._change("Error", message, error=self._hashtable(message=message, occurred_at=now()))
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("state")
-    parser.add_argument("command", choices=["initialize", "phase", "container", "data", "process", "result", "rollback", "error", "log"])
+    parser.add_argument(
+        "command",
+        choices=["initialize", "phase", "container", "data", "process", "result", "rollback", "error", "log"],
+    )
     parser.add_argument("arguments", nargs="*")
     parser.add_argument("--force", action="store_true")
     parser.add_argument("--flavour", choices=["7", "5.1"], default="7")

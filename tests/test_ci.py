@@ -18,4 +18,6 @@ def test_the_deep_tests_are_all_tests() -> None:
     done = subprocess.run(pytest, cwd=ROOT, capture_output=True, text=True, check=False)
     collected = {Path(line.partition(": ")[0]) for line in done.stdout.splitlines() if ": " in line}
     files = {path.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py")}
-    assert {path for path in files if "suites" not in path.parts[2:-1]} == collected, done.stdout + done.stderr
+    assert {path for path in files if "suites" not in path.parts[2:-1]} == collected, (
+        done.stdout + done.stderr
+    )

@@ -1,4 +1,4 @@
-"""The README is run: every command in it, section by section, and its tables against the code."""
+"""Run every command of the README, section by section."""
 
 from __future__ import annotations
 
@@ -26,11 +26,18 @@ def blocks() -> list[Block]:
     found = []
     for section in re.split(r"^## ", README, flags=re.MULTILINE)[1:]:
         name = section.partition("\n")[0]
-        found += [Block(name, language, text) for language, text in re.findall(r"^```(\w+)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)]
+        found += [
+            Block(name, language, text)
+            for language, text in re.findall(r"^```(\w+)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+        ]
     return found
 
 
-SECTIONS = list(dict.fromkeys(block.section for block in blocks() if block.language == "sh" and block.section != "Quick start"))
+SECTIONS = list(
+    dict.fromkeys(
+        block.section for block in blocks() if block.language == "sh" and block.section != "Quick start"
+    )
+)
 
 
 def shell(script: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -67,8 +74,10 @@ def test_the_quick_start_has_two_blocks() -> None:
 
 
 def test_the_quick_start_runs_on_a_clean_copy(tmp_path: Path) -> None:
-    """The first block of the Quick start, in a copy of the project without anything installed, ends in phase Completed."""
-    tracked = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    """The first block of the Quick start reaches Completed in a clean copy with nothing installed."""
+    tracked = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True
+    ).stdout
     for name in filter(None, tracked.decode().split("\0")):
         if (ROOT / name).is_file():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

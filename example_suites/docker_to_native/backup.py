@@ -64,7 +64,11 @@ def back_up(inventory: Path, backup_root: Path) -> JsonObject:
             "total_volumes_backed_up": sum(volume["success"] for volume in volumes),
             "total_size_bytes": sum(volume["size_bytes"] for volume in volumes),
         },
-        "verification": {"checksums_verified": True, "verification_passed": not failed, "failed_verifications": failed},
+        "verification": {
+            "checksums_verified": True,
+            "verification_passed": not failed,
+            "failed_verifications": failed,
+        },
     }
     (backup_root / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     return manifest

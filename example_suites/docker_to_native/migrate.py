@@ -76,7 +76,7 @@ class Migration:
         print(f"{self.tracker.state.phase:<21} {line}")
 
     def back_up_data(self) -> list[JsonObject]:
-        """Save the containers' data, and have every saved file checked anew; the manifest's containers."""
+        """Save the containers' data, have every saved file checked again, and return the manifest's containers."""
         self.tracker.set_phase(Phase.BACKUP_IN_PROGRESS)
         backups = self.work / "backups"
         containers: list[JsonObject] = back_up(SUITE / "inventory.json", backups)["containers"]
@@ -84,7 +84,9 @@ class Migration:
         self.break_on_purpose("backups")
         state = self.tracker.import_backup(backups / MANIFEST)
         for result in state.validation_results:
-            self.say(f"{result.component}: backup {'checked' if result.passed else f'NOT SAFE: {result.error_message}'}")
+            self.say(
+                f"{result.component}: backup {'checked' if result.passed else f'NOT SAFE: {result.error_message}'}"
+            )
         if unsafe := [result.component for result in state.validation_results if not result.passed]:
             self.show_blockers()
             raise StepFailedError(f"No safe backup of {', '.join(unsafe)}; no container was removed")
@@ -95,7 +97,9 @@ class Migration:
         self.tracker.set_phase(Phase.CONTAINER_TERMINATION)
         for container in containers:
             self.tracker.add_processed_container(container["container_name"], container["container_id"])
-            self.say(f"{container['container_name']}: container {container['container_id'][:12]} recorded as removed")
+            self.say(
+                f"{container['container_name']}: container {container['container_id'][:12]} recorded as removed"
+            )
 
     def deploy(self, containers: list[JsonObject]) -> None:
         """Restore each container's data, and start the native process that works on it."""
@@ -108,7 +112,9 @@ class Migration:
             self.tracker.add_preserved_data(f"{name}-data", str(folder))
             self.say(f"{name}: data restored from the backup")
         self.break_on_purpose("native")
-        processes = {container["container_name"]: self.start(container["container_name"]) for container in containers}
+        processes = {
+            container["container_name"]: self.start(container["container_name"]) for container in containers
+        }
         for name, process in processes.items():
             process_id = self.wait_until_ready(name, process)
             self.tracker.add_native_process(name, process_id)
@@ -135,7 +141,13 @@ class Migration:
         environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
         with interruption_postponed():
             process = subprocess.Popen(
-                command, cwd=SUITE, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                command,
+                cwd=SUITE,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
             self.started.append(process)
         return process
@@ -149,10 +161,17 @@ class Migration:
         deadline = time.monotonic() + START_LIMIT
         while not (folder / "ready.json").exists():
             if process.poll() is not None:
-                last_words = (folder / "output.log").read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
+                last_words = (
+                    (folder / "output.log")
+                    .read_text(encoding="utf-8", errors="replace")
+                    .strip()
+                    .rpartition("\n")[2]
+                )
                 raise StepFailedError(f"{name} ended while it was starting: {last_words}")
             if time.monotonic() > deadline:
-                raise StepFailedError(f"{name} was not ready after {START_LIMIT:g} s; what it says is in {folder / 'output.log'}")
+                raise StepFailedError(
+                    f"{name} was not ready after {START_LIMIT:g} s; what it says is in {folder / 'output.log'}"
+                )
             time.sleep(0.02)
         process_id: int = json.loads((folder / "ready.json").read_text(encoding="utf-8"))["process_id"]
         return process_id
@@ -180,14 +199,21 @@ class Migration:
             self.say("the gate stays shut:")
         for blocker in blockers:
             print(f"  - {blocker.message}")
+            print(f"    -> {blocker.fix}")
         return sorted({str(blocker.component) for blocker in blockers})
 
     def show_verdicts(self) -> None:
         state = self.tracker.state
         for container in state.docker_containers_removed:
-            verdicts = [result.passed for result in state.validation_results if result.component == container.name]
-            outstanding = sum(validation.component == container.name for validation in state.outstanding_validations)
-            self.say(f"{container.name}: {verdicts.count(True)} passed, {verdicts.count(False)} failed, {outstanding} outstanding")
+            verdicts = [
+                result.passed for result in state.validation_results if result.component == container.name
+            ]
+            outstanding = sum(
+                validation.component == container.name for validation in state.outstanding_validations
+            )
+            self.say(
+                f"{container.name}: {verdicts.count(True)} passed, {verdicts.count(False)} failed, {outstanding} outstanding"
+            )
 
     def roll_back(self, reason: str) -> None:
         """Record the failure and the rollback. Here the containers would be created again from the inventory and the backups."""
@@ -212,9 +238,11 @@ class Migration:
 
 @contextmanager
 def interruption_postponed() -> Iterator[None]:
-    """Let nothing come between the start of a process and the note that it was started: nobody would stop it."""
+    """Postpone signals from the start of a process until it is noted: otherwise it would not be stopped."""
     received: list[int] = []
-    handlers = {number: signal.signal(number, lambda number, _: received.append(number)) for number in ENDING_SIGNALS}
+    handlers = {
+        number: signal.signal(number, lambda number, _: received.append(number)) for number in ENDING_SIGNALS
+    }
     try:
         yield
     finally:
@@ -248,7 +276,11 @@ def carry_out(migration: Migration) -> int:
         migration.roll_back(str(failure))
         return 1
     except KeyboardInterrupt:
-        migration.tracker.write_audit("Interrupted", "Interrupted by the operator; the processes that were started are stopped", "WARNING")
+        migration.tracker.write_audit(
+            "Interrupted",
+            "Interrupted by the operator; the processes that were started are stopped",
+            "WARNING",
+        )
         migration.say("interrupted; the processes that were started are stopped, nothing is rolled back")
         return 130
     migration.say("the migration is completed; being an example, it has stopped its processes again")
@@ -257,8 +289,15 @@ def carry_out(migration: Migration) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--work", type=Path, metavar="DIR", help="the folder to work in, empty or new (default: a new temporary folder)")
-    parser.add_argument("--break", dest="broken", choices=BREAKABLE, help="damage this component, to see the gate stay shut")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        metavar="DIR",
+        help="the folder to work in, empty or new (default: a new temporary folder)",
+    )
+    parser.add_argument(
+        "--break", dest="broken", choices=BREAKABLE, help="damage this component, to see the gate stay shut"
+    )
     arguments = parser.parse_args()
     for number in ENDING_SIGNALS:
         # All of them end it as Ctrl-C does; one that is ignored, as under nohup, stays so.

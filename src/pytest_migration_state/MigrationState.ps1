@@ -395,7 +395,8 @@ function Get-MigrationGate {
     .SYNOPSIS
         Returns whether the gate to Completed is open, and every reason for it to stay shut.
     .DESCRIPTION
-        The object has 'phase', 'open' and 'blockers'; each blocker has 'kind', 'component', 'test_name' and 'message'.
+        The object has 'phase', 'open' and 'blockers'; each blocker has 'kind', 'component', 'test_name',
+        'message' (what is wrong) and 'fix' (what to do).
         Where there is no state, the function warns and returns $null.
     .PARAMETER StatePath
         The state file. Default: $env:MIGRATION_STATE, else migration-state.json in the current folder.
@@ -404,7 +405,7 @@ function Get-MigrationGate {
     .PARAMETER Allow
         What does not keep the gate shut: skipped, deselected, xfailed.
     .EXAMPLE
-        (Get-MigrationGate -Require 'guardian-hive', 'worker-aider').blockers | Format-List component, message
+        (Get-MigrationGate -Require 'guardian-hive', 'worker-aider').blockers | Format-List component, message, fix
     #>
     [CmdletBinding()]
     param(

@@ -10,49 +10,50 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # type checkers take it for typing's, which is not loaded: --help would pay for it
 if TYPE_CHECKING:
-    from pytest_migration_state.core.chain import Problem as Problem
-    from pytest_migration_state.core.errors import GateBlockedError as GateBlockedError
-    from pytest_migration_state.core.errors import InvalidArgumentError as InvalidArgumentError
-    from pytest_migration_state.core.errors import InvalidTransitionError as InvalidTransitionError
-    from pytest_migration_state.core.errors import MigrationStateError as MigrationStateError
-    from pytest_migration_state.core.errors import MigrationStateWarning as MigrationStateWarning
-    from pytest_migration_state.core.errors import RollbackUnavailableError as RollbackUnavailableError
-    from pytest_migration_state.core.errors import StateDamagedError as StateDamagedError
-    from pytest_migration_state.core.errors import StateExistsError as StateExistsError
-    from pytest_migration_state.core.errors import StateLockedError as StateLockedError
-    from pytest_migration_state.core.errors import StateNotFoundError as StateNotFoundError
-    from pytest_migration_state.core.errors import StateVersionError as StateVersionError
-    from pytest_migration_state.core.errors import StateWriteError as StateWriteError
-    from pytest_migration_state.core.gate import Blocker as Blocker
-    from pytest_migration_state.core.gate import GateResult as GateResult
-    from pytest_migration_state.core.gate import Policy as Policy
-    from pytest_migration_state.core.models import AuditEntry as AuditEntry
-    from pytest_migration_state.core.models import ErrorRecord as ErrorRecord
-    from pytest_migration_state.core.models import Metadata as Metadata
-    from pytest_migration_state.core.models import MigrationState as MigrationState
-    from pytest_migration_state.core.models import NativeProcess as NativeProcess
-    from pytest_migration_state.core.models import OutstandingValidation as OutstandingValidation
-    from pytest_migration_state.core.models import RemovedContainer as RemovedContainer
-    from pytest_migration_state.core.models import ValidationResult as ValidationResult
-    from pytest_migration_state.core.phases import Phase as Phase
-    from pytest_migration_state.core.tracker import MigrationTracker as MigrationTracker
-    from pytest_migration_state.core.verify import VerifyReport as VerifyReport
+    from pytest_migration_state.domain.gate import GateResult as GateResult
+    from pytest_migration_state.domain.phases import Phase as Phase
+    from pytest_migration_state.domain.policy import Policy as Policy
+    from pytest_migration_state.errors import GateBlockedError as GateBlockedError
+    from pytest_migration_state.errors import InvalidArgumentError as InvalidArgumentError
+    from pytest_migration_state.errors import InvalidTransitionError as InvalidTransitionError
+    from pytest_migration_state.errors import MigrationStateError as MigrationStateError
+    from pytest_migration_state.errors import MigrationStateWarning as MigrationStateWarning
+    from pytest_migration_state.errors import RollbackUnavailableError as RollbackUnavailableError
+    from pytest_migration_state.errors import StateDamagedError as StateDamagedError
+    from pytest_migration_state.errors import StateExistsError as StateExistsError
+    from pytest_migration_state.errors import StateLockedError as StateLockedError
+    from pytest_migration_state.errors import StateNotFoundError as StateNotFoundError
+    from pytest_migration_state.errors import StateVersionError as StateVersionError
+    from pytest_migration_state.errors import StateWriteError as StateWriteError
+    from pytest_migration_state.models import AuditEntry as AuditEntry
+    from pytest_migration_state.models import ErrorRecord as ErrorRecord
+    from pytest_migration_state.models import Metadata as Metadata
+    from pytest_migration_state.models import MigrationState as MigrationState
+    from pytest_migration_state.models import NativeProcess as NativeProcess
+    from pytest_migration_state.models import OutstandingValidation as OutstandingValidation
+    from pytest_migration_state.models import RemovedContainer as RemovedContainer
+    from pytest_migration_state.models import ValidationResult as ValidationResult
+    from pytest_migration_state.tracking.tracker import MigrationTracker as MigrationTracker
+    from pytest_migration_state.types import Blocker as Blocker
+    from pytest_migration_state.verification.report import Problem as Problem
+    from pytest_migration_state.verification.report import VerifyReport as VerifyReport
 
 _MODULES = {
-    "chain": ("Problem",),
+    "domain.phases": ("Phase",),
+    "domain.gate": ("GateResult",),
+    "domain.policy": ("Policy",),
     "errors": (
-        "GateBlockedError", "InvalidArgumentError", "InvalidTransitionError", "MigrationStateError", "MigrationStateWarning",
-        "RollbackUnavailableError", "StateDamagedError", "StateExistsError", "StateLockedError", "StateNotFoundError", "StateVersionError",
-        "StateWriteError",
+        "GateBlockedError", "InvalidArgumentError", "InvalidTransitionError", "MigrationStateError",
+        "MigrationStateWarning", "RollbackUnavailableError", "StateDamagedError", "StateExistsError",
+        "StateLockedError", "StateNotFoundError", "StateVersionError", "StateWriteError",
     ),
-    "gate": ("Blocker", "GateResult", "Policy"),
     "models": (
-        "AuditEntry", "ErrorRecord", "Metadata", "MigrationState", "NativeProcess", "OutstandingValidation", "RemovedContainer",
-        "ValidationResult",
+        "AuditEntry", "ErrorRecord", "Metadata", "MigrationState", "NativeProcess", "OutstandingValidation",
+        "RemovedContainer", "ValidationResult",
     ),
-    "phases": ("Phase",),
-    "tracker": ("MigrationTracker",),
-    "verify": ("VerifyReport",),
+    "tracking.tracker": ("MigrationTracker",),
+    "types": ("Blocker",),
+    "verification.report": ("Problem", "VerifyReport"),
 }  # fmt: skip
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -63,7 +64,7 @@ __all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604  # the names are in o
 def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.core.{_HOME[name]}"), name)
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     globals()[name] = value
     return value
 

@@ -1,7 +1,8 @@
 """pytest's entry point: options, marker, fixture and hooks.
 
-Every run of pytest loads this module, with or without the option, so it imports pytest and the standard library alone. The
-recording itself is loaded where ``--migration-state`` is given.
+Every run of pytest loads this module, with or without the option, so it imports only pytest, the standard
+library and the table of settings, from which the options are derived. The recording itself is loaded where
+``--migration-state`` is given.
 """
 
 from __future__ import annotations
@@ -12,19 +13,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_migration_state import hookspecs
+from pytest_migration_state.domain.policy import SETTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
     from pytest_migration_state import MigrationTracker
-    from pytest_migration_state.recording.recorder import Recorder
 
-#: Gives the tracker that the fixture hands out; present only in a run that is recorded.
-tracker_key: pytest.StashKey[Callable[[], MigrationTracker]] = pytest.StashKey()
-#: What records the run; present only where ``--migration-state`` is given.
-recorder_key: pytest.StashKey[Recorder] = pytest.StashKey()
-
-_ALLOWABLE = ("skipped", "deselected", "xfailed")
 _MARKER = (
     "migration_component(*names, test_name=None): the test validates these components of a migration; with --migration-state its "
     "outcome is recorded for each of them as the validation test_name (by default the node id)"
@@ -43,22 +38,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="at the end, move the migration from Validation to Completed if the gate is open; if it is not, exit with at least 1",
     )
-    group.addoption(
-        "--migration-require",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="the gate stays shut until this component has a verdict (repeatable)",
-    )
-    group.addoption(
-        "--migration-allow",
-        action="append",
-        default=[],
-        metavar="REASON",
-        help=f"do not let this keep the gate shut: {', '.join(_ALLOWABLE)} (repeatable)",
-    )
-    parser.addini("migration_require", "components that must have a verdict before the gate opens", type="args", default=[])
-    parser.addini("migration_allow", f"what does not keep the gate shut: {', '.join(_ALLOWABLE)}", type="args", default=[])
+    for setting in SETTINGS:
+        help_text = f"{setting.full_help} (repeatable)"
+        group.addoption(
+            f"--migration-{setting.name}",
+            metavar=setting.metavar,
+            action="append",
+            default=[],
+            help=help_text,
+        )
+        parser.addini(f"migration_{setting.name}", setting.full_help, type="args", default=[])
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -74,7 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
     elif hasattr(config, "workerinput"):
         return
     elif config.option.migration_state is not None:
-        from pytest_migration_state.recording.start import start
+        from pytest_migration_state.recording.setup import start
 
         start(config)
     else:
@@ -82,72 +71,87 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int | pytest.ExitCode | None, int | pytest.ExitCode | None]:
-    """Have the last word on the exit status: other plugins and ``pytest.exit(returncode=0)`` may have set it after the run's end."""
+def pytest_cmdline_main(
+    config: pytest.Config,
+) -> Generator[None, int | pytest.ExitCode | None, int | pytest.ExitCode | None]:
+    """Check the exit status last: other plugins and ``pytest.exit(returncode=0)`` may have set it after the run's end."""
     try:
         status = yield
     except SystemExit as left:
         if left.code is None or isinstance(left.code, int):
-            left.code = _answered(config, left.code)
+            left.code = _checked_status(config, left.code)
         raise
-    return _answered(config, status)
+    return _checked_status(config, status)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, object, object]:
-    """A conftest that exits while it is imported ends pytest before there is a run: not as a success, if one was to be recorded."""
+    """Raise the exit status of a conftest that exits while it is imported, before there is a run, if one was to be recorded."""
     try:
         return (yield)
     except SystemExit as left:
+        from pytest_migration_state.recording.stash import says_success
+
         is_success = left.code is None or (isinstance(left.code, int) and says_success(left.code))
         if is_success and getattr(early_config.known_args_namespace, "migration_state", None) is not None:
-            _tell(f"a conftest exited with status {left.code or 0} while it was imported; no test ran and nothing is recorded")
+            _complain(
+                f"a conftest exited with status {left.code or 0} while it was imported; no test ran and nothing is recorded"
+            )
             left.code = 1
         raise
 
 
-def _answered(config: pytest.Config, status: int | pytest.ExitCode | None) -> int | pytest.ExitCode | None:
-    """The status, raised where it would call a run successful that did not do what it was asked to."""
-    if config.option.migration_state is None or hasattr(config, "workerinput") or not says_success(status):
+def _checked_status(
+    config: pytest.Config, status: int | pytest.ExitCode | None
+) -> int | pytest.ExitCode | None:
+    """Return the status, raised if it would call a run successful that did not do what it was asked to."""
+    if config.option.migration_state is None or hasattr(config, "workerinput"):
+        return status
+    from pytest_migration_state.recording.stash import recorder_key, says_success
+
+    if not says_success(status):
         return status
     recorder = config.stash.get(recorder_key, None)
     if recorder is None:
-        from pytest_migration_state.recording.start import passive_option
+        from pytest_migration_state.recording.setup import passive_option
 
-        why = None if passive_option(config) else "the session did not begin, and nothing is recorded"
+        is_sound = passive_option(config) is not None
+        why = "the session did not begin, and nothing is recorded"
     else:
-        why = None if recorder.is_sound else recorder.why_not_sound
-    if why is None:
+        is_sound = recorder.is_sound
+        why = recorder.why_not_sound or ""
+    if is_sound:
         return status
-    if recorder is None or not recorder.has_told:
-        _tell(why)
+    if recorder is None or not recorder.has_reported:
+        _complain(why)
     return pytest.ExitCode.TESTS_FAILED
 
 
-def _tell(why: str) -> None:
+def _complain(why: str) -> None:
     sys.stderr.write(f"migration-state: {why}\n")
 
 
-def says_success(status: int | pytest.ExitCode | None) -> bool:
-    """Will the run be taken for a successful one? The operating system keeps the last byte alone: 256 is seen as 0."""
-    return not (status or 0) % 256
-
-
 def _refuse_orphans(config: pytest.Config) -> None:
-    """An option that would guard a recorded run must not be given in vain: the run would only look guarded."""
+    """Refuse an option that guards a recorded run where none is recorded: the run would only look guarded."""
     given = {
         "--migration-complete": config.option.migration_complete,
-        "--migration-require": config.option.migration_require,
-        "--migration-allow": config.option.migration_allow,
+        **{
+            f"--migration-{setting.name}": config.getoption(f"migration_{setting.name}")
+            for setting in SETTINGS
+        },
     }
     for option, value in given.items():
         if value:
-            raise pytest.UsageError(f"{option} does nothing without --migration-state=PATH: name the migration state")
+            raise pytest.UsageError(
+                f"{option} does nothing without --migration-state=PATH: name the migration state"
+            )
 
 
 @pytest.fixture(scope="session")
 def migration_state(request: pytest.FixtureRequest) -> MigrationTracker:
-    """The tracker of this run's migration: where things stand, and operations on it. Skips where the run is not recorded."""
+    """The tracker of this run's migration. Skips the test if the run is not recorded."""
+    from pytest_migration_state.recording.stash import tracker_key
+
     tracker = request.config.stash.get(tracker_key, None)
     if tracker is None:
         pytest.skip("no migration is recorded: run with --migration-state=PATH")

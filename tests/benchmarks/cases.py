@@ -1,4 +1,4 @@
-"""What is measured: each function gives one row of the table, a ratio within this run and the goal for it."""
+"""What is measured: each function returns a row of the table, a ratio within this run and its goal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Row(NamedTuple):
     """One line of the table.
 
     :ivar value: what was measured.
-    :ivar goal: what it may be at most.
+    :ivar goal: the highest value that meets the goal.
     :ivar unit: of both; ``×`` is a ratio.
     :ivar detail: the figures that the value is made of.
     """
@@ -50,14 +50,19 @@ class Size(NamedTuple):
 FULL = Size(tests=5_000, many=100_000, rounds=5)
 QUICK = Size(tests=50, many=500, rounds=1)
 
-#: The peers, each with the arguments that have it write each outcome; the least is what the contract's own line costs.
+#: The peers, each with the arguments that make it write each outcome. The least is what a line of the log costs.
 PEERS = {
     "bare pytest": [],
     "this plugin": ["-p", "pytest_migration_state.plugin", "--migration-state=state/migration-state.json"],
     "the least": ["-p", "floor"],
     "--junitxml": ["--junitxml=junit.xml"],
     "pytest-reportlog": ["-p", "pytest_reportlog.plugin", "--report-log=reportlog.jsonl"],
-    "pytest-json-report": ["-p", "pytest_jsonreport.plugin", "--json-report", "--json-report-file=report.json"],
+    "pytest-json-report": [
+        "-p",
+        "pytest_jsonreport.plugin",
+        "--json-report",
+        "--json-report-file=report.json",
+    ],
     "pytest-html": ["-p", "pytest_metadata.plugin", "-p", "pytest_html.plugin", "--html=report.html"],
     "allure-pytest": ["-p", "allure_pytest.plugin", "--alluredir=allure"],
 }
@@ -66,16 +71,18 @@ OTHERS = [peer for peer in PEERS if peer not in {BARE, OURS, LEAST, CHEAPEST}]
 
 
 def write_suite(folder: Path, count: int) -> None:
-    """A suite of ``count`` trivial marked tests."""
+    """Write a suite of ``count`` trivial marked tests."""
     folder.mkdir(parents=True)
-    (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n    migration_component: as the plugin registers it\n", encoding="utf-8")
+    (folder / "pytest.ini").write_text(
+        "[pytest]\nmarkers =\n    migration_component: as the plugin registers it\n", encoding="utf-8"
+    )
     lines = ["import pytest", 'pytestmark = pytest.mark.migration_component("guardian-hive")']
     lines += [f"def test_number_{number}(): pass" for number in range(count)]
     (folder / "test_suite.py").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def pytest_command(peer: str, *arguments: str) -> list[str]:
-    """pytest with one peer and nothing else."""
+    """Return the command that runs pytest with one peer and nothing else."""
     fresh = f"""
 import shutil, sys
 import pytest
@@ -88,7 +95,7 @@ sys.exit(pytest.main(sys.argv[1:]))
 
 
 def costs(folder: Path, tests: int, rounds: int, peers: list[str], *arguments: str) -> dict[str, float]:
-    """What each of ``peers`` costs over bare pytest, in microseconds of CPU time a test."""
+    """Return what each of ``peers`` costs over bare pytest, in microseconds of CPU time a test."""
     write_suite(folder, tests)
     commands = {peer: pytest_command(peer, *arguments) for peer in [BARE, *peers]}
     found = measure.in_turn(commands, folder, rounds)
@@ -102,16 +109,25 @@ import sys, time, pytest
 began = time.process_time()
 import pytest_migration_state.plugin
 cost = (time.process_time() - began) * 1e3
-loaded = [name for name in sys.modules if name.split(".")[0] in ("pydantic", "pydantic_core", "filelock") or name.startswith("pytest_migration_state.core")]
+package = "pytest_migration_state"
+expected = {package, *(f"{package}.{name}" for name in ("plugin", "hookspecs", "domain", "domain.policy"))}
+heavy = {"pydantic", "pydantic_core", "filelock", package}
+loaded = {name for name in sys.modules if name.split(".")[0] in heavy} - expected
 assert not loaded, loaded
 print(cost)
 """
     value = measure.median_of(code, folder, size.rounds * 3)
-    return Row("inactive: importing the entry module on top of `import pytest`", value, 1.0, "ms", "no pydantic, filelock or core loaded")
+    return Row(
+        "inactive: importing the entry module on top of `import pytest`",
+        value,
+        1.0,
+        "ms",
+        "of the package only the entry module and the table of settings, no pydantic, no filelock",
+    )
 
 
 def all_costs(folder: Path, size: Size) -> dict[str, float]:
-    """:func:`costs` of everybody: most often of those that goals speak of."""
+    """Return the :func:`costs` of all peers, measured most often for those that a goal names."""
     found = costs(folder / "goals", size.tests, size.rounds, [OURS, LEAST, CHEAPEST])
     return found | costs(folder / "others", size.tests, min(size.rounds, 2), OTHERS)
 
@@ -122,7 +138,9 @@ def active(found: dict[str, float]) -> Row:
 
 
 def active_xdist(folder: Path, size: Size) -> Row:
-    found = costs(folder / "suite", size.tests, min(size.rounds, 4), [OURS, CHEAPEST], "-p", "xdist.plugin", "-n2")
+    found = costs(
+        folder / "suite", size.tests, min(size.rounds, 4), [OURS, CHEAPEST], "-p", "xdist.plugin", "-n2"
+    )
     return _against_cheapest("active with `-n2`, a test", found, 0.5)
 
 
@@ -131,20 +149,21 @@ def _against_cheapest(what: str, found: dict[str, float], goal: float) -> Row:
     return Row(f"{what}, over {CHEAPEST}'s", found[OURS] / found[CHEAPEST], goal, "×", detail)
 
 
-#: A run's recorder, and how to have it record: ``record`` gives the seconds of CPU time that it took.
+#: A run, and how to have it record verdicts: ``record`` returns the seconds of CPU time that it took.
 _RECORDER = """
 import os, sys, time
 from pathlib import Path
-from pytest_migration_state.core.run import RunRecorder
+from pytest_migration_state.domain.verdict import Verdict
+from pytest_migration_state.tracking.run_writer import RunWriter
 folder, held, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 state = folder / f"{time.monotonic_ns()}-state.json"
-run = RunRecorder(state, "7f3c7f3c7f3c7f3c", notify=print)
+run = RunWriter(state, "7f3c7f3c7f3c7f3c", notify=print)
 run.open(lambda document: None, {})
 keys = [("guardian-hive", f"tests/test_some_module.py::test_number[{i}]") for i in range(max(held, count))]
 def record(keys):
     began = time.process_time()
     for key in keys:
-        run.verdict(key, True, None, outcome="passed", duration_seconds=0.000123, run_id="7f3c7f3c7f3c7f3c")
+        run.verdict(Verdict(key, True, None, "passed", 0.000123, "7f3c7f3c7f3c7f3c"))
     return time.process_time() - began
 record(keys[:held])
 """
@@ -158,7 +177,7 @@ ours = bare = 0.0
 for start in range(0, count, 500):
     some = keys[start:start + 500]
     ours += record(some)
-    line = run._store.log_path.read_bytes().splitlines(keepends=True)[-1]
+    line = Path(run._store.log_address).read_bytes().splitlines(keepends=True)[-1]
     began = time.process_time()
     for _ in some:
         os.write(descriptor, line)
@@ -186,20 +205,28 @@ def checkpoints(folder: Path, size: Size) -> Row:
     write_suite(folder / "suite", tests)
     code = """
 import sys, time, pytest
-from pytest_migration_state.core.run import RunRecorder
-spent, real = 0.0, RunRecorder._checkpoint
+from pytest_migration_state.storage.files.run_log import FileRunLog
+spent, real = 0.0, FileRunLog._checkpoint
 def timed(self):
     global spent
     began = time.process_time()
     real(self)
     spent += time.process_time() - began
-RunRecorder._checkpoint = timed
+FileRunLog._checkpoint = timed
 began = time.process_time()
 assert pytest.main(sys.argv[1:]) == 0
+assert spent > 0
 print()
 print(spent / (time.process_time() - began) * 100)
 """
-    arguments = ["-q", "-p", "no:cacheprovider", "-p", "pytest_migration_state.plugin", "--migration-state=state/migration-state.json"]
+    arguments = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "pytest_migration_state.plugin",
+        "--migration-state=state/migration-state.json",
+    ]
     # A share within one run, and a long one: once is enough.
     value = measure.script(code, folder / "suite", *arguments)
     return Row(f"checkpoints' share of a run of {tests:,} tests", value, 10, "%", "CPU time")
@@ -208,7 +235,7 @@ print(spent / (time.process_time() - began) * 100)
 def opening(folder: Path, size: Size) -> Row:
     state = folder / "large" / "migration-state.json"
     state.parent.mkdir()
-    code = f"{_RECORDER}\nrun.finish(0, {{}}, 1.0)\nimport shutil\nshutil.copy(state, sys.argv[4])\nprint(0)"
+    code = f"{_RECORDER}\nrun.finish(0, {{}})\nimport shutil\nshutil.copy(state, sys.argv[4])\nprint(0)"
     measure.script(code, folder, str(folder), str(size.many), "0", str(state))
     document = json.loads(state.read_text(encoding="utf-8"))
     del document["metadata"]["audit"]
@@ -216,7 +243,7 @@ def opening(folder: Path, size: Size) -> Row:
     code = """
 import json, sys, time
 from pathlib import Path
-from pytest_migration_state.core.store import Store
+from pytest_migration_state.storage.files.store import FileStore
 path = Path(sys.argv[1])
 content = path.read_bytes()
 def best(action):
@@ -226,11 +253,15 @@ def best(action):
         action()
         times.append(time.process_time() - began)
     return sorted(times)[2]
-print(best(lambda: Store(path, notify=print).read()) / best(lambda: json.loads(content)))
+print(best(lambda: FileStore(path, notify=print).read()) / best(lambda: json.loads(content)))
 """
     value = measure.median_of(code, folder, min(size.rounds, 3), str(state))
     return Row(
-        f"opening a state of {size.many:,} verdicts, over `json.loads` of its bytes", value, 3, "×", f"{state.stat().st_size:,} bytes"
+        f"opening a state of {size.many:,} verdicts, over `json.loads` of its bytes",
+        value,
+        3,
+        "×",
+        f"{state.stat().st_size:,} bytes",
     )
 
 
@@ -245,7 +276,10 @@ def command(folder: Path, size: Size) -> list[Row]:
         "--version": [*own, "--version"],
         "python": [sys.executable, "-c", "pass"],
     }
-    found = {name: measure.seconds(usages) * 1e3 for name, usages in measure.in_turn(commands, folder, size.rounds * 4).items()}
+    found = {
+        name: measure.seconds(usages) * 1e3
+        for name, usages in measure.in_turn(commands, folder, size.rounds * 4).items()
+    }
     libraries, python = found["libraries"], found["python"]
     rows = [
         Row(
@@ -258,14 +292,19 @@ def command(folder: Path, size: Size) -> list[Row]:
     ]
     for option in ("--help", "--version"):
         detail = f"{found[option]:.0f} ms over {python:.0f} ms"
-        rows.append(Row(f"`migration-state {option}`, over `python -c pass`", found[option] / python, 3, "×", detail))
+        rows.append(
+            Row(f"`migration-state {option}`, over `python -c pass`", found[option] / python, 3, "×", detail)
+        )
     return rows
 
 
 def apply(folder: Path, size: Size) -> Row:
     state, file = str(folder / "state.json"), folder / "operations.jsonl"
     count = size.tests * 2
-    lines = [{"operation": "add_processed_container", "name": f"container-{number}", "container_id": "abc123"} for number in range(count)]
+    lines = [
+        {"operation": "add_processed_container", "name": f"container-{number}", "container_id": "abc123"}
+        for number in range(count)
+    ]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     own = [sys.executable, "-m", "pytest_migration_state"]
     measure.run([*own, "init", "-s", state], folder)
@@ -273,10 +312,17 @@ def apply(folder: Path, size: Size) -> Row:
         "one": [*own, "container", "guardian-hive", "abc123", "-s", state],
         "all": [*own, "apply", str(file), "-s", str(folder / "other.json")],
     }
-    found = {name: measure.seconds(usages) for name, usages in measure.in_turn(commands, folder, size.rounds).items()}
+    found = {
+        name: measure.seconds(usages)
+        for name, usages in measure.in_turn(commands, folder, size.rounds).items()
+    }
     detail = f"{found['all'] / count * 1e6:.0f} µs over {found['one'] * 1e6:.0f} µs"
     return Row(
-        f"an operation among {count:,} in one `apply`, over a command of its own", found["all"] / count / found["one"], 0.05, "×", detail
+        f"an operation among {count:,} in one `apply`, over a command of its own",
+        found["all"] / count / found["one"],
+        0.05,
+        "×",
+        detail,
     )
 
 
@@ -286,10 +332,16 @@ def memory(folder: Path, size: Size) -> Row:
     found = measure.in_turn(commands, folder / "suite", 1)
     bare, ours = found[BARE][0].peak, found[OURS][0].peak
     detail = f"{ours / 2**20:.0f} MiB over {bare / 2**20:.0f} MiB"
-    return Row(f"peak memory of a run with {size.many:,} verdicts, a verdict", (ours - bare) / size.many, 1024, "bytes", detail)
+    return Row(
+        f"peak memory of a run with {size.many:,} verdicts, a verdict",
+        (ours - bare) / size.many,
+        1024,
+        "bytes",
+        detail,
+    )
 
 
-#: In the order of the table, in which :func:`active` comes first. Each gives a row, or several.
+#: In the order of the table, in which :func:`active` comes first. Each returns a row, or several.
 CASES: list[Callable[[Path, Size], Row | list[Row]]] = [
     inactive, active_xdist, recorder, growth, checkpoints, opening, command, apply, memory,
 ]  # fmt: skip

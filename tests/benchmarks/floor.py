@@ -1,8 +1,8 @@
 """The least that a recorder can do for a test under the contract, as a plugin to measure against.
 
-One entry a test, chained to the one before by its hash, appended in one write under the state's lock and the log's. No marker is
-looked up, no plan made, no document kept or written, no gate asked, and nothing can go wrong: what remains is what Python and
-the operating system take.
+One entry a test, chained to the one before by its hash, appended in one write under the locks of state and log.
+No marker is looked up, no plan made, no document kept or written, no gate evaluated, and no error handled: what
+remains is what Python and the operating system take.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from filelock import lock_descriptor, unlock_descriptor
 from pydantic_core import to_json
 
-from pytest_migration_state.core.text import utc_now
+from pytest_migration_state.text import utc_now
 
 if TYPE_CHECKING:
     import pytest
@@ -35,12 +35,13 @@ class Floor:
         now = utc_now()
         seconds, self.seconds = self.seconds, 0.0
         verdict = {
-            "component": "guardian-hive", "test_name": nodeid, "passed": True, "error_message": None, "tested_at": now,
-            "outcome": "passed", "duration_seconds": seconds, "run_id": "7f3c7f3c7f3c7f3c",
+            "component": "guardian-hive", "test_name": nodeid, "passed": True, "error_message": None,
+            "tested_at": now, "outcome": "passed", "duration_seconds": seconds, "run_id": "7f3c7f3c7f3c7f3c",
         }  # fmt: skip
         entry = {
-            "timestamp": now, "level": "INFO", "action": "ValidationResult", "details": f"Test '{nodeid}' for 'guardian-hive': PASSED",
-            "seq": self.end, "run_id": "7f3c7f3c7f3c7f3c", "actor": "ci@runner-7", "data": {"validation_results": [verdict]},
+            "timestamp": now, "level": "INFO", "action": "ValidationResult",
+            "details": f"Test '{nodeid}' for 'guardian-hive': PASSED", "seq": self.end,
+            "run_id": "7f3c7f3c7f3c7f3c", "actor": "ci@runner-7", "data": {"validation_results": [verdict]},
         }  # fmt: skip
         lock_descriptor(self.state, blocking=False)
         lock_descriptor(self.log, blocking=False)

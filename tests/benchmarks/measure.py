@@ -1,4 +1,4 @@
-"""How the benchmarks measure: whole processes, in turn (A B A B …), by the CPU time that the operating system accounts to them."""
+"""How the benchmarks measure: whole processes, in turn (A B A B …), by their CPU time."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Usage(NamedTuple):
     peak: int
 
 
-#: All plugins are loaded by name, none by itself: what is installed beside them costs nothing. Bytecode is kept, as it is
-#: where a package was installed: a checkout would be compiled anew by every process, and its peers would not.
+#: All plugins are loaded by name, none by itself: what is installed beside them costs nothing. Bytecode is kept, as
+#: for an installed package: otherwise every process would compile the checkout again, but not its peers.
 _ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | {
     "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
 }
@@ -34,21 +34,26 @@ _ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PY
 def run(command: Sequence[str], folder: Path) -> Usage:
     """Run ``command`` to its end.
 
-    :raises RuntimeError: it failed: a figure of a run that failed would mean nothing.
+    :raises RuntimeError: it failed; the figure of a failed run would mean nothing.
     """
     log = folder / "output.txt"
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=folder, env=_ENVIRONMENT, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, cwd=folder, env=_ENVIRONMENT, stdout=output, stderr=subprocess.STDOUT
+        )
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)} exited with {process.returncode}:\n{log.read_text(errors='replace')[-2000:]}")
+        raise RuntimeError(
+            f"{' '.join(command)} exited with {process.returncode}:\n"
+            f"{log.read_text(errors='replace')[-2000:]}"
+        )
     factor = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes
     return Usage(used.ru_utime + used.ru_stime, used.ru_maxrss * factor)
 
 
 def in_turn(commands: Mapping[str, Sequence[str]], folder: Path, rounds: int) -> dict[str, list[Usage]]:
-    """Run each command ``rounds`` times, all of them in turn, so that a machine whose speed drifts is as unfair to each."""
+    """Run each command ``rounds`` times, in turn: a change of the machine's speed affects all alike."""
     found: dict[str, list[Usage]] = {name: [] for name in commands}
     for _ in range(rounds):
         for name, command in commands.items():
@@ -57,14 +62,19 @@ def in_turn(commands: Mapping[str, Sequence[str]], folder: Path, rounds: int) ->
 
 
 def seconds(usages: Sequence[Usage]) -> float:
-    """The median CPU time."""
+    """Return the median CPU time."""
     return statistics.median(usage.seconds for usage in usages)
 
 
 def script(code: str, folder: Path, *arguments: str) -> float:
-    """Run Python code in a process of its own; what it prints as its last line is the figure."""
+    """Run Python code in a process of its own, and return the figure that it prints as its last line."""
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=folder, env=_ENVIRONMENT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, *arguments],
+        cwd=folder,
+        env=_ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode != 0:
         raise RuntimeError(f"a benchmark script failed:\n{done.stderr[-2000:]}")
@@ -72,5 +82,5 @@ def script(code: str, folder: Path, *arguments: str) -> float:
 
 
 def median_of(code: str, folder: Path, rounds: int, *arguments: str) -> float:
-    """The median figure of ``rounds`` runs of :func:`script`."""
+    """Return the median figure of ``rounds`` runs of :func:`script`."""
     return statistics.median(script(code, folder, *arguments) for _ in range(rounds))

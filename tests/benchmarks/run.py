@@ -2,8 +2,8 @@
 
     python tests/benchmarks/run.py [--quick] [--markdown FILE] [--plot FILE.png]
 
-Needs the extra ``bench``. Everything is a ratio within this run, of medians of CPU time over runs in turn. Takes up to ten
-minutes; ``--quick`` takes seconds, shows that the benchmarks work, and its figures mean nothing.
+Needs the extra ``bench``. Everything is a ratio within this run, of medians of CPU time over runs in turn. Takes
+up to ten minutes; ``--quick`` takes seconds and only shows that the benchmarks work: its figures mean nothing.
 """
 
 from __future__ import annotations
@@ -20,27 +20,39 @@ def table(rows: list[cases.Row]) -> list[str]:
     lines = ["| what | measured | goal | met | |", "|---|---|---|---|---|"]
     for row in rows:
         met = "yes" if row.is_met else "**no**"
-        lines.append(f"| {row.what} | {row.value:.2f} {row.unit} | ≤ {row.goal:g} {row.unit} | {met} | {row.detail} |")
+        lines.append(
+            f"| {row.what} | {row.value:.2f} {row.unit} | ≤ {row.goal:g} {row.unit} | {met} | {row.detail} |"
+        )
     return lines
 
 
 def peer_table(found: dict[str, float], tests: int) -> list[str]:
     lines = [f"| {tests:,} trivial marked tests | over bare pytest, a test |", "|---|---|"]
-    return lines + [f"| {peer} | {cost:.0f} µs |" for peer, cost in sorted(found.items(), key=lambda item: item[1])]
+    return lines + [
+        f"| {peer} | {cost:.0f} µs |" for peer, cost in sorted(found.items(), key=lambda item: item[1])
+    ]
 
 
 def plot(file: Path, folder: Path, size: cases.Size, found: dict[str, float]) -> None:
-    """Draw the cost against the number of tests, for us and the peers. ``found`` is what a test costs at ``size.tests``."""
+    """Draw the cost against the number of tests, for the plugin and its peers.
+
+    :param found: what a test costs at ``size.tests``.
+    """
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
     counts = [size.tests // 5, size.tests * 2 // 5]
-    costs = [cases.costs(folder / f"plot-{count}", count, min(size.rounds, 2), list(found)) for count in counts]
+    costs = [
+        cases.costs(folder / f"plot-{count}", count, min(size.rounds, 2), list(found)) for count in counts
+    ]
     figure, axes = plt.subplots(figsize=(8, 5))
     for peer in found:
-        seconds = [cost[peer] * count / 1e6 for count, cost in zip([*counts, size.tests], [*costs, found], strict=True)]
+        seconds = [
+            cost[peer] * count / 1e6
+            for count, cost in zip([*counts, size.tests], [*costs, found], strict=True)
+        ]
         axes.plot([*counts, size.tests], seconds, marker="o", label=peer)
     axes.set(xlabel="tests", ylabel="CPU seconds over bare pytest", title="What recording a run costs")
     axes.legend()
@@ -48,8 +60,12 @@ def plot(file: Path, folder: Path, size: cases.Size, found: dict[str, float]) ->
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a few seconds: do the benchmarks work?")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="take a few seconds, only to show that the benchmarks work"
+    )
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there too")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw cost against number of tests")
     options = parser.parse_args()
@@ -57,7 +73,10 @@ def main() -> None:
     began = time.monotonic()
 
     def progress(row: cases.Row) -> None:
-        print(f"… {time.monotonic() - began:.0f} s: {row.what}: {row.value:.2f} {row.unit} ({row.detail})", flush=True)
+        print(
+            f"… {time.monotonic() - began:.0f} s: {row.what}: {row.value:.2f} {row.unit} ({row.detail})",
+            flush=True,
+        )
 
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as name:
         found = cases.all_costs(Path(name), size)

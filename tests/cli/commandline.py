@@ -1,4 +1,4 @@
-"""The command line as tests use it: in this process where that shows the same, else as a process of its own."""
+"""The command line as tests use it: in this process if that is enough, else as a process of its own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Outcome(NamedTuple):
-    """What a command left: exit status, standard output and standard error."""
+    """The result of a command: exit status, standard output and standard error."""
 
     status: int
     out: str
@@ -26,7 +26,9 @@ class Run(Protocol):
 class Start(Protocol):
     """Run the command line as a process of its own, in the test's folder."""
 
-    def __call__(self, *arguments: str | bytes, stdin: bytes = b"", env: dict[str, str] | None = None) -> Outcome: ...
+    def __call__(
+        self, *arguments: str | bytes, stdin: bytes = b"", env: dict[str, str] | None = None
+    ) -> Outcome: ...
 
 
 #: The phases between the beginning and the tests.
@@ -34,7 +36,7 @@ TO_VALIDATION = ("BackupInProgress", "ContainerTermination", "NativeDeployment",
 
 
 def walk(run: Run) -> None:
-    """Bring a migration to where it is validated."""
+    """Move a migration to Validation, phase by phase."""
     for phase in TO_VALIDATION:
         assert run("phase", phase).status == 0
 
@@ -51,9 +53,11 @@ def entries(folder: Path) -> list[dict[str, Any]]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file below ``folder`` but locks: who held one last is no part of the state."""
+    """Every file below ``folder`` except locks, which are not part of the state."""
     return {
-        str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".lock"
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix != ".lock"
     }
 
 
@@ -61,5 +65,7 @@ def outstanding(folder: Path, *items: dict[str, Any]) -> None:
     """Put outstanding validations on record, as a run of tests does."""
     path = folder / "migration-state.json"
     state = document(folder)
-    state["outstanding_validations"] = [{"component": "guardian-hive", "since": "2026-01-15T09:00:00Z", **item} for item in items]
+    state["outstanding_validations"] = [
+        {"component": "guardian-hive", "since": "2026-01-15T09:00:00Z", **item} for item in items
+    ]
     path.write_text(json.dumps(state), encoding="utf-8")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, empty, with nothing said about the state by the environment."""
+    """An empty current folder; no environment variable names a state."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MIGRATION_STATE", raising=False)
     return tmp_path
@@ -48,8 +48,18 @@ def start(folder: Path) -> Start:
     def call(*arguments: str | bytes, stdin: bytes = b"", env: dict[str, str] | None = None) -> Outcome:
         command = [sys.executable, "-m", "pytest_migration_state", *arguments]
         done = subprocess.run(
-            command, cwd=folder, input=stdin, env={**os.environ, **(env or {})}, capture_output=True, check=False, timeout=60
+            command,
+            cwd=folder,
+            input=stdin,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            check=False,
+            timeout=60,
         )
-        return Outcome(done.returncode, done.stdout.decode("utf-8", "surrogateescape"), done.stderr.decode("utf-8", "surrogateescape"))
+        return Outcome(
+            done.returncode,
+            done.stdout.decode("utf-8", "surrogateescape"),
+            done.stderr.decode("utf-8", "surrogateescape"),
+        )
 
     return call

@@ -1,4 +1,4 @@
-"""``apply``: operations as JSON Lines, all of them or none; and ``MigrationTracker.apply``, which is the same in Python."""
+"""``apply`` and ``MigrationTracker.apply``: several operations, all of them or none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pytest_migration_state import (
     MigrationTracker,
     StateExistsError,
 )
-from pytest_migration_state.core.operations import OPERATIONS
+from pytest_migration_state.domain.operations import OPERATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,10 +37,27 @@ FLOW: tuple[dict[str, Any], ...] = (
     {"operation": "set_rollback_availability", "available": True},
     {"operation": "set_error", "message": "it answers 500"},
     {"operation": "write_audit", "action": "Notice", "details": "mended", "level": "WARNING"},
-    {"operation": "add_validation_result", "component": "guardian-hive", "test_name": "t", "passed": False, "error_message": "500"},
-    {"operation": "add_validation_result", "component": "guardian-hive", "test_name": "t", "passed": True, "error_message": None},
+    {
+        "operation": "add_validation_result",
+        "component": "guardian-hive",
+        "test_name": "t",
+        "passed": False,
+        "error_message": "500",
+    },
+    {
+        "operation": "add_validation_result",
+        "component": "guardian-hive",
+        "test_name": "t",
+        "passed": True,
+        "error_message": None,
+    },
     {"operation": "add_validation_result", "component": "guardian-hive", "test_name": "old", "passed": False},
-    {"operation": "forget_validation", "component": "guardian-hive", "test_name": "old", "reason": "replaced"},
+    {
+        "operation": "forget_validation",
+        "component": "guardian-hive",
+        "test_name": "old",
+        "reason": "replaced",
+    },
     {"operation": "set_phase", "phase": "Completed", "require": ["guardian-hive"], "allow": ["skipped"]},
 )
 
@@ -50,15 +67,24 @@ def jsonl(*requests: Mapping[str, Any]) -> bytes:
 
 
 def shape(folder: Path) -> tuple[Any, ...]:
-    """Document and log without what differs from one time to the next."""
+    """Document and log without times and ids."""
     state, log = document(folder), entries(folder)
-    verdicts = [(item["component"], item["test_name"], item["passed"]) for item in state["validation_results"]]
+    verdicts = [
+        (item["component"], item["test_name"], item["passed"]) for item in state["validation_results"]
+    ]
     words = [(entry["level"], entry["action"], entry["details"]) for entry in log]
-    return state["phase"], state["data_preserved"], state["error"]["message"], verdicts, state["metadata"]["revision"], words
+    return (
+        state["phase"],
+        state["data_preserved"],
+        state["error"]["message"],
+        verdicts,
+        state["metadata"]["revision"],
+        words,
+    )
 
 
 def test_the_whole_flow_in_one_apply(run: Run, folder: Path) -> None:
-    """Operations from standard input leave what the single commands leave, in one append of an unbroken chain."""
+    """Operations from standard input have the effect of the single commands, in one unbroken append."""
     assert run("apply", stdin=jsonl(*FLOW)) == (0, "16 operations applied; the phase is 'Completed'\n", "")
     together = shape(folder)
     assert [entry["seq"] for entry in entries(folder)] == list(range(1, 17))
@@ -70,7 +96,7 @@ def test_the_whole_flow_in_one_apply(run: Run, folder: Path) -> None:
 
 
 def test_from_a_file_and_as_json(run: Run, folder: Path) -> None:
-    """A file is read as standard input is; --json prints the document that is then on the disk."""
+    """A file is read like standard input; --json prints the document as it is on the disk afterwards."""
     (folder / "operations.jsonl").write_bytes(jsonl(*FLOW))
     status, out, err = run("apply", "operations.jsonl", "--json")
     assert (status, err) == (0, "")
@@ -82,7 +108,11 @@ def test_from_a_file_and_as_json(run: Run, folder: Path) -> None:
     [
         pytest.param(b'\xef\xbb\xbf{"operation":"set_error","message":"x"}\n', id="BOM"),
         pytest.param(
-            b'{"operation":"set_error","message":"x"}\r\n{"operation":"set_rollback_availability","available":true}\r\n', id="CRLF"
+            (
+                b'{"operation":"set_error","message":"x"}\r\n'
+                b'{"operation":"set_rollback_availability","available":true}\r\n'
+            ),
+            id="CRLF",
         ),
         pytest.param(b'\n  \n{"operation":"set_error","message":"x"}\n\r\n', id="empty lines"),
         pytest.param(b'{"operation":"set_error","message":"x"}', id="no line end"),
@@ -90,13 +120,13 @@ def test_from_a_file_and_as_json(run: Run, folder: Path) -> None:
     ],
 )
 def test_lines_of_other_tools_are_read(run: Run, folder: Path, lines: bytes) -> None:
-    """BOM, CRLF, empty lines and a missing line end are nothing to complain of."""
+    """BOM, CRLF, empty lines and a missing line end are accepted."""
     assert run("apply", stdin=lines).status == 0
     assert document(folder)["error"]["message"] == "x"
 
 
 def test_nothing_to_apply_is_done(run: Run, folder: Path) -> None:
-    """No operation at all is no error, and leaves an existing state's log as it was."""
+    """Empty input is not an error, and leaves an existing state's log as it was."""
     run("init")
     log = (folder / "migration-audit.log").read_bytes()
     assert run("apply", stdin=b"\n\n") == (0, "0 operations applied; the phase is 'NotStarted'\n", "")
@@ -107,29 +137,50 @@ GOOD = b'{"operation":"set_error","message":"never written"}'
 KNOWN = ", ".join(OPERATIONS)
 
 WRONG = {
-    "no JSON": (b"set_error x", "it holds no operation as a JSON object (Expecting value, at character 1)"),
-    "list": (b'["set_error"]', "it holds no operation as a JSON object (it holds a list where a JSON object is expected)"),
+    "no JSON": (b"set_error x", "it is not an operation as a JSON object (Expecting value, at character 1)"),
+    "list": (
+        b'["set_error"]',
+        "it is not an operation as a JSON object (expected a JSON object, found a list)",
+    ),
     "key twice": (
         b'{"operation":"set_error","message":"a","message":"b"}',
-        "it holds no operation as a JSON object (the key 'message' stands twice in one object)",
+        "it is not an operation as a JSON object (duplicate key 'message')",
     ),
     "NaN": (
         b'{"operation":"add_native_process","name":"x","process_id":NaN}',
-        "it holds no operation as a JSON object (NaN is no JSON number)",
+        "it is not an operation as a JSON object (NaN is not a JSON number)",
     ),
     "huge number": (
         b'{"operation":"add_native_process","name":"x","process_id":1e999}',
-        "it holds no operation as a JSON object (the number 1e999 is too large)",
+        "it is not an operation as a JSON object (the number 1e999 is too large)",
     ),
-    "nested too deep": (b'{"operation":' * 20_000, "it holds no operation as a JSON object (it is nested too deep)"),
+    "nested too deep": (
+        b'{"operation":' * 20_000,
+        "it is not an operation as a JSON object (too deeply nested)",
+    ),
     "no UTF-8": (
         b'{"operation":"set_error","message":"\xff"}',
-        "it holds no operation as a JSON object ('utf-8' codec can't decode byte 0xff in position 36: invalid start byte)",
+        (
+            "it is not an operation as a JSON object ('utf-8' codec can't decode byte 0xff in position 36: "
+            "invalid start byte)"
+        ),
     ),
-    "no operation": (b'{"phase":"Validation"}', f"operation '' cannot be used: it is missing; it is one of {KNOWN}"),
-    "unknown operation": (b'{"operation":"destroy"}', f"operation 'destroy' cannot be used: it is one of {KNOWN}"),
-    "operation no text": (b'{"operation":["set_error"]}', f"operation \"['set_error']\" cannot be used: it is one of {KNOWN}"),
-    "a reading method": (b'{"operation":"read_audit"}', f"operation 'read_audit' cannot be used: it is one of {KNOWN}"),
+    "no operation": (
+        b'{"phase":"Validation"}',
+        f"operation '' cannot be used: it is missing; it must be one of {KNOWN}",
+    ),
+    "unknown operation": (
+        b'{"operation":"destroy"}',
+        f"operation 'destroy' cannot be used: it must be one of {KNOWN}",
+    ),
+    "operation no text": (
+        b'{"operation":["set_error"]}',
+        f"operation \"['set_error']\" cannot be used: it must be one of {KNOWN}",
+    ),
+    "a reading method": (
+        b'{"operation":"read_audit"}',
+        f"operation 'read_audit' cannot be used: it must be one of {KNOWN}",
+    ),
     "missing argument": (
         b'{"operation":"add_processed_container","name":"x"}',
         "operation 'add_processed_container' cannot be used: its argument 'container_id' is missing",
@@ -144,17 +195,26 @@ WRONG = {
     ),
     "inner argument": (
         b'{"operation":"set_phase","phase":"BackupInProgress","state":"x"}',
-        "operation 'set_phase' cannot be used: it has no argument 'state'; its arguments are phase, force, reason, require, allow",
+        (
+            "operation 'set_phase' cannot be used: it has no argument 'state'; its arguments are phase, "
+            "force, reason, require, allow"
+        ),
     ),
     "policy": (
         b'{"operation":"set_phase","phase":"BackupInProgress","policy":{}}',
-        "operation 'set_phase' cannot be used: it has no argument 'policy'; its arguments are phase, force, reason, require, allow",
+        (
+            "operation 'set_phase' cannot be used: it has no argument 'policy'; its arguments are phase, "
+            "force, reason, require, allow"
+        ),
     ),
     "path": (
         b'{"operation":"initialize","path":"../../x"}',
         "operation 'initialize' cannot be used: it has no argument 'path'; its arguments are force",
     ),
-    "text no text": (b'{"operation":"set_error","message":5}', "message '5' cannot be used: it must be text"),
+    "text no text": (
+        b'{"operation":"set_error","message":5}',
+        "message '5' cannot be used: it must be a string",
+    ),
     "truth no truth": (
         b'{"operation":"add_validation_result","component":"c","test_name":"t","passed":"yes"}',
         "passed 'yes' cannot be used: it must be true or false",
@@ -165,63 +225,75 @@ WRONG = {
     ),
     "reason no text": (
         b'{"operation":"set_phase","phase":"BackupInProgress","reason":5}',
-        "reason '5' cannot be used: it must be text",
+        "reason '5' cannot be used: it must be a string",
     ),
     "number no number": (
         b'{"operation":"add_native_process","name":"x","process_id":"12"}',
-        "process_id '12' cannot be used: it must be a whole number from 1 to 4294967295",
+        "process_id '12' cannot be used: it must be an integer from 1 to 4294967295",
     ),
     "truth for a number": (
         b'{"operation":"add_native_process","name":"x","process_id":true}',
-        "process_id 'True' cannot be used: it must be a whole number from 1 to 4294967295",
+        "process_id 'True' cannot be used: it must be an integer from 1 to 4294967295",
     ),
     "number beyond every process": (
         b'{"operation":"add_native_process","name":"x","process_id":4294967296}',
-        "process_id '4294967296' cannot be used: it must be a whole number from 1 to 4294967295",
+        "process_id '4294967296' cannot be used: it must be an integer from 1 to 4294967295",
     ),
     "require no list": (
         b'{"operation":"set_phase","phase":"BackupInProgress","require":"guardian-hive"}',
-        "require 'guardian-hive' cannot be used: it must be a list of texts",
+        "require 'guardian-hive' cannot be used: it must be a list of strings",
     ),
     "allow unknown": (
         b'{"operation":"set_phase","phase":"BackupInProgress","allow":["failed"]}',
-        "allow 'failed' cannot be used: it is one of skipped, deselected, xfailed",
+        "allow 'failed' cannot be used: it must be one of skipped, deselected, xfailed",
     ),
     "unknown phase": (
         b'{"operation":"set_phase","phase":"Done"}',
         (
-            "phase 'Done' cannot be used: it is one of NotStarted, BackupInProgress, ContainerTermination, NativeDeployment, Validation, "
+            "phase 'Done' cannot be used: it must be one of NotStarted, BackupInProgress, "
+            "ContainerTermination, NativeDeployment, Validation, "
             "Completed, RolledBack"
         ),
     ),
     "phase no text": (
         b'{"operation":"set_phase","phase":{}}',
         (
-            "phase '{}' cannot be used: it is one of NotStarted, BackupInProgress, ContainerTermination, NativeDeployment, Validation, "
+            "phase '{}' cannot be used: it must be one of NotStarted, BackupInProgress, "
+            "ContainerTermination, NativeDeployment, Validation, "
             "Completed, RolledBack"
         ),
     ),
     "unknown level": (
         b'{"operation":"write_audit","action":"a","details":"d","level":["INFO"]}',
-        "level \"['INFO']\" cannot be used: it is one of INFO, WARNING, ERROR",
+        "level \"['INFO']\" cannot be used: it must be one of INFO, WARNING, ERROR",
     ),
     "long value": (
         b'{"operation":"set_phase","phase":"' + b"x" * 500_000 + b'"}',
         (
-            f"phase '{'x' * 200}…' cannot be used: it is one of NotStarted, BackupInProgress, ContainerTermination, NativeDeployment, Validation, "
+            f"phase '{'x' * 200}…' cannot be used: it must be one of NotStarted, BackupInProgress, "
+            "ContainerTermination, NativeDeployment, Validation, "
             "Completed, RolledBack"
         ),
     ),
-    "line over 1 MiB": (b'{"operation":"set_error","message":"' + b"x" * (20 << 20) + b'"}', "it is longer than 1 MiB; shorten it"),
+    "line over 1 MiB": (
+        b'{"operation":"set_error","message":"' + b"x" * (20 << 20) + b'"}',
+        "it is longer than 1 MiB; shorten it",
+    ),
 }
 
 
 @pytest.mark.parametrize(("line", "sentence"), WRONG.values(), ids=WRONG)
-def test_wrong_line_is_named_and_nothing_is_applied(run: Run, folder: Path, line: bytes, sentence: str) -> None:
-    """A line that is wrong is exit status 2 and one sentence with its number, and none of the lines is carried out."""
+def test_wrong_line_is_named_and_nothing_is_applied(
+    run: Run, folder: Path, line: bytes, sentence: str
+) -> None:
+    """An invalid line is exit status 2 and one sentence with its number; no line is carried out."""
     run("init")
     before = contents(folder)
-    assert run("apply", stdin=GOOD + b"\n\n" + line + b"\n" + GOOD) == (2, "", f"migration-state: error: line 3: {sentence}\n")
+    assert run("apply", stdin=GOOD + b"\n\n" + line + b"\n" + GOOD) == (
+        2,
+        "",
+        f"migration-state: error: line 3: {sentence}\n",
+    )
     assert contents(folder) == before
 
 
@@ -252,9 +324,13 @@ REFUSED = {
 
 @pytest.mark.parametrize(("before", "request_", "command"), REFUSED.values(), ids=REFUSED)
 def test_refused_line_is_what_the_single_command_is(
-    run: Run, folder: Path, before: tuple[tuple[str, ...], ...], request_: dict[str, Any], command: tuple[str, ...]
+    run: Run,
+    folder: Path,
+    before: tuple[tuple[str, ...], ...],
+    request_: dict[str, Any],
+    command: tuple[str, ...],
 ) -> None:
-    """A line that the rules refuse has the exit status and sentence of the single command, and leaves the state unchanged."""
+    """A refused line has the exit status and sentence of the single command; the state is unchanged."""
     for earlier in (("init",), *before):
         assert run(*earlier).status == 0
     files = contents(folder)
@@ -266,11 +342,16 @@ def test_refused_line_is_what_the_single_command_is(
 
 
 def test_gate_is_judged_on_what_the_lines_before_left(run: Run, folder: Path) -> None:
-    """A failed verdict in line 1 shuts the gate for line 2; neither is carried out, and the refusal is on record."""
+    """A failed verdict in line 1 shuts the gate for line 2; only the refusal is recorded."""
     walk(run)
     run("result", "guardian-hive", "t", "--passed")
     state = document(folder)
-    failed = {"operation": "add_validation_result", "component": "guardian-hive", "test_name": "t", "passed": False}
+    failed = {
+        "operation": "add_validation_result",
+        "component": "guardian-hive",
+        "test_name": "t",
+        "passed": False,
+    }
     status, _, err = run("apply", stdin=jsonl(failed, {"operation": "set_phase", "phase": "Completed"}))
     assert (status, err.partition("failed;")[0]) == (
         1,
@@ -283,27 +364,45 @@ def test_gate_is_judged_on_what_the_lines_before_left(run: Run, folder: Path) ->
 
 
 def test_gate_opened_by_the_lines_before(run: Run, folder: Path) -> None:
-    """What the lines before settle keeps the gate shut no more."""
+    """What earlier lines settle no longer keeps the gate shut."""
     walk(run)
     outstanding(folder, {"test_name": "t", "reason": "pending"})
-    passed = {"operation": "add_validation_result", "component": "guardian-hive", "test_name": "t", "passed": True}
+    passed = {
+        "operation": "add_validation_result",
+        "component": "guardian-hive",
+        "test_name": "t",
+        "passed": True,
+    }
     assert run("apply", stdin=jsonl(passed, {"operation": "set_phase", "phase": "Completed"})).status == 0
     assert document(folder)["phase"] == "Completed"
 
 
-@pytest.mark.parametrize("first", [{"operation": "set_error", "message": "x"}, {"operation": "initialize"}], ids=["created", "begun"])
+@pytest.mark.parametrize(
+    "first",
+    [{"operation": "set_error", "message": "x"}, {"operation": "initialize"}],
+    ids=["created", "begun"],
+)
 def test_refused_apply_creates_no_state(run: Run, folder: Path, first: dict[str, Any]) -> None:
-    """Where there was no state there is none after a refusal, whichever line was refused and why."""
+    """A refusal creates no state, whichever line was refused and why."""
     completed = {"operation": "set_phase", "phase": "Completed"}
     assert run("apply", stdin=jsonl(first, completed)).status == 1
     assert contents(folder) == {}
-    forward = [{"operation": "set_phase", "phase": phase} for phase in ("BackupInProgress", "ContainerTermination", "NativeDeployment")]
-    assert run("apply", stdin=jsonl(first, *forward, {"operation": "set_phase", "phase": "Validation"}, completed)).status == 1
+    forward = [
+        {"operation": "set_phase", "phase": phase}
+        for phase in ("BackupInProgress", "ContainerTermination", "NativeDeployment")
+    ]
+    assert (
+        run(
+            "apply",
+            stdin=jsonl(first, *forward, {"operation": "set_phase", "phase": "Validation"}, completed),
+        ).status
+        == 1
+    )
     assert contents(folder) == {}
 
 
 def test_forced_beginning_is_one_of_the_operations(run: Run, folder: Path) -> None:
-    """An initialize with force sets the earlier document aside if all goes well, and touches nothing if a later line is refused."""
+    """A forced initialize sets the earlier document aside, unless a later line is refused."""
     run("error", "an old error")
     before = contents(folder)
     begin = {"operation": "initialize", "force": True}
@@ -316,12 +415,15 @@ def test_forced_beginning_is_one_of_the_operations(run: Run, folder: Path) -> No
     assert [entry["action"] for entry in entries(folder)] == ["Initialize", "Error", "Error", "Initialize"]
 
 
-def test_forced_beginning_mends_a_damaged_document(run: Run, folder: Path) -> None:
-    """Like the command, a first operation that begins anew needs no document that can be read."""
+def test_forced_initialize_replaces_a_damaged_document(run: Run, folder: Path) -> None:
+    """Like the command, a forced initialize in the first line needs no readable document."""
     run("init")
     (folder / "migration-state.json").write_bytes(b"[]")
     assert run("apply", stdin=jsonl({"operation": "set_error", "message": "x"})).status == 3
-    status, _, _ = run("apply", stdin=jsonl({"operation": "initialize", "force": True}, {"operation": "set_error", "message": "x"}))
+    status, _, _ = run(
+        "apply",
+        stdin=jsonl({"operation": "initialize", "force": True}, {"operation": "set_error", "message": "x"}),
+    )
     assert (status, document(folder)["error"]["message"]) == (0, "x")
 
 
@@ -329,14 +431,16 @@ def test_too_many_lines(run: Run, folder: Path) -> None:
     """100,000 lines are read, the next one is refused by its number; empty lines count."""
     run("init")
     files = contents(folder)
-    sentence = "line 100001: 100,000 lines are the most that can be applied at once; give them in parts"
+    sentence = "line 100001: 100,000 lines are the most that can be applied at once; split the input"
     assert run("apply", stdin=GOOD + b"\n" * 100_001) == (2, "", f"migration-state: error: {sentence}\n")
     assert contents(folder) == files
     assert run("apply", stdin=GOOD + b"\n" * 100_000).status == 0
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("missing.jsonl", "No such file or directory"), (".", "Is a directory")], ids=["missing", "folder"]
+    ("name", "reason"),
+    [("missing.jsonl", "No such file or directory"), (".", "Is a directory")],
+    ids=["missing", "folder"],
 )
 def test_unreadable_file(run: Run, folder: Path, name: str, reason: str) -> None:
     """A file that cannot be read is wrong usage, and no state is created."""
@@ -344,24 +448,26 @@ def test_unreadable_file(run: Run, folder: Path, name: str, reason: str) -> None
     assert list(folder.iterdir()) == []
 
 
-# --- in Python --------------------------------------------------------------------------------------------------------
+# --- in Python ----------------------------------------------------------------------------------------------
 
 
 def test_operations_are_the_methods_of_the_tracker() -> None:
-    """Every operation is a method of MigrationTracker with the same arguments; in the place of a policy stand its two lists."""
+    """Every operation is a method of MigrationTracker with the same arguments; two lists replace a policy."""
     found = {}
     for name in OPERATIONS:
         parameters = list(inspect.signature(getattr(MigrationTracker, name)).parameters.values())[1:]
         required = tuple(parameter.name for parameter in parameters if parameter.default is parameter.empty)
-        optional = tuple(parameter.name for parameter in parameters if parameter.default is not parameter.empty)
+        optional = tuple(
+            parameter.name for parameter in parameters if parameter.default is not parameter.empty
+        )
         if "policy" in optional:
             optional = (*(name for name in optional if name != "policy"), "require", "allow")
         found[name] = (required, optional)
-    assert found == OPERATIONS
+    assert found == {name: known[1:] for name, known in OPERATIONS.items()}
 
 
 def test_tracker_applies_and_returns_the_state(folder: Path) -> None:
-    """MigrationTracker.apply takes mappings and gives the new state."""
+    """MigrationTracker.apply takes mappings and returns the new state."""
     state = MigrationTracker(folder / "migration-state.json").apply(iter(FLOW))
     assert (state.phase, len(state.validation_results)) == ("Completed", 1)
 
@@ -369,7 +475,9 @@ def test_tracker_applies_and_returns_the_state(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("request_", "error"),
     [
-        pytest.param({"operation": "set_phase", "phase": "Completed"}, InvalidTransitionError, id="transition"),
+        pytest.param(
+            {"operation": "set_phase", "phase": "Completed"}, InvalidTransitionError, id="transition"
+        ),
         pytest.param({"operation": "initialize"}, StateExistsError, id="exists"),
         pytest.param({"operation": "nothing"}, InvalidArgumentError, id="unknown"),
         pytest.param("set_error", InvalidArgumentError, id="no mapping"),
@@ -386,13 +494,15 @@ def test_tracker_names_the_position(folder: Path, request_: Any, error: type[Mig
     assert contents(folder) == before
 
 
-def test_tracker_goes_on_after_a_refusal(folder: Path) -> None:
-    """What was staged before a refusal is forgotten: the next operation starts from what is on the disk."""
+def test_tracker_continues_after_a_refusal(folder: Path) -> None:
+    """What was staged before a refusal is discarded: the next operation starts from the state on the disk."""
     tracker = MigrationTracker(folder / "migration-state.json", create=True, notify=lambda _: None)
     for phase in ("BackupInProgress", "ContainerTermination", "NativeDeployment", "Validation"):
         tracker.set_phase(phase)
     with pytest.raises(GateBlockedError):
-        tracker.apply([{"operation": "set_error", "message": "x"}, {"operation": "set_phase", "phase": "Completed"}])
+        tracker.apply(
+            [{"operation": "set_error", "message": "x"}, {"operation": "set_phase", "phase": "Completed"}]
+        )
     state = tracker.add_validation_result("guardian-hive", "t", passed=True)
     assert (state.error, len(state.validation_results)) == (None, 1)
     assert [entry["action"] for entry in entries(folder)][-2:] == ["GateBlocked", "ValidationResult"]

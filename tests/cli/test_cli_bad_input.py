@@ -1,4 +1,4 @@
-"""States that cannot be used: each a clear sentence, exit status 3, and nothing overwritten."""
+"""Unusable states: a clear sentence for each, exit status 3, and nothing overwritten."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from commandline import Outcome, contents, document
 
 from pytest_migration_state import StateLockedError, StateWriteError
 from pytest_migration_state.cli.main import main
-from pytest_migration_state.core import checkpoint
-from pytest_migration_state.core.tracker import MigrationTracker
+from pytest_migration_state.storage.files import document_file
+from pytest_migration_state.tracking.tracker import MigrationTracker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from commandline import Run
 
-# For root nothing is forbidden. A command runs before the user is changed, so that all is loaded: another user may not be
-# able to read the interpreter's files.
+# Root may write everywhere, so the user is changed. A command runs before that, so that every module is
+# loaded: another user may not be able to read the interpreter's files.
 _AS_NOBODY = """
 import os, sys
 from pytest_migration_state.cli.main import main
@@ -37,16 +37,28 @@ if os.getuid() == 0:
 sys.exit(main())
 """
 
-_WAY_OUT = "Restore it from a copy, or move it away: the next command then rebuilds it from the audit log if that is whole"
+_WAY_OUT = (
+    "Restore it from a copy, or move it away: the next command then rebuilds it from the audit log "
+    "if that is whole"
+)
 _NOTHING = {"phase": "NotStarted"}
 
 UNUSABLE = {
-    "no JSON": (b"phase: Validation\n", f"it is no migration state (Expecting value: line 1 column 1 (char 0)). {_WAY_OUT}"),
-    "list": (b"[]\n", f"it is no migration state (it holds a list where a JSON object is expected). {_WAY_OUT}"),
+    "no JSON": (
+        b"phase: Validation\n",
+        f"it is not a migration state (Expecting value: line 1 column 1 (char 0)). {_WAY_OUT}",
+    ),
+    "list": (
+        b"[]\n",
+        f"it is not a migration state (expected a JSON object, found a list). {_WAY_OUT}",
+    ),
     "empty": (b"", f"it is empty. {_WAY_OUT}"),
     "cut": (
         b'{"phase": "Valid',
-        f"it is no migration state (Unterminated string starting at: line 1 column 11 (char 10)). {_WAY_OUT}",
+        (
+            "it is not a migration state (Unterminated string starting at: line 1 column 11 (char 10)). "
+            f"{_WAY_OUT}"
+        ),
     ),
     "newer": (
         b'{"phase": "NotStarted", "metadata": {"version": "2.0"}}',
@@ -55,20 +67,27 @@ UNUSABLE = {
     "no phase": (
         b"{}",
         (
-            "it is no migration state ('phase' is None, which is none of NotStarted, BackupInProgress, ContainerTermination, NativeDeployment, "
+            "it is not a migration state ('phase' is None; expected one of NotStarted, BackupInProgress, "
+            "ContainerTermination, NativeDeployment, "
             f"Validation, Completed, RolledBack). {_WAY_OUT}"
         ),
     ),
     "unknown phase": (
         b'{"phase": "Done"}',
         (
-            "it is no migration state ('phase' is 'Done', which is none of NotStarted, BackupInProgress, ContainerTermination, NativeDeployment, "
+            "it is not a migration state ('phase' is 'Done'; expected one of NotStarted, BackupInProgress, "
+            "ContainerTermination, NativeDeployment, "
             f"Validation, Completed, RolledBack). {_WAY_OUT}"
         ),
     ),
     "verdict no verdict": (
-        json.dumps({**_NOTHING, "validation_results": [{"component": "c", "test_name": "t", "passed": "yes"}]}).encode(),
-        f"it is no migration state ('validation_results[0].passed' is 'yes', which it cannot be). {_WAY_OUT}",
+        json.dumps(
+            {**_NOTHING, "validation_results": [{"component": "c", "test_name": "t", "passed": "yes"}]}
+        ).encode(),
+        (
+            "it is not a migration state ('validation_results[0].passed' is 'yes'; expected true or false). "
+            f"{_WAY_OUT}"
+        ),
     ),
 }
 
@@ -81,8 +100,8 @@ EVERY = (
 
 @pytest.fixture(autouse=True)
 def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take an empty document for empty at once."""
-    monkeypatch.setattr(checkpoint, "_REREAD_PATIENCE", 0.0)
+    """Do not wait for the writer of an empty document."""
+    monkeypatch.setattr(document_file, "_REREAD_PATIENCE", 0.0)
 
 
 @pytest.mark.parametrize(("content", "reason"), UNUSABLE.values(), ids=UNUSABLE)
@@ -91,7 +110,9 @@ def test_unusable_state(run: Run, folder: Path, content: bytes, reason: str) -> 
     path = folder / "migration-state.json"
     path.write_bytes(content)
     for arguments in EVERY:
-        assert run(*arguments) == (3, "", f"migration-state: error: migration-state.json: {reason}\n"), arguments
+        assert run(*arguments) == (3, "", f"migration-state: error: migration-state.json: {reason}\n"), (
+            arguments
+        )
     status, out, err = run("apply", stdin=b'{"operation":"set_error","message":"m"}')
     assert (status, out, err) == (3, "", f"migration-state: error: migration-state.json: {reason}\n")
     assert run("init").status == 1
@@ -103,7 +124,7 @@ def test_unusable_state(run: Run, folder: Path, content: bytes, reason: str) -> 
 
 
 def test_log_of_another_state(run: Run, folder: Path) -> None:
-    """A log whose entry has another hash than the document says is named with its line."""
+    """The error names the line of the log whose hash differs from the one in the document."""
     run("init")
     path = folder / "migration-state.json"
     state = document(folder)
@@ -115,21 +136,26 @@ def test_log_of_another_state(run: Run, folder: Path) -> None:
         assert (status, out) == (3, "")
         assert err.startswith("migration-state: error: ")
         assert err.count("\n") == 1
-        assert "migration-audit.log: line 1: entry 1 is not the one that the document names: the log belongs to another state" in err
+        assert (
+            "migration-audit.log: line 1: entry 1 is not the one that the document names: the log belongs to "
+            "another state"
+        ) in err
     assert contents(folder) == before
 
 
 def test_folder_in_place_of_the_state(run: Run, folder: Path) -> None:
-    """A folder is not taken for a state, and nothing is put into it or beside it."""
+    """A folder is refused as a state, and nothing is created in it or beside it."""
     (folder / "migration-state.json").mkdir()
-    sentence = "migration-state.json: this is a folder; name the state file in it, such as migration-state.json"
+    sentence = (
+        "migration-state.json: this is a folder; name the state file in it, such as migration-state.json"
+    )
     for arguments in (*EVERY, ("init",), ("init", "--force")):
         assert run(*arguments) == (3, "", f"migration-state: error: {sentence}\n"), arguments
     assert [path.name for path in folder.rglob("*")] == ["migration-state.json"]
 
 
 def test_file_in_place_of_a_folder(run: Run, folder: Path) -> None:
-    """A folder that cannot be created is named."""
+    """The error names a folder that cannot be created."""
     (folder / "file").write_bytes(b"")
     status, _, err = run("init", "-s", "file/migration-state.json")
     assert (status, err.count("\n")) == (3, 1)
@@ -138,7 +164,7 @@ def test_file_in_place_of_a_folder(run: Run, folder: Path) -> None:
 
 @pytest.fixture
 def readable_by_all() -> Iterator[Path]:
-    """A folder that other users can reach, which pytest's own cannot be."""
+    """A folder that other users can reach, unlike ``tmp_path``."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -147,7 +173,7 @@ def readable_by_all() -> Iterator[Path]:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no mode bits for folders")
 def test_unwritable_folder(readable_by_all: Path) -> None:
-    """In a folder that may not be written, reading works and writing says what is not allowed."""
+    """In a read-only folder reading works, and writing says what is not allowed."""
     folder = readable_by_all
     assert main(["init", "-s", str(folder / "migration-state.json")]) == 0
     before = contents(folder)
@@ -156,26 +182,36 @@ def test_unwritable_folder(readable_by_all: Path) -> None:
     folder.chmod(0o555)
 
     def start(*arguments: str) -> Outcome:
-        done = subprocess.run([sys.executable, "-c", _AS_NOBODY, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", _AS_NOBODY, *arguments],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     assert start("show", "--json").status == 0
     refused = (
-        f"migration-state: error: {folder / 'migration-state.json.lock'}: the lock file cannot be opened for writing (Permission denied)\n"
+        f"migration-state: error: {folder / 'migration-state.json.lock'}: the lock file cannot be opened "
+        "for writing (Permission denied)\n"
     )
     assert start("error", "m") == (3, "", refused)
     assert start("init", "--force") == (3, "", refused)
     assert start("init", "-s", "new/migration-state.json") == (
         3,
         "",
-        "migration-state: error: new/migration-state.json: its folder cannot be created (Permission denied)\n",
+        (
+            "migration-state: error: new/migration-state.json: its folder cannot be created (Permission "
+            "denied)\n"
+        ),
     )
     assert contents(folder) == before
     folder.chmod(0o755)
 
 
 def test_folder_in_place_of_the_log(run: Run, folder: Path) -> None:
-    """A log that cannot be read is one sentence too."""
+    """An unreadable log is an error of one sentence."""
     run("init")
     log = folder / "migration-audit.log"
     log.unlink()
@@ -184,18 +220,18 @@ def test_folder_in_place_of_the_log(run: Run, folder: Path) -> None:
 
 
 def test_damaged_log_line(run: Run, folder: Path) -> None:
-    """A line of the log that holds no JSON object is a warning with its number; the others are shown."""
+    """A line of the log that is not a JSON object is a warning with its number; the others are shown."""
     run("init")
     with (folder / "migration-audit.log").open("ab") as file:
         file.write(b"by hand\n")
     run("error", "m")
     status, out, err = run("audit")
     assert (status, [line.split()[2] for line in out.splitlines()]) == (0, ["Initialize", "Error"])
-    assert err == f"warning: {folder / 'migration-audit.log'}: line 2: it is no JSON object\n"
+    assert err == f"warning: {folder / 'migration-audit.log'}: line 2: it is not a JSON object\n"
 
 
 def test_missing_log_is_a_warning(run: Run, folder: Path) -> None:
-    """A state without a log has no entries, which is said and no error."""
+    """A missing log is a warning, not an error: the state has no entries."""
     (folder / "migration-state.json").write_bytes(b'{"phase": "Validation"}')
     assert run("audit") == (0, "", f"warning: {folder / 'migration-audit.log'}: there is no audit log\n")
     assert run("audit", "--json").out == ""
@@ -204,11 +240,20 @@ def test_missing_log_is_a_warning(run: Run, folder: Path) -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        pytest.param(StateLockedError("migration-state.json.lock", 60, "process 12 on ci-7 (pytest)"), id="locked"),
-        pytest.param(StateWriteError("migration-state.json", "the document cannot be written (No space left on device)"), id="disk full"),
+        pytest.param(
+            StateLockedError("migration-state.json.lock", 60, "process 12 on ci-7 (pytest)"), id="locked"
+        ),
+        pytest.param(
+            StateWriteError(
+                "migration-state.json", "the document cannot be written (No space left on device)"
+            ),
+            id="disk full",
+        ),
     ],
 )
-def test_other_errors_of_a_state(run: Run, folder: Path, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_errors_of_a_state(
+    run: Run, folder: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A held lock and a full disk are exit status 3 and the error's own sentence."""
 
     def fail(*_: object) -> None:
@@ -220,7 +265,7 @@ def test_other_errors_of_a_state(run: Run, folder: Path, error: Exception, monke
 
 
 def test_what_is_unforeseen_is_one_line(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mistake of ours is told in one line that says where it is, and not as a traceback."""
+    """An unexpected exception is reported in one line that says where it was raised, without a traceback."""
 
     def fail(*_: object) -> None:
         raise KeyError("nothing")
@@ -228,5 +273,5 @@ def test_what_is_unforeseen_is_one_line(run: Run, folder: Path, monkeypatch: pyt
     monkeypatch.setattr(MigrationTracker, "read", fail)
     status, out, err = run("show")
     assert (status, out, list(folder.iterdir())) == (3, "", [])
-    assert err.startswith("migration-state: error: unforeseen KeyError in test_cli_bad_input.py, line ")
+    assert err.startswith("migration-state: error: unexpected KeyError in test_cli_bad_input.py, line ")
     assert err.count("\n") == 1

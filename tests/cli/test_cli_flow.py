@@ -1,4 +1,4 @@
-"""A whole migration through the command line alone, against the words of the design."""
+"""A whole migration through the command line alone, compared with the text of the design."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ FLOW = (
     (
         ("data", "guardian-hive-config", "C:\\project\\backups\\guardian-hive\\config.json"),
         "Data 'guardian-hive-config' preserved at 'C:\\project\\backups\\guardian-hive\\config.json'",
-        ("INFO", "DataPreserved", "Data 'guardian-hive-config' preserved at 'C:\\project\\backups\\guardian-hive\\config.json'"),
+        (
+            "INFO",
+            "DataPreserved",
+            "Data 'guardian-hive-config' preserved at 'C:\\project\\backups\\guardian-hive\\config.json'",
+        ),
     ),
     (
         ("phase", "ContainerTermination"),
@@ -91,8 +95,10 @@ FLOW = (
 
 
 def test_flow_of_a_migration_leaves_the_formats_document_and_log(run: Run, folder: Path) -> None:
-    """From init to Completed: each command says what it did, and document and log are word for word the design's."""
-    assert [run(*arguments) for arguments, _, _ in FLOW] == [(0, f"{sentence}\n", "") for _, sentence, _ in FLOW]
+    """From init to Completed: each command says what it did; document and log are the design's."""
+    assert [run(*arguments) for arguments, _, _ in FLOW] == [
+        (0, f"{sentence}\n", "") for _, sentence, _ in FLOW
+    ]
 
     found = document(folder)
     assert list(found) == [
@@ -115,9 +121,13 @@ def test_flow_of_a_migration_leaves_the_formats_document_and_log(run: Run, folde
         "started_at": times["started_at"],
         "completed_at": times["completed_at"],
         "last_updated": times["last_updated"],
-        "docker_containers_removed": [{"name": "guardian-hive", "id": "abc123def456", "removed_at": times["removed_at"]}],
+        "docker_containers_removed": [
+            {"name": "guardian-hive", "id": "abc123def456", "removed_at": times["removed_at"]}
+        ],
         "data_preserved": {"guardian-hive-config": "C:\\project\\backups\\guardian-hive\\config.json"},
-        "native_processes_started": [{"name": "guardian-hive", "process_id": 12345, "started_at": times["process_started_at"]}],
+        "native_processes_started": [
+            {"name": "guardian-hive", "process_id": 12345, "started_at": times["process_started_at"]}
+        ],
         "validation_results": [
             {
                 "component": "guardian-hive",
@@ -140,7 +150,9 @@ def test_flow_of_a_migration_leaves_the_formats_document_and_log(run: Run, folde
         "outstanding_validations": [],
     }
     assert [tuple(entry)[:4] for entry in log] == [("timestamp", "level", "action", "details")] * len(FLOW)
-    assert [(entry["level"], entry["action"], entry["details"]) for entry in log] == [entry for _, _, entry in FLOW]
+    assert [(entry["level"], entry["action"], entry["details"]) for entry in log] == [
+        entry for _, _, entry in FLOW
+    ]
     assert [tuple(entry)[4:] for entry in log] == [("seq", "run_id", "actor", "data", "hash")] * len(FLOW)
 
 
@@ -149,20 +161,29 @@ def test_flow_as_processes(start: Start, folder: Path) -> None:
     for arguments, sentence, _ in FLOW:
         assert start(*arguments) == (0, f"{sentence}\n", "")
     assert document(folder)["phase"] == "Completed"
-    assert [(entry["level"], entry["action"], entry["details"]) for entry in entries(folder)] == [entry for _, _, entry in FLOW]
+    assert [(entry["level"], entry["action"], entry["details"]) for entry in entries(folder)] == [
+        entry for _, _, entry in FLOW
+    ]
 
 
 def test_forced_transition_says_so(run: Run, folder: Path) -> None:
     """A forced transition is a WARNING with its reason."""
     assert run("phase", "Completed", "--force", "--reason", "the window closes").status == 0
     assert entries(folder)[-1]["level"] == "WARNING"
-    assert entries(folder)[-1]["details"] == "Transitioned from 'NotStarted' to 'Completed' (forced: the window closes)"
+    assert (
+        entries(folder)[-1]["details"]
+        == "Transitioned from 'NotStarted' to 'Completed' (forced: the window closes)"
+    )
 
 
 def test_forgotten_validation_says_so(run: Run, folder: Path) -> None:
     """A validation taken off the record is a WARNING with its reason."""
     run("result", "guardian-hive", "old_test", "--failed")
-    assert run("forget", "guardian-hive", "old_test", "--reason", "replaced") == (0, "Test 'old_test' for 'guardian-hive' forgotten\n", "")
+    assert run("forget", "guardian-hive", "old_test", "--reason", "replaced") == (
+        0,
+        "Test 'old_test' for 'guardian-hive' forgotten\n",
+        "",
+    )
     assert document(folder)["validation_results"] == []
     found = entries(folder)[-1]
     assert (found["level"], found["action"]) == ("WARNING", "ValidationForgotten")

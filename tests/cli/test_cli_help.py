@@ -1,4 +1,4 @@
-"""Help and version: every command has an example that runs, and neither loads what it does not need."""
+"""Help and version: every command has an example that runs, and no module is loaded needlessly."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import pytest
 from commandline import outstanding, walk
 
 from pytest_migration_state import __version__
-from pytest_migration_state.cli import parser
-from pytest_migration_state.core import events, gate, phases
+from pytest_migration_state.cli.commands import write
+from pytest_migration_state.cli.parser import parse
+from pytest_migration_state.domain import events, phases
+from pytest_migration_state.domain.policy import ALLOWABLE, SETTINGS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +42,7 @@ POWERSHELL = {
 
 
 def test_help_names_every_command(run: Run) -> None:
-    """The help of the whole names each command, with what it does, and the exit statuses."""
+    """The main help lists each command with a description, and the exit statuses."""
     status, out, err = run("--help")
     assert (status, err) == (0, "")
     named = re.findall(r"^    ([a-z-]+) +[A-Z]", out, re.MULTILINE)
@@ -51,7 +53,7 @@ def test_help_names_every_command(run: Run) -> None:
 
 @pytest.mark.parametrize("command", POWERSHELL)
 def test_each_example_runs(run: Run, folder: Path, command: str) -> None:
-    """The help of a command names its PowerShell function, and its examples do what they should."""
+    """The help of a command names its PowerShell function, and its examples work."""
     status, out, err = run(command, "--help")
     assert (status, err) == (0, "")
     assert f"PowerShell: {POWERSHELL[command]}\n" in out
@@ -78,16 +80,19 @@ def test_version(run: Run) -> None:
     assert run("--version") == (0, f"migration-state {__version__}\n", "")
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["phase", "--help"], ["phase", "Done"]], ids=" ".join)
-def test_what_needs_no_state_loads_no_core(arguments: list[str]) -> None:
-    """Help, version and wrong usage are answered before core, filelock or pydantic is loaded."""
+@pytest.mark.parametrize(
+    "arguments", [["--version"], ["--help"], ["phase", "--help"], ["phase", "Done"]], ids=" ".join
+)
+def test_what_needs_no_state_loads_no_tracker(arguments: list[str]) -> None:
+    """Help, version and wrong usage are answered before the tracker, filelock or pydantic is loaded."""
     program = (
         "import sys\n"
         "from pytest_migration_state.cli import output\n"
         "from pytest_migration_state.cli.main import main\n"
         "output.complain = lambda *texts: None\n"
         f"main({arguments!r})\n"
-        "heavy = {'pytest', 'pydantic_core', 'filelock', 'json', 'pathlib', 'pytest_migration_state.core.tracker'} & sys.modules.keys()\n"
+        "heavy = {'pytest', 'pydantic_core', 'filelock', 'json', 'pathlib', "
+        "'pytest_migration_state.tracking.tracker'} & sys.modules.keys()\n"
         "sys.exit(f'loaded: {heavy}' if heavy else 0)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -102,15 +107,24 @@ def test_a_command_loads_no_models(folder: Path, arguments: list[str]) -> None:
         "from pytest_migration_state.cli.main import main\n"
         "main(['init'])\n"
         f"main({arguments!r})\n"
-        "heavy = {'pytest', 'pydantic', 'pytest_migration_state.core.models'} & sys.modules.keys()\n"
+        "heavy = {'pytest', 'pydantic', 'pytest_migration_state.models'} & sys.modules.keys()\n"
         "sys.exit(f'loaded: {heavy}' if heavy else 0)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_parsers_words_are_those_of_the_core() -> None:
-    """Phases, levels and reasons are written down once more for the parser, and are the same."""
-    assert tuple(phases.Phase) == parser.PHASES
-    assert parser.LEVELS == events.LEVELS
-    assert parser.ALLOWABLE == gate.ALLOWABLE
+def test_the_words_of_the_command_line_are_those_of_the_domain() -> None:
+    """Phases, levels and reasons that the parser accepts are those of the domain."""
+    assert tuple(phases.Phase) == phases.PHASES
+    assert write._LEVELS == events.LEVELS
+    assert {setting.name: setting.choices for setting in SETTINGS}["allow"] == ALLOWABLE
+
+
+def test_every_setting_of_the_policy_is_an_option() -> None:
+    """The commands that ask the gate have an option for each setting."""
+    for command in ("phase Completed", "gate"):
+        options = vars(parse(command.split()))
+        assert {setting.name for setting in SETTINGS} <= options.keys()

@@ -1,4 +1,4 @@
-"""Text that is made to do harm: stored escaped or cut, printed harmlessly by every command, never a part of a file's name."""
+"""Hostile text: stored escaped or cut, printed harmlessly by every command, never used in a file name."""
 
 from __future__ import annotations
 
@@ -39,15 +39,19 @@ HOSTILE = {
 
 
 def harmless(out: str) -> None:
-    """Fail if a terminal or a CI service could take a part of ``out`` for an instruction."""
+    """Fail if a terminal or a CI service could interpret a part of ``out`` as an instruction."""
     for line in out.split("\n"):
-        assert not [character for character in line if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}], line[:200]
+        assert not [
+            character
+            for character in line
+            if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+        ], line[:200]
         assert not line.lstrip().startswith("::"), line[:200]
         assert not any(command in line for command in ("##[", "##vso[", "##teamcity[")), line[:200]
 
 
 def everything_printed(run: Run) -> str:
-    """What every command that reads prints for people, on both streams."""
+    """The output of every command that reads, on both streams."""
     outcomes = [
         run("show"),
         run("audit"),
@@ -66,7 +70,13 @@ def requests(text: str) -> list[dict[str, Any]]:
         {"operation": "add_processed_container", "name": text, "container_id": text},
         {"operation": "add_preserved_data", "key": text, "backup_path": text},
         {"operation": "add_native_process", "name": text},
-        {"operation": "add_validation_result", "component": text, "test_name": text, "passed": False, "error_message": text},
+        {
+            "operation": "add_validation_result",
+            "component": text,
+            "test_name": text,
+            "passed": False,
+            "error_message": text,
+        },
         {"operation": "add_validation_result", "component": text, "test_name": "old", "passed": True},
         {"operation": "forget_validation", "component": text, "test_name": "old", "reason": text},
         {"operation": "set_error", "message": text},
@@ -77,12 +87,16 @@ def requests(text: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_text_is_printed_harmlessly(run: Run, folder: Path, text: str) -> None:
-    """Hostile text in every place of the state is printed on its line and escaped, and both files stay what they are."""
+    """Hostile text anywhere in the state is printed escaped, on its own line; both files stay valid."""
     lines = "".join(json.dumps(request) + "\n" for request in requests(text)).encode()
     assert run("apply", stdin=lines).status == 0
     harmless(everything_printed(run))
-    assert {path.name for path in folder.rglob("*")} == {"migration-state.json", "migration-audit.log", "migration-state.json.lock"}
-    # Each line of the log is still one entry, and what can be kept is kept as it was.
+    assert {path.name for path in folder.rglob("*")} == {
+        "migration-state.json",
+        "migration-audit.log",
+        "migration-state.json.lock",
+    }
+    # Each line of the log is still one entry, and text that needs no escape is unchanged.
     assert len(entries(folder)) == len(requests(text)) + 2
     kept = document(folder)["docker_containers_removed"][0]["name"]
     if text == HOSTILE["lone surrogate"]:
@@ -96,9 +110,11 @@ def test_hostile_text_is_printed_harmlessly(run: Run, folder: Path, text: str) -
     assert json.loads(run("show", "--json").out) == document(folder)
 
 
-@pytest.mark.parametrize("text", [text for name, text in HOSTILE.items() if name != "lone surrogate"], ids=[*HOSTILE][:-1])
+@pytest.mark.parametrize(
+    "text", [text for name, text in HOSTILE.items() if name != "lone surrogate"], ids=[*HOSTILE][:-1]
+)
 def test_hostile_document_of_another_tool(run: Run, folder: Path, text: str) -> None:
-    """Hostile text that another tool wrote is printed harmlessly too, wherever it stands; so are unknown keys and types."""
+    """Hostile text that another tool wrote is printed harmlessly too; so are unknown keys and types."""
     now = "2026-01-15T09:00:00Z"
     state = {
         "phase": "Validation",
@@ -111,7 +127,9 @@ def test_hostile_document_of_another_tool(run: Run, folder: Path, text: str) -> 
             {"component": text, "test_name": text, "passed": False, "error_message": text, "outcome": text},
             {"component": text, "test_name": "other", "passed": True},
         ],
-        "outstanding_validations": [{"component": text, "test_name": text + "2", "reason": "skipped", "detail": text, "since": now}],
+        "outstanding_validations": [
+            {"component": text, "test_name": text + "2", "reason": "skipped", "detail": text, "since": now}
+        ],
         "error": {"message": text, "occurred_at": now},
         "metadata": {
             "migration_id": text,
@@ -123,13 +141,15 @@ def test_hostile_document_of_another_tool(run: Run, folder: Path, text: str) -> 
     }
     (folder / "migration-state.json").write_text(json.dumps(state), encoding="utf-8")
     line = {"timestamp": text, "level": text, "action": [text], "details": {"x": text}}
-    (folder / "migration-audit.log").write_text(json.dumps(line) + "\n" + text.replace("\n", " ") + "\n", encoding="utf-8", newline="")
+    (folder / "migration-audit.log").write_text(
+        json.dumps(line) + "\n" + text.replace("\n", " ") + "\n", encoding="utf-8", newline=""
+    )
     harmless(everything_printed(run))
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_arguments(run: Run, folder: Path, text: str) -> None:
-    """What a command says of what it was given is harmless, whether it accepts or refuses it."""
+    """A command quotes its arguments harmlessly, whether it accepts or refuses them."""
     run("init")
     outcomes = [
         run("container", "--", text, text),
@@ -153,11 +173,15 @@ def test_hostile_arguments(run: Run, folder: Path, text: str) -> None:
 
 
 def test_bytes_that_are_no_text(start: Start, folder: Path) -> None:
-    """Arguments that are no UTF-8 are stored and printed escaped."""
+    """Arguments that are not UTF-8 are stored and printed escaped."""
     outcome = start("result", b"guard\xffian", b"t\x80", "--failed", "--error", b"\xc3")
     assert (outcome.status, outcome.out) == (0, "Test 't\\udc80' for 'guard\\udcffian': FAILED\n")
     verdict = document(folder)["validation_results"][0]
-    assert (verdict["component"], verdict["test_name"], verdict["error_message"]) == ("guard\\udcffian", "t\\udc80", "\\udcc3")
+    assert (verdict["component"], verdict["test_name"], verdict["error_message"]) == (
+        "guard\\udcffian",
+        "t\\udc80",
+        "\\udcc3",
+    )
     for arguments in (("show",), ("gate",), ("audit",)):
         harmless(start(*arguments).out)
     assert start("forget", b"guard\xffian", b"t\x80", "--reason", "r").status == 0
@@ -168,14 +192,16 @@ def test_bytes_that_are_no_text(start: Start, folder: Path) -> None:
 def test_hostile_path(run: Run, folder: Path) -> None:
     """The name of the state file itself is printed harmlessly."""
     name = "::error::\x1b[31m\u202e\n##[error].json"
-    outcomes = [run(command, "-s", name) for command in ("show", "init", "show", "gate", "audit", "verify", "init")]
+    outcomes = [
+        run(command, "-s", name) for command in ("show", "init", "show", "gate", "audit", "verify", "init")
+    ]
     outcomes += [run("error", "m", "-s", f"{name}/x.json"), run("apply", name + "x")]
     harmless("".join(outcome.out + outcome.err for outcome in outcomes))
     assert (folder / name).exists()
 
 
 def test_message_of_twenty_megabytes(start: Start, folder: Path) -> None:
-    """A 20 MB message is refused by apply with its line; one just under the limit is cut to 4 KiB with a mark."""
+    """``apply`` refuses a 20 MB message by its line; one just under the limit is cut to 4 KiB and marked."""
     huge = {"operation": "set_error", "message": "x" * 20_000_000}
     outcome = start("apply", stdin=json.dumps(huge).encode())
     assert outcome == (2, "", "migration-state: error: line 1: it is longer than 1 MiB; shorten it\n")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from commandline import Run, Start
 
-#: Environments in which Python would refuse to print what is not ASCII; in the second it reads arguments as ASCII too.
+#: Environments in which Python cannot print non-ASCII text; in the second it reads arguments as ASCII too.
 ASCII = {
     "output": {"PYTHONIOENCODING": "ascii:strict"},
     "locale": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
@@ -27,7 +27,7 @@ COMMAND = [sys.executable, "-m", "pytest_migration_state"]
 
 
 def test_exit_statuses(start: Start) -> None:
-    """0 done, 1 refused, 2 wrong usage, 3 no state; an error is one line, and never a traceback."""
+    """0 done, 1 refused, 2 wrong usage, 3 no state; an error is one line, never a traceback."""
     assert start("show").status == 3
     assert start("init").status == 0
     refused = start("phase", "Completed")
@@ -40,18 +40,25 @@ def test_exit_statuses(start: Start) -> None:
 
 
 def test_the_installed_command_is_the_same(folder: Path) -> None:
-    """The command that installation puts on the path is this one."""
+    """Installation puts this command on the path."""
     found = os.path.join(os.path.dirname(sys.executable), "migration-state")  # noqa: PTH118, PTH120  # a string for subprocess
     done = subprocess.run([found, "init"], cwd=folder, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "Migration state initialized: migration-state.json\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0,
+        "Migration state initialized: migration-state.json\n",
+        "",
+    )
 
 
 @pytest.mark.parametrize("env", ASCII.values(), ids=ASCII)
 def test_ascii(start: Start, folder: Path, env: dict[str, str]) -> None:
-    """Where only ASCII can be printed people read escapes; JSON is read and printed as UTF-8 all the same."""
+    """If only ASCII can be printed, text is escaped; JSON is always read and printed as UTF-8."""
     text = "völlig — \N{PILE OF POO}"
     line = json.dumps({"operation": "set_error", "message": text}, ensure_ascii=False).encode()
-    assert start("apply", "--json", stdin=line, env=env).out.encode() == (folder / "migration-state.json").read_bytes()
+    assert (
+        start("apply", "--json", stdin=line, env=env).out.encode()
+        == (folder / "migration-state.json").read_bytes()
+    )
     assert document(folder)["error"]["message"] == text
     shown = start("show", env=env)
     assert (shown.status, shown.err) == (0, "")
@@ -61,7 +68,7 @@ def test_ascii(start: Start, folder: Path, env: dict[str, str]) -> None:
 
 
 def test_arguments_that_cannot_be_printed(start: Start) -> None:
-    """What was typed is quoted in an error with escapes where it cannot be printed."""
+    """An error escapes the characters of an argument that cannot be printed."""
     outcome = start("phase", "Völlig", env=ASCII["output"])
     assert outcome.err.startswith("migration-state: error: argument PHASE: 'V\\xf6llig' cannot be used")
 
@@ -82,7 +89,7 @@ def _piped(folder: Path, *arguments: str, **options: Any) -> subprocess.Complete
     ],
 )
 def test_closed_pipe_is_silent(run: Run, folder: Path, arguments: tuple[str, ...], status: int) -> None:
-    """A reader that has gone is nothing to tell, and changes no exit status."""
+    """A closed pipe is not an error, and does not change the exit status."""
     run("init")
     reading, writing = os.pipe()
     os.close(reading)
@@ -96,7 +103,7 @@ def test_closed_pipe_is_silent(run: Run, folder: Path, arguments: tuple[str, ...
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")  # noqa: PTH110  # a device
 @pytest.mark.parametrize("arguments", [("show",), ("show", "--json"), ("--version",)], ids=" ".join)
 def test_full_disk_under_standard_output(run: Run, folder: Path, arguments: tuple[str, ...]) -> None:
-    """Output that could not be written is an error, in one line."""
+    """Failing to write the output is an error of one line."""
     run("init")
     with open("/dev/full", "wb") as full:  # noqa: PTH123  # a device
         done = _piped(folder, *arguments, stdout=full)
@@ -108,13 +115,15 @@ def test_full_disk_under_standard_output(run: Run, folder: Path, arguments: tupl
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 def test_closed_streams(run: Run, folder: Path) -> None:
-    """Streams that were closed before the start are nothing to fail on."""
+    """Streams that were closed before the start are not an error."""
     run("init")
     program = " ".join(f"'{part}'" for part in COMMAND)
     for command, status in (
         ("show >&-", 0), ("show --json >&-", 0), ("phase Done 2>&-", 2), ("error m >&- 2>&-", 0), ("apply <&-", 2),
     ):  # fmt: skip
-        done = subprocess.run(["sh", "-c", f"{program} {command}"], cwd=folder, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["sh", "-c", f"{program} {command}"], cwd=folder, capture_output=True, text=True, check=False
+        )
         assert done.returncode == status, command
         assert "Traceback" not in done.stderr
     assert done.stderr == "migration-state: error: standard input is closed; name a file\n"
@@ -122,8 +131,10 @@ def test_closed_streams(run: Run, folder: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
 def test_interrupt(folder: Path) -> None:
-    """Ctrl-C while operations are awaited is exit status 130, no traceback, and no state."""
-    process = subprocess.Popen([*COMMAND, "apply"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    """Ctrl-C while waiting for operations is exit status 130, without a traceback or a state."""
+    process = subprocess.Popen(
+        [*COMMAND, "apply"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     assert process.stdin
     # It is past its imports once it has taken more than a pipe holds.
     process.stdin.write(b'{"operation":"set_error","message":"m"}\n' * 4_000)
@@ -137,7 +148,7 @@ def test_interrupt(folder: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="file names are text there")
 def test_path_that_is_no_utf8(start: Start, folder: Path) -> None:
-    """A file name that is no UTF-8 is used as it is, and printed escaped."""
+    """A file name that is not UTF-8 is used as it is, and printed escaped."""
     name = os.fsencode(folder) + b"/st\xffte.json"
     assert start("init", b"-s", name) == (0, f"Migration state initialized: {folder}/st\\udcffte.json\n", "")
     assert start("show", b"-s", name).status == 0

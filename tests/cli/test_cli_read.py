@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from commandline import document, entries, outstanding, walk
 
-from pytest_migration_state.core.chain import Problem
-from pytest_migration_state.core.tracker import MigrationTracker
-from pytest_migration_state.core.verify import VerifyReport
+from pytest_migration_state.tracking.tracker import MigrationTracker
+from pytest_migration_state.verification.report import Problem, VerifyReport
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +27,7 @@ def section(out: str, title: str) -> list[str]:
 
 @pytest.fixture
 def validated(run: Run, folder: Path) -> dict[str, Any]:
-    """A state in Validation with something in every part of it; gives the document."""
+    """The document of a state in Validation with something in every part of it."""
     walk(run)
     run("container", "guardian-hive", "abc")
     run("container", "worker-aider", "def")
@@ -39,15 +38,27 @@ def validated(run: Run, folder: Path) -> dict[str, Any]:
     run("error", "it answers 500")
     outstanding(
         folder,
-        {"component": "agent-zero", "test_name": "t.py::test_skipped", "reason": "skipped", "detail": "no configuration"},
+        {
+            "component": "agent-zero",
+            "test_name": "t.py::test_skipped",
+            "reason": "skipped",
+            "detail": "no configuration",
+        },
         {"component": "worker-aider", "test_name": "t.py::test_pending", "reason": "pending"},
         {"component": "guardian-hive", "test_name": "settled", "reason": "pending"},
     )
     state = document(folder)
-    settled = {"component": "guardian-hive", "test_name": "settled", "passed": True, "tested_at": "2026-01-16T09:00:00Z"}
+    settled = {
+        "component": "guardian-hive",
+        "test_name": "settled",
+        "passed": True,
+        "tested_at": "2026-01-16T09:00:00Z",
+    }
     xfailed = {"component": "worker-aider", "test_name": "known", "passed": False, "outcome": "xfailed"}
     state["validation_results"] = [settled, xfailed]
-    state["metadata"]["open_runs"] = {"run-7": {"started_at": "2026-01-15T09:00:00Z", "host": "ci-7", "process_id": 42}}
+    state["metadata"]["open_runs"] = {
+        "run-7": {"started_at": "2026-01-15T09:00:00Z", "host": "ci-7", "process_id": 42}
+    }
     state["started_at"] = "2026-01-15T09:00:00Z"
     (folder / "migration-state.json").write_text(json.dumps(state))
     run("result", "worker-aider", "jobs", "--failed", "--error", "a job was lost\nand another")
@@ -55,7 +66,7 @@ def validated(run: Run, folder: Path) -> dict[str, Any]:
 
 
 def test_show_at_a_glance(run: Run, validated: dict[str, Any]) -> None:
-    """What show prints of a state with something in every part of it."""
+    """``show`` prints every part of a state."""
     status, out, err = run("show")
     assert (status, err) == (0, "")
     head = section(out, "State")
@@ -102,7 +113,10 @@ def test_show_at_a_glance(run: Run, validated: dict[str, Any]) -> None:
     assert section(out, "Gate") == ["Gate        shut, 4 blockers; 'migration-state gate' says what to do"]
     assert section(out, "Runs") == [
         "Runs that began and did not end, or are running now",
-        "  - run run-7 on ci-7 (process 42), begun 2026-01-15T09:00:00Z, has not finished; nothing is known of it",
+        (
+            "  - run run-7 on ci-7 (process 42), begun 2026-01-15T09:00:00Z, has not finished; nothing is "
+            "known of it"
+        ),
     ]
     assert [line.split()[2] for line in section(out, "Last entries")[1:]] == [
         "ProcessStarted", "ProcessStarted", "RollbackAvailability", "Error", "ValidationResult",
@@ -110,7 +124,7 @@ def test_show_at_a_glance(run: Run, validated: dict[str, Any]) -> None:
 
 
 def test_show_of_a_new_state(run: Run) -> None:
-    """A state in which nothing has happened says so in each part."""
+    """``show`` says of each part of a new state that it is empty."""
     run("init")
     out = run("show").out
     assert section(out, "Phase")[0] == "Phase   ->  NotStarted"
@@ -123,7 +137,7 @@ def test_show_of_a_new_state(run: Run) -> None:
 
 
 def test_show_of_a_bare_document(run: Run, folder: Path) -> None:
-    """A document of another tool, with nothing but a phase, is shown for what it is."""
+    """A document of another tool, with nothing but a phase, is shown without made-up values."""
     (folder / "migration-state.json").write_bytes(b'{"phase": "Validation"}')
     status, out, err = run("show")
     assert (status, err) == (0, f"warning: {folder / 'migration-audit.log'}: there is no audit log\n")
@@ -138,64 +152,95 @@ def test_show_of_a_bare_document(run: Run, folder: Path) -> None:
 
 
 def test_long_lists_are_counted(run: Run, folder: Path) -> None:
-    """Twenty items of a list are shown, and the number of the others."""
+    """Twenty items of a list are shown, and the rest are counted."""
     run("init")
-    outstanding(folder, *({"test_name": f"test_{number}", "reason": "collection_error"} for number in range(22)))
+    outstanding(
+        folder, *({"test_name": f"test_{number}", "reason": "collection_error"} for number in range(22))
+    )
     state = document(folder)
-    state["validation_results"] = [{"component": "c", "test_name": f"test_{number}", "passed": False} for number in range(21)]
+    state["validation_results"] = [
+        {"component": "c", "test_name": f"test_{number}", "passed": False} for number in range(21)
+    ]
     state["docker_containers_removed"] = [{"name": f"c{number}"} for number in range(25)]
     (folder / "migration-state.json").write_text(json.dumps(state))
     out = run("show").out
-    assert section(out, "Outstanding")[-2:] == ["  - guardian-hive: test_19, collection error", "  and 2 more"]
+    assert section(out, "Outstanding")[-2:] == [
+        "  - guardian-hive: test_19, collection error",
+        "  and 2 more",
+    ]
     assert section(out, "Failed")[-2:] == ["  - c: test_19", "  and 1 more"]
-    assert section(out, "Containers")[0] == f"Containers  25: {', '.join(f'c{number}' for number in range(20))} and 5 more"
+    assert (
+        section(out, "Containers")[0]
+        == f"Containers  25: {', '.join(f'c{number}' for number in range(20))} and 5 more"
+    )
 
 
 @pytest.mark.parametrize("command", ["show", "gate"])
 def test_completed_past_the_gate_is_said_to_be_so(run: Run, command: str) -> None:
-    """A state that is Completed while its gate is shut says so; the gate's exit status is 1."""
+    """Completed with a shut gate is reported; the exit status of ``gate`` is 1."""
     run("phase", "Completed", "--force")
     status, out, _ = run(command)
     sentence = (
-        "the phase is 'Completed' although the gate is shut: it was forced, it was set by a tool that does not know the gate, "
+        "the phase is 'Completed' although the gate is shut: it was forced, it was set by a tool that "
+        "does not know the gate, "
         "or what shuts the gate came later"
     )
     assert (status, sentence in out) == (0 if command == "show" else 1, True)
 
 
 def test_gate_says_what_to_do(run: Run, folder: Path) -> None:
-    """A shut gate prints every blocker with what to do about it."""
+    """A shut gate prints every blocker with its fix."""
     walk(run)
     run("result", "guardian-hive", "native_execution_test", "--failed", "--error", "it answers 500")
     outstanding(folder, {"test_name": "t.py::test_a", "reason": "pending"})
     again = "run: pytest --migration-state=migration-state.json t.py::test_a"
-    forget = "if it no longer exists: migration-state forget -s migration-state.json guardian-hive t.py::test_a --reason TEXT"
-    by_hand = "migration-state result -s migration-state.json guardian-hive native_execution_test --passed (or --failed)"
+    forget = (
+        "if it no longer exists: migration-state forget -s migration-state.json guardian-hive "
+        "t.py::test_a --reason TEXT"
+    )
+    by_hand = (
+        "migration-state result -s migration-state.json guardian-hive native_execution_test --passed (or "
+        "--failed)"
+    )
     blockers = [
-        f"'native_execution_test' of 'guardian-hive' failed: it answers 500; mend it, then check it and record what you see: {by_hand}",
-        f"'t.py::test_a' of 'guardian-hive' was selected to run and has no verdict; {again}; {forget}",
-        "the required component 'agent-zero' has no verdict; run its marked tests: pytest --migration-state=migration-state.json",
+        (
+            "'native_execution_test' of 'guardian-hive' failed: it answers 500",
+            f"fix it, then check it and record what you see: {by_hand}",
+        ),
+        ("'t.py::test_a' of 'guardian-hive' was selected to run and has no verdict", f"{again}; {forget}"),
+        (
+            "the required component 'agent-zero' has no verdict",
+            "run its marked tests: pytest --migration-state=migration-state.json",
+        ),
     ]
-    lines = "".join(f"  - {blocker}\n" for blocker in blockers)
+    lines = "".join(f"  - {message}\n    -> {fix}\n" for message, fix in blockers)
     assert run("gate", "--require", "agent-zero") == (1, f"shut: 3 blockers\n{lines}", "")
     status, out, _ = run("gate", "--require", "agent-zero", "--json")
     assert status == 1
+    validations = [
+        ("failed", "guardian-hive", "native_execution_test"),
+        ("outstanding", "guardian-hive", "t.py::test_a"),
+        ("missing_component", "agent-zero", None),
+    ]
     assert json.loads(out) == {
         "phase": "Validation",
         "open": False,
         "blockers": [
-            {"kind": "failed", "component": "guardian-hive", "test_name": "native_execution_test", "message": blockers[0]},
-            {"kind": "outstanding", "component": "guardian-hive", "test_name": "t.py::test_a", "message": blockers[1]},
-            {"kind": "missing_component", "component": "agent-zero", "test_name": None, "message": blockers[2]},
+            {"kind": kind, "component": component, "test_name": test_name, "message": message, "fix": fix}
+            for (kind, component, test_name), (message, fix) in zip(validations, blockers, strict=True)
         ],
     }
 
 
 def test_open_gate(run: Run) -> None:
-    """An open gate is exit status 0; in a phase from which Completed cannot follow, that is said."""
+    """An open gate is exit status 0; a phase that Completed cannot follow is named."""
     run("result", "guardian-hive", "t", "--passed")
     opened = "open: nothing keeps this migration from Completed\n"
-    assert run("gate") == (0, f"{opened}the phase is 'NotStarted': Completed can follow only Validation\n", "")
+    assert run("gate") == (
+        0,
+        f"{opened}the phase is 'NotStarted': Completed can follow only Validation\n",
+        "",
+    )
     walk(run)
     assert run("gate") == (0, opened, "")
     assert json.loads(run("gate", "--json").out) == {"phase": "Validation", "open": True, "blockers": []}
@@ -204,9 +249,12 @@ def test_open_gate(run: Run) -> None:
 
 
 def test_audit_prints_an_entry_a_line(run: Run, folder: Path) -> None:
-    """The log is printed oldest first, the last N where that is asked, and as JSON exactly as it stands there."""
+    """The log is printed oldest first, the last N on request, and as JSON exactly as in the file."""
     run("error", "it answers 500")
-    foreign = b'\xef\xbb\xbf{"timestamp":"2026-01-15T09:00:00.1234567+01:00","level":"INFO","action":"Own","details":"by a script"}\r\n'
+    foreign = (
+        b'\xef\xbb\xbf{"timestamp":"2026-01-15T09:00:00.1234567+01:00","level":"INFO",'
+        b'"action":"Own","details":"by a script"}\r\n'
+    )
     bare = b'{"details": null, "action": 7}\n'
     with (folder / "migration-audit.log").open("ab") as file:
         file.write(foreign + bare)
@@ -226,7 +274,7 @@ def test_audit_prints_an_entry_a_line(run: Run, folder: Path) -> None:
 
 
 def entries_of_ours(folder: Path) -> list[dict[str, Any]]:
-    """The first two lines of the log, which are ours."""
+    """The first two lines of the log, both written by this package."""
     return [json.loads(line) for line in (folder / "migration-audit.log").read_bytes().splitlines()[:2]]
 
 
@@ -234,7 +282,7 @@ def test_verify_of_a_sound_state(run: Run, folder: Path) -> None:
     """A state that nobody tampered with is sound."""
     run("error", "it answers 500")
     assert len(entries(folder)) == 2
-    assert run("verify") == (0, "sound: 2 lines in the audit log, 2 of them entries of ours\n", "")
+    assert run("verify") == (0, "sound: 2 lines in the audit log, 2 of them written by this program\n", "")
     assert json.loads(run("verify", "--json").out)["sound"] is True
 
 
@@ -248,13 +296,19 @@ def test_verify_of_a_state_completed_past_the_gate(run: Run) -> None:
 def test_verify_prints_what_was_found(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Problems are named with their lines, notes follow, and the exit status is 1."""
     report = VerifyReport(
-        (Problem("changed", 3, "it was changed"), Problem("completed_past_gate", None, "the gate is shut")), ("a note",), 7, 5
+        (
+            Problem("changed", 3, "line 3: it was changed"),
+            Problem("completed_past_gate", None, "the gate is shut"),
+        ),
+        ("a note",),
+        7,
+        5,
     )
     monkeypatch.setattr(MigrationTracker, "verify", lambda _: report)
     assert run("verify") == (
         1,
         (
-            "not sound, 2 problems: 7 lines in the audit log, 5 of them entries of ours\n"
+            "not sound, 2 problems: 7 lines in the audit log, 5 of them written by this program\n"
             "  - line 3: it was changed\n  - the gate is shut\nnote: a note\n"
         ),
         "",

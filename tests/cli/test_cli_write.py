@@ -36,9 +36,11 @@ def test_json_is_the_document_as_it_is_afterwards(run: Run, folder: Path, argume
     assert run("show", "--json") == (0, out, "")
 
 
-@pytest.mark.parametrize("arguments", [pytest.param(arguments, id=name) for name, arguments in WRITING.items() if name != "init"])
+@pytest.mark.parametrize(
+    "arguments", [pytest.param(arguments, id=name) for name, arguments in WRITING.items() if name != "init"]
+)
 def test_missing_state_is_created_and_said_so(run: Run, folder: Path, arguments: tuple[str, ...]) -> None:
-    """A command that writes creates a missing state, in folders that are missing too, and says so on standard error."""
+    """A command that writes creates a missing state, and missing folders, and says so on standard error."""
     path = "new/folder/shard-3.json"
     status, _, err = run(*arguments, "-s", path)
     phase = "BackupInProgress" if arguments[0] == "phase" else "NotStarted"
@@ -62,7 +64,9 @@ def test_refused_command_creates_no_state(run: Run, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before the command", "after the command"])
-def test_state_is_named_by_the_option(run: Run, folder: Path, before: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_state_is_named_by_the_option(
+    run: Run, folder: Path, before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """-s before or after the command goes before the environment."""
     monkeypatch.setenv("MIGRATION_STATE", "other.json")
     assert run(*(("-s", "my.json", "init") if before else ("init", "-s", "my.json"))).status == 0
@@ -70,8 +74,12 @@ def test_state_is_named_by_the_option(run: Run, folder: Path, before: bool, monk
     assert not (folder / "other.json").exists()
 
 
-@pytest.mark.parametrize(("value", "name"), [("other.json", "other.json"), ("", "migration-state.json")], ids=["set", "empty"])
-def test_state_is_named_by_the_environment(run: Run, folder: Path, value: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("value", "name"), [("other.json", "other.json"), ("", "migration-state.json")], ids=["set", "empty"]
+)
+def test_state_is_named_by_the_environment(
+    run: Run, folder: Path, value: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """$MIGRATION_STATE names the state; empty counts as not set."""
     monkeypatch.setenv("MIGRATION_STATE", value)
     assert run("init").status == 0
@@ -82,22 +90,33 @@ def test_existing_state_is_refused_without_force(run: Run, folder: Path) -> None
     """Init leaves an existing state alone; with --force it is kept under another name and the log goes on."""
     run("error", "an old error")
     before = contents(folder)
-    sentence = "migration-state.json: there is a migration state already; go on with it, or set it aside with --force"
+    sentence = (
+        "migration-state.json: there is a migration state already; use it, or set it aside with --force"
+    )
     assert run("init") == (1, "", f"migration-state: error: {sentence}\n")
     assert contents(folder) == before
     status, _, err = run("init", "--force")
     (kept,) = folder.glob("migration-state.json.replaced-*")
-    assert (status, err) == (0, f"warning: migration-state.json: the earlier document is kept as {kept.name}\n")
+    assert (status, err) == (
+        0,
+        f"warning: migration-state.json: the earlier document is kept as {kept.name}\n",
+    )
     assert kept.read_bytes() == before["migration-state.json"]
     assert document(folder)["error"] is None
     assert [entry["action"] for entry in entries(folder)] == ["Initialize", "Error", "Initialize"]
 
 
 def test_one_blocker_is_one_line(run: Run, folder: Path) -> None:
-    """Completed is refused by a gate with one blocker in one line; the refusal is on record, the phase is as it was."""
+    """A gate with one blocker refuses Completed in one line; the refusal is recorded, the phase is unchanged."""
     walk(run)
-    sentence = "no validation has a verdict yet; run the marked tests: pytest --migration-state=migration-state.json"
-    assert run("phase", "Completed") == (1, "", f"migration-state: error: The gate to Completed is shut: {sentence}\n")
+    sentence = (
+        "no validation has a verdict yet; run the marked tests: pytest --migration-state=migration-state.json"
+    )
+    assert run("phase", "Completed") == (
+        1,
+        "",
+        f"migration-state: error: The gate to Completed is shut: {sentence}\n",
+    )
     assert document(folder)["phase"] == "Validation"
     assert (entries(folder)[-1]["level"], entries(folder)[-1]["action"]) == ("WARNING", "GateBlocked")
 
@@ -111,7 +130,9 @@ def test_every_blocker_is_named_up_to_twenty(run: Run, folder: Path) -> None:
     assert (status, out) == (1, "")
     first, *blockers, last = err.splitlines()
     assert first == "migration-state: error: The gate to Completed is shut: 23 blockers"
-    assert [line.split(" of ")[0] for line in blockers] == [f"  - 't.py::test_{number}'" for number in range(20)]
+    assert [line.split(" of ")[0] for line in blockers] == [
+        f"  - 't.py::test_{number}'" for number in range(20)
+    ]
     assert last == "  and 3 more"
 
 
@@ -121,8 +142,16 @@ def test_every_blocker_is_named_up_to_twenty(run: Run, folder: Path) -> None:
         pytest.param((), 1, id="none"),
         pytest.param(("--allow", "skipped"), 1, id="one of two reasons"),
         pytest.param(("--allow", "skipped", "--allow", "deselected"), 0, id="both reasons"),
-        pytest.param(("--allow", "skipped", "--allow", "deselected", "--require", "guardian-hive"), 0, id="required and there"),
-        pytest.param(("--allow", "skipped", "--allow", "deselected", "--require", "agent-zero"), 1, id="required and missing"),
+        pytest.param(
+            ("--allow", "skipped", "--allow", "deselected", "--require", "guardian-hive"),
+            0,
+            id="required and there",
+        ),
+        pytest.param(
+            ("--allow", "skipped", "--allow", "deselected", "--require", "agent-zero"),
+            1,
+            id="required and missing",
+        ),
     ],
 )
 def test_policy_is_the_gates(run: Run, folder: Path, policy: tuple[str, ...], status: int) -> None:
@@ -153,7 +182,8 @@ REFUSED = {
         ("phase", "RolledBack"),
         1,
         (
-            "Rollback from 'BackupInProgress' is marked as unavailable. If it is possible after all, say 'migration-state rollback available' first, "
+            "Rollback from 'BackupInProgress' is marked as unavailable. If it is possible after all, run "
+            "'migration-state rollback available' first, "
             "or force the transition with a reason"
         ),
     ),
@@ -162,7 +192,8 @@ REFUSED = {
         ("phase", "Done"),
         2,
         (
-            "argument PHASE: 'Done' cannot be used: it is one of NotStarted, BackupInProgress, ContainerTermination, NativeDeployment, Validation, "
+            "argument PHASE: 'Done' cannot be used: it must be one of NotStarted, BackupInProgress, "
+            "ContainerTermination, NativeDeployment, Validation, "
             "Completed, RolledBack (see 'migration-state phase --help')"
         ),
     ),
@@ -170,37 +201,52 @@ REFUSED = {
         (),
         ("log", "Notice", "text", "--level", "LOUD"),
         2,
-        "argument --level: 'LOUD' cannot be used: it is one of INFO, WARNING, ERROR (see 'migration-state log --help')",
+        (
+            "argument --level: 'LOUD' cannot be used: it must be one of INFO, WARNING, ERROR (see "
+            "'migration-state log --help')"
+        ),
     ),
     "unknown reason": (
         (),
         ("gate", "--allow", "failed"),
         2,
-        "argument --allow: 'failed' cannot be used: it is one of skipped, deselected, xfailed (see 'migration-state gate --help')",
+        (
+            "argument --allow: 'failed' cannot be used: it must be one of skipped, deselected, xfailed (see "
+            "'migration-state gate --help')"
+        ),
     ),
     "unknown availability": (
         (),
         ("rollback", "maybe"),
         2,
-        "argument AVAILABILITY: 'maybe' cannot be used: it is one of available, unavailable (see 'migration-state rollback --help')",
+        (
+            "argument AVAILABILITY: 'maybe' cannot be used: it must be one of available, unavailable (see "
+            "'migration-state rollback --help')"
+        ),
     ),
     "process id no number": (
         (),
         ("process", "guardian-hive", "--pid", "twelve"),
         2,
-        "argument --pid: 'twelve' cannot be used: it must be a whole number from 0 (see 'migration-state process --help')",
+        (
+            "argument --pid: 'twelve' cannot be used: it must be an integer from 0 (see 'migration-state "
+            "process --help')"
+        ),
     ),
     "process id out of range": (
         (),
         ("process", "guardian-hive", "--pid", "0"),
         2,
-        "process_id '0' cannot be used: it must be a whole number from 1 to 4294967295",
+        "process_id '0' cannot be used: it must be an integer from 1 to 4294967295",
     ),
     "last no number": (
         (),
         ("audit", "--last", "-3"),
         2,
-        "argument --last: '-3' cannot be used: it must be a whole number from 0 (see 'migration-state audit --help')",
+        (
+            "argument --last: '-3' cannot be used: it must be an integer from 0 (see 'migration-state audit "
+            "--help')"
+        ),
     ),
     "no verdict": (
         (),
@@ -231,25 +277,51 @@ REFUSED = {
         (),
         ("forget", "guardian-hive", "test", "--reason", "gone"),
         2,
-        "test_name 'test' cannot be used: 'guardian-hive' has neither a verdict nor an outstanding validation of this name",
+        (
+            "test_name 'test' cannot be used: 'guardian-hive' has neither a verdict nor an outstanding "
+            "validation of this name"
+        ),
     ),
     "key that differs in case": (
         (("data", "Config", "a"),),
         ("data", "config", "b"),
         2,
-        "key 'config' cannot be used: 'Config' is there already, and PowerShell could not tell the two apart",
+        (
+            "key 'config' cannot be used: 'Config' already exists and differs only in case, which PowerShell "
+            "does not distinguish"
+        ),
     ),
-    "required component without a name": ((), ("gate", "--require", ""), 2, "require '' cannot be used: it must not be empty"),
+    "required component without a name": (
+        (),
+        ("gate", "--require", ""),
+        2,
+        "require '' cannot be used: it must not be empty",
+    ),
     "no command": ((), (), 2, "the following arguments are required: COMMAND (see 'migration-state --help')"),
-    "missing argument": ((), ("container", "x"), 2, "the following arguments are required: ID (see 'migration-state container --help')"),
+    "missing argument": (
+        (),
+        ("container", "x"),
+        2,
+        "the following arguments are required: ID (see 'migration-state container --help')",
+    ),
     "surplus argument": ((), ("show", "x"), 2, "unrecognized arguments: x (see 'migration-state --help')"),
-    "abbreviated option": ((), ("init", "--forc"), 2, "unrecognized arguments: --forc (see 'migration-state --help')"),
+    "abbreviated option": (
+        (),
+        ("init", "--forc"),
+        2,
+        "unrecognized arguments: --forc (see 'migration-state --help')",
+    ),
 }
 
 
 @pytest.mark.parametrize(("before", "arguments", "status", "sentence"), REFUSED.values(), ids=REFUSED)
 def test_refusal_is_one_sentence_and_changes_nothing(
-    run: Run, folder: Path, before: tuple[tuple[str, ...], ...], arguments: tuple[str, ...], status: int, sentence: str
+    run: Run,
+    folder: Path,
+    before: tuple[tuple[str, ...], ...],
+    arguments: tuple[str, ...],
+    status: int,
+    sentence: str,
 ) -> None:
     """What the rules or the command line refuse is one line that says why, and every file is as it was."""
     for earlier in (("init",), *before):

@@ -1,4 +1,4 @@
-"""The matrix is long, so it is kept apart: ``.ci/deep`` runs all of it, and ``pytest tests/deep -m sample`` the part for CI."""
+"""The matrix is long: ``.ci/deep`` runs all of it, and ``pytest tests/deep -m sample`` the part for CI."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pytest
 
-#: The suites belong to environments of their own.
+#: The suites run in environments of their own.
 collect_ignore = ["plugins"]
 
 

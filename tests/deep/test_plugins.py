@@ -1,8 +1,8 @@
 """What is recorded stays true beside other pytest plugins.
 
-``plugins/matrix.toml`` lists the plugins, and ``plugins/suites`` has a good and a bad suite for each. A suite is run as its
-users run it: in a virtual environment where the plugin is installed and found by pytest itself. The environments are made
-below ``.venv-deep`` in the checkout where they are missing, and kept.
+``plugins/matrix.toml`` lists the plugins, and ``plugins/suites`` has a good and a bad suite for each. A suite is
+run as its users run it: in a virtual environment where the plugin is installed and found by pytest itself.
+Missing environments are created below ``.venv-deep`` in the checkout, and kept.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ ENVIRONMENTS: Final = ROOT / ".venv-deep"
 
 GOOD, BAD = "good", "bad"
 
-#: What every environment has.
+#: Installed in every environment.
 XDIST_PACKAGE: Final = "pytest-xdist==3.8.0"
-#: How long a suite may take, and how long the making of an environment, in seconds.
+#: How long a suite, and the creation of an environment, may take, in seconds.
 SUITE_TIMEOUT: Final = 120
 INSTALL_TIMEOUT: Final = 900
 
@@ -51,8 +51,8 @@ class Case(NamedTuple):
     :ivar kind: the good suite or the bad one.
     :ivar suite: the folder of both suites.
     :ivar options: further arguments of pytest.
-    :ivar books: what stands in the state afterwards, in the short form of ``tests/plugin/recorded.py``.
-    :ivar sample: is it one of the cases that CI runs?
+    :ivar recorded: what the state holds afterwards, in the short form of ``tests/plugin/recorded.py``.
+    :ivar sample: whether it is one of the cases that CI runs.
     """
 
     plugin: str
@@ -62,12 +62,12 @@ class Case(NamedTuple):
     kind: str
     suite: str
     options: tuple[str, ...]
-    books: Mapping[str, str]
+    recorded: Mapping[str, str]
     sample: bool
 
     @property
     def environment(self) -> str:
-        """The name of its environment's folder."""
+        """Return the name of the folder of its environment."""
         return f"{self.plugin}-{self.pytest}"
 
     @property
@@ -76,47 +76,47 @@ class Case(NamedTuple):
 
 
 def cases() -> Iterator[Case]:
-    """The matrix, case by case."""
+    """Yield the cases of the matrix."""
     matrix = tomllib.loads((SUITES.parent / "matrix.toml").read_text(encoding="utf-8"))
     default = matrix.pop("default")
     for plugin, entry in matrix.items():
-        told = default | matrix[entry.get("like", plugin)] | entry
-        for version, way, kind in itertools.product(told["pytest"], told["ways"], (GOOD, BAD)):
+        values = default | matrix[entry.get("like", plugin)] | entry
+        for version, way, kind in itertools.product(values["pytest"], values["ways"], (GOOD, BAD)):
             yield Case(
                 plugin=plugin,
-                packages=tuple(told["packages"]),
+                packages=tuple(values["packages"]),
                 pytest=version,
                 way=way,
                 kind=kind,
                 suite=entry.get("like", plugin),
-                options=(*told["options"], *(told["n2_options"] if way == XDIST else ())),
-                books=_books(told, kind, way, version),
+                options=(*values["options"], *(values["n2_options"] if way == XDIST else ())),
+                recorded=_recorded(values, kind, way, version),
                 # The newest pytest is the last in the list.
-                sample=told["sample"] and version == told["pytest"][-1],
+                sample=values["sample"] and version == values["pytest"][-1],
             )
 
 
-def _books(told: Mapping[str, dict[str, str]], kind: str, way: str, version: str) -> dict[str, str]:
-    """What is expected, the more special over the more general."""
-    books = dict(told[kind])
+def _recorded(values: Mapping[str, dict[str, str]], kind: str, way: str, version: str) -> dict[str, str]:
+    """Return what is expected: special values replace general ones."""
+    recorded = dict(values[kind])
     for special in (f"{kind}-{way}", f"{kind}-{version}", f"{kind}-{way}-{version}"):
-        books |= told.get(special, {})
-    return books
+        recorded |= values.get(special, {})
+    return recorded
 
 
 def as_parameter(case: Case) -> object:
-    """Cases that share an environment go to one of xdist's workers: no other one would wait for it."""
+    """Return a case as a parameter. Cases of one environment share a worker, so none waits for another."""
     marks = [pytest.mark.xdist_group(case.environment)]
     if case.sample:
         marks.append(pytest.mark.sample)
     return pytest.param(case, id=case.id, marks=marks)
 
 
-# --- environments -----------------------------------------------------------------------------------------------------
+# --- environments
 
 
 def python_of(case: Case) -> Path:
-    """The interpreter of a case's environment, which is made if it is not there or was made of other packages."""
+    """Return the interpreter of a case's environment, created if it is missing or has other packages."""
     folder = ENVIRONMENTS / case.environment
     requirements = (f"pytest=={case.pytest}.*", XDIST_PACKAGE, *case.packages)
     made_of = ENVIRONMENTS / f"{case.environment}.json"
@@ -131,9 +131,17 @@ def python_of(case: Case) -> Path:
 
 
 def _make(folder: Path, requirements: tuple[str, ...]) -> None:
-    # This interpreter's pip installs into it: one of its own would take longer to install than most plugins.
+    # This interpreter's pip installs into it: another pip would take longer to install than most plugins.
     venv.create(folder, clear=True, symlinks=os.name != "nt", with_pip=False)
-    pip = [sys.executable, "-m", "pip", "--python", str(_python_in(folder)), "--quiet", "--disable-pip-version-check"]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(_python_in(folder)),
+        "--quiet",
+        "--disable-pip-version-check",
+    ]
     done = subprocess.run(
         [*pip, "install", "--editable", str(ROOT), *requirements],
         capture_output=True,
@@ -141,7 +149,7 @@ def _make(folder: Path, requirements: tuple[str, ...]) -> None:
         timeout=INSTALL_TIMEOUT,
         check=False,
     )
-    assert done.returncode == 0, f"{folder.name} cannot be made:\n{done.stderr}"
+    assert done.returncode == 0, f"{folder.name} cannot be created:\n{done.stderr}"
 
 
 def _python_in(folder: Path) -> Path:
@@ -149,18 +157,18 @@ def _python_in(folder: Path) -> Path:
 
 
 def _own_metadata() -> list[str]:
-    """What decides about the installation of the checkout; its code is read where it stands."""
+    """Return what the installation of the checkout depends on; it is editable, so its code does not count."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return [*project["dependencies"], str(project["entry-points"])]
 
 
-# --- runs -------------------------------------------------------------------------------------------------------------
+# --- runs
 
 
 def run(case: Case, folder: Path, path: Path) -> int:
-    """Run a copy of the suite, and give pytest's exit status.
+    """Run a copy of the suite, and return pytest's exit status.
 
-    :param folder: where the copy is made.
+    :param folder: where the copy is put.
     :param path: the state document.
     """
     shutil.copytree(SUITES / case.suite / case.kind, folder)
@@ -168,13 +176,27 @@ def run(case: Case, folder: Path, path: Path) -> int:
     if (folder / "prepare.py").exists():
         assert run_in(folder, python, "prepare.py", str(path)) == 0
     distribution = ("-n2",) if case.way == XDIST else ()
-    return run_in(folder, python, "-m", "pytest", f"--migration-state={path}", "--migration-complete", *distribution, *case.options)
+    return run_in(
+        folder,
+        python,
+        "-m",
+        "pytest",
+        f"--migration-state={path}",
+        "--migration-complete",
+        *distribution,
+        *case.options,
+    )
 
 
 def run_in(folder: Path, *command: str) -> int:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "CI"))}
-    # The folder's programs come first, as in an activated environment.
-    environment |= {"COLUMNS": "200", "PATH": f"{Path(command[0]).parent}{os.pathsep}{environment.get('PATH', '')}"}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "CI"))
+    }
+    # The programs of the environment come first, as in an activated one.
+    environment |= {
+        "COLUMNS": "200",
+        "PATH": f"{Path(command[0]).parent}{os.pathsep}{environment.get('PATH', '')}",
+    }
     done = subprocess.run(
         command,
         cwd=folder,
@@ -196,7 +218,7 @@ def test_recorded(case: Case, tmp_path: Path) -> None:
     path.write_text('{"phase": "Validation"}', encoding="utf-8")
     status = run(case, tmp_path / "suite", path)
     with closing(MigrationTracker(path)) as tracker:
-        assert in_short(tracker.read().to_object()) == case.books
+        assert in_short(tracker.read().to_object()) == case.recorded
         if case.kind == GOOD:
             assert (status, tracker.state.phase) == (0, "Completed")
         else:

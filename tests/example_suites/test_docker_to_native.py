@@ -27,7 +27,9 @@ def command(work: Path, *options: str) -> list[str]:
 
 
 def migrate(work: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(work, *options), capture_output=True, text=True, encoding="utf-8", timeout=60, check=False)
+    return subprocess.run(
+        command(work, *options), capture_output=True, text=True, encoding="utf-8", timeout=60, check=False
+    )
 
 
 def tracker_of(work: Path) -> MigrationTracker:
@@ -36,7 +38,9 @@ def tracker_of(work: Path) -> MigrationTracker:
 
 def is_running(process_id: int) -> bool:
     if sys.platform == "win32":
-        listed = subprocess.run(["tasklist", "/fi", f"pid eq {process_id}"], capture_output=True, text=True, check=True)
+        listed = subprocess.run(
+            ["tasklist", "/fi", f"pid eq {process_id}"], capture_output=True, text=True, check=True
+        )
         return str(process_id) in listed.stdout
     try:
         os.kill(process_id, 0)
@@ -46,8 +50,12 @@ def is_running(process_id: int) -> bool:
 
 
 def still_running(state: MigrationState) -> list[str]:
-    """Those of the native processes that nobody stopped."""
-    return [process.name for process in state.native_processes_started if process.process_id is None or is_running(process.process_id)]
+    """The native processes that were not stopped."""
+    return [
+        process.name
+        for process in state.native_processes_started
+        if process.process_id is None or is_running(process.process_id)
+    ]
 
 
 def content(folder: Path) -> dict[Path, bytes]:
@@ -63,7 +71,9 @@ def test_completes(tmp_path: Path) -> None:
     assert state.phase is Phase.COMPLETED
     assert sorted({result.component for result in state.validation_results}) == COMPONENTS
     # Three tests at least and the backup, for each component.
-    assert all(sum(result.component == name for result in state.validation_results) >= 4 for name in COMPONENTS)
+    assert all(
+        sum(result.component == name for result in state.validation_results) >= 4 for name in COMPONENTS
+    )
     assert all(result.passed for result in state.validation_results)
     assert sorted(container.name for container in state.docker_containers_removed) == COMPONENTS
     assert {f"{name}-backup" for name in COMPONENTS} <= state.data_preserved.keys()
@@ -97,7 +107,8 @@ def test_refuses_a_folder_in_use(tmp_path: Path) -> None:
     done = migrate(tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert (
-        done.stderr == f"The work folder cannot be used: {tmp_path} is no empty folder; name an empty or a new one, or leave --work out\n"
+        done.stderr
+        == f"The work folder cannot be used: {tmp_path} is no empty folder; name an empty or a new one, or leave --work out\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
@@ -107,7 +118,12 @@ def test_refuses_a_folder_in_use(tmp_path: Path) -> None:
 def test_interrupted(tmp_path: Path, number: signal.Signals) -> None:
     """Interrupted while pytest runs, it stops every process and says so, without a traceback."""
     with subprocess.Popen(
-        command(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", start_new_session=True
+        command(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        start_new_session=True,
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:

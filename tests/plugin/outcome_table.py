@@ -1,4 +1,4 @@
-"""Lines of the table of what we promise: a suite, the way it is run, and what must then stand in the state."""
+"""The cases of the tables of outcomes: a suite, the way it is run, and what the state must then contain."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ def service():
     raise OSError("not stopped")
 """
 
-GOOD_A, GOOD_B, BAD_B = "@component\ndef test_a(): pass", "@component\ndef test_b(): pass", "@component\ndef test_b(): assert 0"
+GOOD_A, GOOD_B, BAD_B = (
+    "@component\ndef test_a(): pass",
+    "@component\ndef test_b(): pass",
+    "@component\ndef test_b(): assert 0",
+)
 
 #: Counts the attempts of a test, also across processes.
 ATTEMPT = """
@@ -44,7 +48,7 @@ class Case(NamedTuple):
     :ivar id: what happens, in short.
     :ivar files: the suite: the content of ``test_it.py``, or several files.
     :ivar status: pytest's exit status; several where xdist gives now one, now another.
-    :ivar books: what stands in the state afterwards.
+    :ivar books: what the state contains afterwards.
     :ivar args: further arguments of pytest.
     :ivar how: in one process, distributed over two, or once each.
     :ivar says: words that the output must hold.
@@ -82,7 +86,7 @@ def check(suite: Suite, case: Case, how: str) -> None:
 
 
 def is_open(books: Mapping[str, str]) -> bool:
-    """May a migration with these books be completed?"""
+    """Return True if a migration with these books may be completed."""
     return bool(books) and all(known.startswith("passed") for known in books.values())
 
 
@@ -112,7 +116,10 @@ def check_steps(suite: Suite, case: Steps, how: str) -> None:
                 if content is not None:
                     suite.write({name: content})
         result = suite.run(
-            *(word.replace("not(", "not (") for word in args.split()) if "(" in args else args.replace("-k ", "-k=").split(), how=how
+            *(word.replace("not(", "not (") for word in args.split())
+            if "(" in args
+            else args.replace("-k ", "-k=").split(),
+            how=how,
         )
         assert (number, suite.books) == (number, books)
         assert result.status in (status if isinstance(status, tuple) else (status,))

@@ -12,7 +12,7 @@ from textwrap import dedent
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_migration_state import GateBlockedError, MigrationTracker
-from pytest_migration_state.core.gate import COLLECTION
+from pytest_migration_state.domain.policy import COLLECTION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +58,9 @@ class Suite:
         self.path = folder / "migration-state.json"
         self.path.write_text('{"phase": "Validation"}', encoding="utf-8")
         # The plugins that happen to be installed are named where they are wanted: that is faster, and says what is needed.
-        self.environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "CI"))}
+        self.environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "CI"))
+        }
         self.environment |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "200"}
 
     def write(self, files: str | Mapping[str, str]) -> None:
@@ -81,10 +83,18 @@ class Suite:
     def run_python(self, *arguments: str) -> Run:
         """Run this interpreter in the suite's folder."""
         done = subprocess.run(
-            [sys.executable, *arguments], cwd=self.folder, env=self.environment, capture_output=True, timeout=120, check=False
+            [sys.executable, *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            timeout=120,
+            check=False,
         )
         # Some tests print what is no UTF-8.
-        output, errors = (stream.decode("utf-8", "backslashreplace").replace("\r\n", "\n") for stream in (done.stdout, done.stderr))
+        output, errors = (
+            stream.decode("utf-8", "backslashreplace").replace("\r\n", "\n")
+            for stream in (done.stdout, done.stderr)
+        )
         sys.stdout.write(output + errors)
         return Run(done.returncode, output + errors, output.splitlines(), errors.splitlines())
 
@@ -94,7 +104,7 @@ class Suite:
 
     @property
     def books(self) -> dict[str, str]:
-        """What stands in the state, short: see :func:`in_short`."""
+        """The content of the state, in short: see :func:`in_short`."""
         return in_short(self.tracker.read().to_object())
 
     @property
@@ -108,7 +118,11 @@ class Suite:
     def log(self) -> list[dict[str, Any]]:
         """The entries of the audit log."""
         path = self.tracker.audit_log_path
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+        return (
+            [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+            if path.exists()
+            else []
+        )
 
     def can_be_completed(self) -> bool:
         """Try what ``migration-state phase Completed`` does."""
@@ -128,7 +142,9 @@ def in_short(document: Mapping[str, Any]) -> dict[str, str]:
     """
     books: dict[str, str] = {}
     for verdict in document["validation_results"]:
-        known = str(verdict["outcome"]) if "outcome" in verdict else ("passed" if verdict["passed"] else "failed")
+        known = (
+            str(verdict["outcome"]) if "outcome" in verdict else ("passed" if verdict["passed"] else "failed")
+        )
         assert verdict["passed"] is (known == "passed")
         if "attempts" in verdict:
             known += f" on attempt {verdict['attempts']}"
@@ -142,6 +158,6 @@ def in_short(document: Mapping[str, Any]) -> dict[str, str]:
 def _name(entry: Mapping[str, Any]) -> str:
     component, test_name = str(entry["component"]), str(entry["test_name"])
     if component == COLLECTION:
-        # What a plugin left out is told by the digest of what was asked for.
+        # What a plugin left out is named by the digest of the selection.
         return re.sub(r" \([0-9a-f]{16}\)$", "", test_name)
     return test_name.removeprefix("test_it.py") if component == COMPONENT else f"{component}: {test_name}"

@@ -83,7 +83,10 @@ def write_suite(suite: Suite) -> None:
     for number in range(FILES):
         kinds = [kind for kind in KINDS for _ in range(OF_EACH_KIND)]
         chance.shuffle(kinds)
-        tests = (f"@component\n{KINDS[kind].replace('NAME', f'test_{kind}_{number}_{index}')}\n" for index, kind in enumerate(kinds))
+        tests = (
+            f"@component\n{KINDS[kind].replace('NAME', f'test_{kind}_{number}_{index}')}\n"
+            for index, kind in enumerate(kinds)
+        )
         suite.write({f"test_{number}.py": HELPERS + "\n".join(tests)})
 
 
@@ -105,7 +108,7 @@ def junit_outcomes(path: Path) -> dict[str, str]:
 
 WORDS = (("failure", "failed"), ("error", "failed"), ("xfailed", "xfailed"), ("skipped", "skipped"))
 
-#: Where a report alone does not tell what is meant: what we take it for, and why. JUnit XML may say another thing.
+#: Reports that can be read in two ways: how the plugin reads them, and why. JUnit XML may differ.
 INTERPRETED = {
     "xpass": ("passed", "it passed against an expectation that is not strict"),
     "sub_test_fails": ("failed", "a subTest failed, and the report of the test that it is in is passed"),
@@ -120,8 +123,8 @@ def test_no_contradiction(suite: Suite, how: str) -> None:
     assert result.status == 1
     junit = junit_outcomes(suite.folder / "junit.xml")
     assert len(junit) > 300
-    ours = {name: known.partition(" on attempt ")[0] for name, known in suite.books.items()}
-    assert ours.keys() == junit.keys()
+    recorded = {name: known.partition(" on attempt ")[0] for name, known in suite.books.items()}
+    assert recorded.keys() == junit.keys()
 
     interpreted: Counter[str] = Counter()
     contradictions = []
@@ -129,9 +132,9 @@ def test_no_contradiction(suite: Suite, how: str) -> None:
         kind = re.sub(r"_\d+_\d+.*", "", name.rpartition("::test_")[2])
         meant, why = INTERPRETED.get(kind, (junit[name], ""))
         if why:
-            interpreted[f"{why}: JUnit XML says {junit[name]}, we say {ours[name]}"] += 1
-        if ours[name] != meant:
-            contradictions.append((name, junit[name], ours[name]))
+            interpreted[f"{why}: JUnit XML says {junit[name]}, we say {recorded[name]}"] += 1
+        if recorded[name] != meant:
+            contradictions.append((name, junit[name], recorded[name]))
     for what, count in sorted(interpreted.items()):
         print(f"interpreted, {count} times: {what}")
     assert contradictions == []

@@ -22,7 +22,10 @@ QUIET = ["-p no:terminal", "-q", "--tb=no", "-W error"]
 ALONE_TOO = ["-p no:cacheprovider", "-qq", "-v", "--no-summary", "--no-header", "-s", "-p no:logging"]
 
 
-@pytest.mark.parametrize(("option", "how"), [*((option, ALONE) for option in [*QUIET, *ALONE_TOO]), *((option, XDIST) for option in QUIET)])
+@pytest.mark.parametrize(
+    ("option", "how"),
+    [*((option, ALONE) for option in [*QUIET, *ALONE_TOO]), *((option, XDIST) for option in QUIET)],
+)
 def test_options_that_change_what_is_printed(suite: Suite, option: str, how: str) -> None:
     """Verdicts and exit status are the same, whatever pytest prints."""
     suite.write(SUITE)
@@ -89,7 +92,10 @@ def test_pytester_inside(suite: Suite) -> None:
     """A suite that runs pytest itself, in the same process, is recorded on its own."""
     suite.write(NESTED)
     result = suite.run()
-    assert (result.status, suite.books) == (0, {"::test_inner_fails": "passed", "::test_afterwards": "passed"})
+    assert (result.status, suite.books) == (
+        0,
+        {"::test_inner_fails": "passed", "::test_afterwards": "passed"},
+    )
 
 
 def test_pytester_inside_on_workers(suite: Suite) -> None:
@@ -117,7 +123,9 @@ def test_main_called_twice(suite: Suite) -> None:
     result = suite.run_python("twice.py")
     assert result.status == 0
     assert suite.books == {**BOOKS, "test_more.py::test_c": "passed"}
-    assert in_short(MigrationTracker(suite.folder / "second.json").read().to_object()) == {"test_more.py::test_c": "passed"}
+    assert in_short(MigrationTracker(suite.folder / "second.json").read().to_object()) == {
+        "test_more.py::test_c": "passed"
+    }
     assert [entry["action"] for entry in suite.log()].count("RunFinished") == 2
 
 

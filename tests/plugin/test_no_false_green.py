@@ -36,10 +36,10 @@ from pytest_migration_state import Phase
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: xdist itself ends where the node id of a report is not that of the test that it gave out.
+#: xdist itself ends where the node id of a report is not that of the test that it handed out.
 XDIST_CANNOT = (ALONE,)
 
-# --- which test a report is about -------------------------------------------------------------------------------------
+# --- which test a report is about ---------------------------------------------------------------------------
 
 #: Logs a report of another node id while a test runs.
 REPORTS_ELSEWHERE = """
@@ -57,7 +57,7 @@ def pytest_runtest_makereport(item):
     report.nodeid = report.nodeid + " (description)"
     return report
 """
-#: Two folders with equal paths below them: pytest gives their tests one node id each.
+#: Two folders with equal paths below them: pytest uses one node id for each two of their tests.
 TWINS = {
     "ci/pytest.ini": "[pytest]",
     "one/test_x.py": "@component\ndef test(): pass",
@@ -75,7 +75,7 @@ def pytest_itemcollected(item):
 
 TIED = [
     Case(
-        "a failed report of a node id that nobody planned",
+        "a failed report of a node id that was not planned",
         {"conftest.py": REPORTS_ELSEWHERE, "test_it.py": GOOD_A},
         FAILED,
         {"::test_a": "failed"},
@@ -171,7 +171,7 @@ TIED = [
 
 @table(TIED)
 def test_reports_are_tied_to_their_tests(suite: Suite, case: Case, how: str) -> None:
-    """By the item that is running where the node id does not tell; never is one test recorded as another."""
+    """By the running item if the node id is ambiguous; a test is never recorded as another."""
     check(suite, case, how)
 
 
@@ -203,7 +203,9 @@ def test_a_hook_that_raises_for_an_item_of_a_running_test(suite: Suite, how: str
 def test_an_internal_error_on_one_worker(suite: Suite) -> None:
     """xdist may go on with the other worker: the run is not sound."""
     conftest = "def pytest_runtest_logfinish(nodeid):\n    if os.environ.get('PYTEST_XDIST_WORKER') == 'gw0': raise RuntimeError"
-    suite.write({"conftest.py": conftest, "test_it.py": f"{GOOD_A}\n{GOOD_B}\n@component\ndef test_c(): pass"})
+    suite.write(
+        {"conftest.py": conftest, "test_it.py": f"{GOOD_A}\n{GOOD_B}\n@component\ndef test_c(): pass"}
+    )
     assert suite.run("--migration-complete", how=XDIST).status != OK
     assert suite.phase == Phase.VALIDATION
 
@@ -223,12 +225,14 @@ def test_two_tests_at_once(suite: Suite) -> None:
     assert suite.books == {"::test_a": "passed"}
 
 
-# --- shared fixtures --------------------------------------------------------------------------------------------------
+# --- shared fixtures ----------------------------------------------------------------------------------------
 
 
 def shared(scope: str, last: str, *tests: str) -> str:
     """Tests of which the marked ones use a fixture that fails at its end, which is after an unmarked test."""
-    fixture = f'@pytest.fixture(scope="{scope}")\ndef service():\n    yield\n    raise OSError("not stopped")\n'
+    fixture = (
+        f'@pytest.fixture(scope="{scope}")\ndef service():\n    yield\n    raise OSError("not stopped")\n'
+    )
     return fixture + "\n".join(tests) + f"\n{last}"
 
 
@@ -365,7 +369,11 @@ def test_shared_fixtures(suite: Suite, case: Case, how: str) -> None:
 
 def test_a_doubt_counts_in_a_completed_migration(suite: Suite) -> None:
     """What was left without a verdict after it ran has lost the one that it had."""
-    suite.write(shared("module", "def test_z(): pass", USES).replace("raise OSError", "os.path.exists('fail') and sys.exit"))
+    suite.write(
+        shared("module", "def test_z(): pass", USES).replace(
+            "raise OSError", "os.path.exists('fail') and sys.exit"
+        )
+    )
     assert suite.run("--migration-complete").status == OK
     suite.write({"fail": ""})
     assert suite.run("--migration-complete").status == FAILED
@@ -374,7 +382,7 @@ def test_a_doubt_counts_in_a_completed_migration(suite: Suite) -> None:
     assert [problem.kind for problem in suite.tracker.verify().problems] == ["completed_past_gate"]
 
 
-# --- markers that come late -------------------------------------------------------------------------------------------
+# --- markers that come late ---------------------------------------------------------------------------------
 
 LATE_BAD = "@pytest.fixture\ndef mark(request): request.node.add_marker(component)\n"
 
@@ -395,7 +403,7 @@ LATE = [
         {"::test": "failed"},
     ),
     Case(
-        "in a modifyitems that runs after ours",
+        "in a modifyitems that runs after the plugin's",
         {
             "conftest.py": """
                 class Late:
@@ -468,7 +476,9 @@ def test_markers_that_come_late(suite: Suite, case: Case, how: str) -> None:
     assert (suite.phase == Phase.COMPLETED) is (case.status == OK)
 
 
-@pytest.mark.parametrize("statement", ["os._exit(9)", "raise KeyboardInterrupt", "pytest.exit('', returncode=0)"])
+@pytest.mark.parametrize(
+    "statement", ["os._exit(9)", "raise KeyboardInterrupt", "pytest.exit('', returncode=0)"]
+)
 @pytest.mark.parametrize("where", ["fixture", "test"])
 def test_a_late_marker_of_a_test_that_ends_the_run(suite: Suite, where: str, statement: str) -> None:
     """It is pending from when it is marked, so that the gate does not open without it."""
@@ -480,12 +490,12 @@ def test_a_late_marker_of_a_test_that_ends_the_run(suite: Suite, where: str, sta
     result = suite.run("--migration-complete")
     assert result.status != OK
     if where == "test" and "_exit" in statement:
-        pytest.skip("nobody can see a marker of a process that is gone")
+        pytest.skip("a marker of a process that is gone cannot be seen")
     assert suite.books == {"::test_a": "passed", "::test_z": "pending"}
     assert not suite.can_be_completed()
 
 
-# --- several markers, several levels ----------------------------------------------------------------------------------
+# --- several markers, several levels ------------------------------------------------------------------------
 
 X, Y = "pytest.mark.migration_component('x')", "pytest.mark.migration_component('y')"
 
@@ -512,9 +522,9 @@ def test_levels(suite: Suite, case: Case, how: str) -> None:
     check(suite, case, how)
 
 
-# --- ends that nobody reports, or reports too late --------------------------------------------------------------------
+# --- ends that are not reported, or too late ----------------------------------------------------------------
 
-#: Runs tests as plugins do that have a loop of their own: reports, and no word that a test has ended.
+#: Runs tests as plugins do that have a loop of their own: reports, and no call of pytest_runtest_logfinish.
 OWN_PROTOCOL = """
 from _pytest.runner import runtestprotocol
 def pytest_runtest_protocol(item, nextitem):
@@ -639,12 +649,47 @@ ENDS = [
 
 
 @table(ENDS)
-def test_ends_that_nobody_reports(suite: Suite, case: Case, how: str) -> None:
+def test_ends_that_are_not_reported(suite: Suite, case: Case, how: str) -> None:
     """A test ends with its last report at the latest; a verdict may get worse until the session is over."""
     check(suite, case, how)
 
 
-# --- what was asked for and not done is never 0 -----------------------------------------------------------------------
+#: Deselects a test, and runs it when the session has ended.
+RUN_LATE = (
+    OWN_PROTOCOL
+    + """
+late = []
+def pytest_collection_modifyitems(config, items):
+    late[:] = [item for item in items if item.name == "test_b"]
+    items[:] = [item for item in items if item.name != "test_b"]
+    config.hook.pytest_deselected(items=late)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish():
+    yield
+    for item in late: item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("test", "outcome"),
+    [
+        (GOOD_B, "passed"),
+        (f"@pytest.mark.skip\n{GOOD_B}", "skipped"),
+        (f"@pytest.mark.xfail\n{BAD_B}", "xfailed"),
+        (BAD_B, "failed"),
+    ],
+    ids=["passed", "skipped", "xfailed", "failed"],
+)
+def test_a_result_after_the_end_of_the_session(suite: Suite, test: str, outcome: str) -> None:
+    """The exit status is never 0: neither the gate nor the summary knew the result, whatever it is."""
+    suite.write({"conftest.py": RUN_LATE, "test_it.py": f"{GOOD_A}\n{test}"})
+    allowed = (f"--migration-allow={reason}" for reason in ("deselected", "skipped", "xfailed"))
+    assert suite.run(*allowed, "--migration-complete").status == FAILED
+    assert suite.books == {"::test_a": "passed", "::test_b": outcome}
+
+
+# --- what was asked for and not done is never 0 -------------------------------------------------------------
 
 NEVER_0 = [
     *(
@@ -710,11 +755,14 @@ def test_a_child_that_a_conftest_forks_and_that_runs_on(suite: Suite) -> None:
     suite.write({"conftest.py": fork, "test_it.py": GOOD_A})
     result = suite.run("--migration-complete")
     assert result.status == FAILED
-    assert "migration-state: this process was forked from the one that records, so nothing that it ran is recorded" in result.errors
+    assert (
+        "migration-state: this process was forked from the one that records, so nothing that it ran is recorded"
+        in result.errors
+    )
     assert suite.phase == Phase.VALIDATION
 
 
-# --- runs that end while they collect ---------------------------------------------------------------------------------
+# --- runs that end while they collect -----------------------------------------------------------------------
 
 #: What ends them: a file that they import, or a hook of a conftest.
 ENDING = {
@@ -724,15 +772,21 @@ ENDING = {
     "sys.exit": ({"test_b.py": "sys.exit()"}, ""),
     "os._exit": ({"test_b.py": "os._exit(0)"}, "--max-worker-restart=0"),
     "an internal error": ({"conftest.py": "def pytest_collection_modifyitems(): raise RuntimeError"}, ""),
-    "pytest.exit": ({"conftest.py": "def pytest_collection_modifyitems(): pytest.exit('', returncode=0)"}, ""),
-    "a usage error": ({"conftest.py": "def pytest_collection_modifyitems(): raise pytest.UsageError('no')"}, ""),
+    "pytest.exit": (
+        {"conftest.py": "def pytest_collection_modifyitems(): pytest.exit('', returncode=0)"},
+        "",
+    ),
+    "a usage error": (
+        {"conftest.py": "def pytest_collection_modifyitems(): raise pytest.UsageError('no')"},
+        "",
+    ),
 }
 
 
 @pytest.mark.parametrize("how", BOTH)
 @pytest.mark.parametrize(("files", "args"), ENDING.values(), ids=ENDING.keys())
 def test_a_run_that_ends_while_it_collects(suite: Suite, files: dict[str, str], args: str, how: str) -> None:
-    """Nobody knows which tests it would have run: the gate is shut until a run of the same has settled it."""
+    """The tests that it would have run are unknown: the gate is shut until a run of the same has settled it."""
     suite.write(GOOD_A)
     assert suite.run(how=how).status == OK
     suite.write(files)
@@ -748,7 +802,11 @@ def test_a_run_that_ends_while_it_collects(suite: Suite, files: dict[str, str], 
     assert suite.can_be_completed()
 
 
-DIES = {"a/test_a.py": GOOD_A, "b/test_b.py": GOOD_B, "test_it.py": "os.environ.get('DIE') and os._exit(9)\n" + GOOD_A}
+DIES = {
+    "a/test_a.py": GOOD_A,
+    "b/test_b.py": GOOD_B,
+    "test_it.py": "os.environ.get('DIE') and os._exit(9)\n" + GOOD_A,
+}
 
 
 def _die(suite: Suite, *args: str) -> None:
@@ -757,7 +815,10 @@ def _die(suite: Suite, *args: str) -> None:
     del suite.environment["DIE"]
 
 
-@pytest.mark.parametrize("other", [("--ignore=b",), ("-k", "test_a"), ("-o", "python_files=test_a.py test_it.py"), ("a", "test_it.py")])
+@pytest.mark.parametrize(
+    "other",
+    [("--ignore=b",), ("-k", "test_a"), ("-o", "python_files=test_a.py test_it.py"), ("a", "test_it.py")],
+)
 def test_another_selection_settles_nothing(suite: Suite, other: tuple[str, ...]) -> None:
     """A run that was killed while it collected is settled only by one that was asked for the same."""
     suite.write(DIES)
@@ -765,8 +826,13 @@ def test_another_selection_settles_nothing(suite: Suite, other: tuple[str, ...])
     result = suite.run(*other, "--migration-complete")
     assert result.status == FAILED
     assert suite.phase == Phase.VALIDATION
-    assert "was killed, and it had not said which tests it would run; run the same again" in result.output
-    assert suite.run("--ignore=a", "-v", "-n1", f"--junitxml={suite.folder}/x.xml", "--migration-complete").status == OK
+    assert "was killed, and its plan was not recorded yet\n    -> run the same again" in result.output
+    assert (
+        suite.run(
+            "--ignore=a", "-v", "-n1", f"--junitxml={suite.folder}/x.xml", "--migration-complete"
+        ).status
+        == OK
+    )
     assert suite.phase == Phase.COMPLETED
 
 
@@ -780,7 +846,7 @@ def test_a_full_run_settles_a_narrowed_one(suite: Suite) -> None:
 
 
 def test_the_same_words_for_another_selection(suite: Suite) -> None:
-    """What stands in a file of arguments counts, and --ignore is relative to where pytest was started."""
+    """The content of a file of arguments counts, and --ignore is relative to where pytest was started."""
     suite.write(DIES | {"pytest.ini": "[pytest]", "args.txt": "--ignore=a"})
     _die(suite, "@args.txt")
     suite.write({"args.txt": "--ignore=b"})
@@ -796,7 +862,13 @@ def test_the_same_words_for_another_selection(suite: Suite) -> None:
 def test_two_projects_of_one_repository(suite: Suite) -> None:
     """A run that was killed in one is not settled by the other, however equal the words are."""
     suite.write(
-        {".git/HEAD": "", "a/pytest.ini": "[pytest]", "b/pytest.ini": "[pytest]", "a/test_it.py": DIES["test_it.py"], "b/test_b.py": GOOD_B}
+        {
+            ".git/HEAD": "",
+            "a/pytest.ini": "[pytest]",
+            "b/pytest.ini": "[pytest]",
+            "a/test_it.py": DIES["test_it.py"],
+            "b/test_b.py": GOOD_B,
+        }
     )
     here = suite.folder
     suite.folder = here / "a"
@@ -817,8 +889,10 @@ def test_a_run_that_pytest_refuses(suite: Suite, args: tuple[str, ...], how: str
     assert suite.can_be_completed()
 
 
-def test_a_retry_on_another_machine_settles_it(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What was asked for is told relative to pytest's rootdir, whatever the machine, the folder and where pytest was started."""
+def test_a_retry_on_another_machine_settles_it(
+    suite: Suite, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The selection is relative to pytest's rootdir, whatever the machine, the folder and where pytest was started."""
     suite.write(DIES | {"pytest.ini": "[pytest]"})
     _die(suite, f"--ignore={suite.folder}/a", f"{suite.folder}/test_it.py", "b")
     other = Suite(tmp_path_factory.mktemp("elsewhere"))
@@ -834,7 +908,10 @@ def running(suite: Suite, *args: str, until: str) -> Iterator[subprocess.Popen[b
     """A run that goes on beside the test, once it has made the file ``until``. It waits until that is gone."""
     options = ["-p", "pytest_migration_state.plugin", f"--migration-state={suite.path}", *args]
     process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", *options], cwd=suite.folder, env=suite.environment, stdout=subprocess.DEVNULL
+        [sys.executable, "-m", "pytest", *options],
+        cwd=suite.folder,
+        env=suite.environment,
+        stdout=subprocess.DEVNULL,
     )
     try:
         _wait(lambda: (suite.folder / until).exists() or process.poll() is not None)
@@ -870,12 +947,12 @@ def test_a_run_that_is_alive_is_not_settled(suite: Suite, how: str) -> None:
         del suite.environment["SLOW"]
         result = suite.run("--migration-complete", how=how)
         assert result.status == FAILED
-        assert " is running now; let it finish, or: migration-state forget" in result.output
+        assert " is running now\n    -> let it finish, or: migration-state forget" in result.output
         assert not suite.can_be_completed()
     assert suite.run("--migration-complete", how=how).status == OK
 
 
-# --- two runs at once -------------------------------------------------------------------------------------------------
+# --- two runs at once ---------------------------------------------------------------------------------------
 
 #: One test that only one of two runs fails.
 ONE_FAILS = HOLD + "@component\ndef test():\n    hold('held')\n    assert not os.environ.get('SLOW')"
@@ -910,9 +987,10 @@ def test_a_run_that_was_killed_has_lost_its_verdict(suite: Suite) -> None:
 
 
 def test_a_run_does_not_complete_over_its_own_failure(suite: Suite) -> None:
-    """Another run's later pass stands in the state; this run does not answer for it."""
+    """The state contains another run's later pass; this run does not vouch for it."""
     suite.write(
-        HOLD + "@component\ndef test_a(): assert not os.environ.get('SLOW')\n@component\ndef test_b(): hold('held')",
+        HOLD
+        + "@component\ndef test_a(): assert not os.environ.get('SLOW')\n@component\ndef test_b(): hold('held')",
     )
     suite.environment["SLOW"] = "1"
     with running(suite, "--migration-complete", until="held") as slow:
@@ -926,11 +1004,15 @@ def test_a_run_does_not_complete_over_its_own_failure(suite: Suite) -> None:
     assert [blocker["test_name"] for blocker in blocked["data"]["blockers"]] == ["test_it.py::test_a"]
 
 
-# --- what was not looked at -------------------------------------------------------------------------------------------
+# --- what was not looked at ---------------------------------------------------------------------------------
 
 #: Known to pytest's cache, from a run that was not recorded: one file passes, of the other one test fails.
 CACHED = {"test_it.py": GOOD_A, "test_more.py": f"{GOOD_A}\n{BAD_B}"}
-NOT_SEEN = {"test_it.py": "deselected", "test_more.py::test_a": "deselected", "test_more.py::test_b": "passed"}
+NOT_SEEN = {
+    "test_it.py": "deselected",
+    "test_more.py::test_a": "deselected",
+    "test_more.py::test_b": "passed",
+}
 
 
 @pytest.mark.parametrize("how", BOTH)
@@ -943,7 +1025,13 @@ def test_a_cache_that_knows_more_than_the_state(suite: Suite, option: str, how: 
     result = suite.run(option, "--migration-complete", how=how)
     assert result.status == FAILED
     assert suite.books == (
-        NOT_SEEN if option == "--lf" else {"::test_a": "deselected", "test_more.py::test_a": "deselected", "test_more.py::test_b": "passed"}
+        NOT_SEEN
+        if option == "--lf"
+        else {
+            "::test_a": "deselected",
+            "test_more.py::test_a": "deselected",
+            "test_more.py::test_b": "passed",
+        }
     )
     assert not suite.can_be_completed()
     result = suite.run("--migration-complete", how=how)
@@ -967,7 +1055,7 @@ def test_a_new_file_that_was_not_looked_at(suite: Suite) -> None:
     suite.write({"test_more.py": f"{GOOD_A}\n{GOOD_B}", "test_new.py": BAD_B})
     result = suite.run("--lf", "--migration-complete")
     assert result.status == FAILED
-    assert "test_new.py was not looked at (--lf); run: pytest" in result.output
+    assert "test_new.py was not looked at (--lf)\n    -> run: pytest" in result.output
 
 
 @pytest.mark.parametrize("how", BOTH)
@@ -975,7 +1063,12 @@ def test_a_file_that_has_changed_since_it_was_looked_at(suite: Suite, how: str) 
     """A test that was added to it is not known."""
     suite.write(CACHED)
     suite.run(how=how)
-    suite.write({"test_more.py": f"{GOOD_A}\n{GOOD_B}", "test_it.py": f"{GOOD_A}\n@component\ndef test_new(): assert 0"})
+    suite.write(
+        {
+            "test_more.py": f"{GOOD_A}\n{GOOD_B}",
+            "test_it.py": f"{GOOD_A}\n@component\ndef test_new(): assert 0",
+        }
+    )
     assert suite.run("--lf", "--migration-complete", how=how).status == FAILED
     assert suite.books == {
         "::test_a": "passed",
@@ -987,7 +1080,11 @@ def test_a_file_that_has_changed_since_it_was_looked_at(suite: Suite, how: str) 
 
 def test_a_folder_that_a_plugin_leaves_out(suite: Suite) -> None:
     """Each of the files of tests in it is outstanding."""
-    suite.write({"chooser.py": 'def pytest_ignore_collect(collection_path): return collection_path.name == "sub" or None'})
+    suite.write(
+        {
+            "chooser.py": 'def pytest_ignore_collect(collection_path): return collection_path.name == "sub" or None'
+        }
+    )
     suite.write({"sub/deep/test_b.py": BAD_B, "test_it.py": GOOD_A})
     assert suite.run("-p", "chooser", "--migration-complete").status == FAILED
     assert suite.books == {"::test_a": "passed", "sub/deep/test_b.py": "deselected"}
@@ -1028,14 +1125,20 @@ def test_files_that_a_plugin_leaves_out(suite: Suite, plugin: str, outstanding: 
 
 def test_files_that_are_meant_to_be_ignored(suite: Suite) -> None:
     """What pytest's options or a conftest leave out is not asked for."""
-    conftest = (
-        "collect_ignore = ['test_b.py']\ndef pytest_ignore_collect(collection_path): return collection_path.name == 'test_c.py' or None"
+    conftest = "collect_ignore = ['test_b.py']\ndef pytest_ignore_collect(collection_path): return collection_path.name == 'test_c.py' or None"
+    suite.write(
+        {
+            "conftest.py": conftest,
+            "test_it.py": GOOD_A,
+            "test_b.py": BAD_B,
+            "test_c.py": BAD_B,
+            "test_d.py": BAD_B,
+        }
     )
-    suite.write({"conftest.py": conftest, "test_it.py": GOOD_A, "test_b.py": BAD_B, "test_c.py": BAD_B, "test_d.py": BAD_B})
     assert suite.run("--ignore=test_d.py", "--migration-complete").status == OK
 
 
-# --- runs inside runs -------------------------------------------------------------------------------------------------
+# --- runs inside runs ---------------------------------------------------------------------------------------
 
 NESTED = """
 @component
@@ -1058,7 +1161,7 @@ def test_a_run_inside_a_run(suite: Suite, how: str) -> None:
     assert suite.phase == Phase.VALIDATION
 
 
-# --- files that tests close or replace --------------------------------------------------------------------------------
+# --- files that tests close or replace ----------------------------------------------------------------------
 
 CLOSES = """
 @component
@@ -1079,14 +1182,16 @@ def test_c():
 
 @not_on_windows
 def test_a_test_that_closes_every_file(suite: Suite) -> None:
-    """Nothing is written into the files that are given the numbers of ours, and no verdict is lost."""
+    """Nothing is written into files that reuse the plugin's descriptors, and no verdict is lost."""
     suite.write(CLOSES)
     assert suite.run("-p", "no:faulthandler", "--capture=sys", "--migration-complete").status == OK
-    assert {path.name: path.read_text("utf-8") for path in suite.folder.glob("mine*")} == {f"mine{number}": "x" for number in range(30)}
+    assert {path.name: path.read_text("utf-8") for path in suite.folder.glob("mine*")} == {
+        f"mine{number}": "x" for number in range(30)
+    }
     assert suite.tracker.verify().sound
 
 
-def test_a_module_that_mocks_what_we_stand_on(suite: Suite) -> None:
+def test_a_module_that_mocks_what_the_plugin_needs(suite: Suite) -> None:
     """os.fstat and os.stat are mocked for all tests of a module, and verdicts come and go as ever."""
     mocked = """
 from unittest import mock
@@ -1095,12 +1200,14 @@ def mocked():
     with mock.patch("os.fstat", return_value=os.stat_result([0] * 10)), mock.patch("os.getpid", return_value=1):
         yield
 """
-    suite.write(f"{mocked}{GOOD_A}\n@component\ndef test_b():\n    time.sleep(1.2)\n    assert 0\n@component\ndef test_c(): pass")
+    suite.write(
+        f"{mocked}{GOOD_A}\n@component\ndef test_b():\n    time.sleep(1.2)\n    assert 0\n@component\ndef test_c(): pass"
+    )
     suite.run()
     assert suite.books == {"::test_a": "passed", "::test_b": "failed", "::test_c": "passed"}
 
 
-# --- a migration that is Completed ------------------------------------------------------------------------------------
+# --- a migration that is Completed --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("how", BOTH)
@@ -1131,14 +1238,18 @@ def test_a_run_that_is_killed_after_completion(suite: Suite) -> None:
     assert suite.tracker.verify().sound
 
 
-# --- files that hold no tests any more --------------------------------------------------------------------------------
+# --- files that hold no tests any more ----------------------------------------------------------------------
 
 EMPTIED = [
     Steps(
         "a file that could not be collected and holds no tests now",
         {"test_it.py": GOOD_A, "test_b.py": "import no_such_module"},
         (
-            ("--continue-on-collection-errors", FAILED, {"::test_a": "passed", "test_b.py": "collection_error"}),
+            (
+                "--continue-on-collection-errors",
+                FAILED,
+                {"::test_a": "passed", "test_b.py": "collection_error"},
+            ),
             ("", OK, {"::test_a": "passed"}),
         ),
         {"test_b.py": ""},
@@ -1146,7 +1257,9 @@ EMPTIED = [
 ]
 
 
-@pytest.mark.parametrize(("case", "how"), [pytest.param(case, how, id=f"{case.id}-{how}") for case in EMPTIED for how in BOTH])
+@pytest.mark.parametrize(
+    ("case", "how"), [pytest.param(case, how, id=f"{case.id}-{how}") for case in EMPTIED for how in BOTH]
+)
 def test_emptied_files(suite: Suite, case: Steps, how: str) -> None:
     """What could be collected is settled, whether or not there are tests in it."""
     check_steps(suite, case, how)

@@ -11,7 +11,7 @@ import pytest
 from recorded import ALONE, XDIST, in_short
 
 from pytest_migration_state import MigrationTracker
-from pytest_migration_state.recording.worker import send_reports_in_any_case
+from pytest_migration_state.recording.sanitize import sanitize_unsendable_reports
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,25 +32,37 @@ def folder_content(folder: Path) -> dict[str, bytes]:
     }
 
 
-# --- --migration-state ------------------------------------------------------------------------------------------------
+# --- --migration-state --------------------------------------------------------------------------------------
 
 
 def test_created(suite: Suite) -> None:
-    """A state that is missing is created, with its folder, and that is told."""
+    """A state that is missing is created, with its folder, and the summary says so."""
     suite.path = suite.folder / "new" / "folder" / "shard-3.json"
     suite.write(GOOD)
     result = suite.run()
     assert result.status == 0
     assert f"note: {suite.path}: created" in result.lines
-    assert f"migration state: {suite.path}, phase NotStarted, 0 passed, 0 failed, 0 outstanding" in result.lines
-    assert sorted(path.name for path in suite.path.parent.iterdir()) == ["shard-3-audit.log", "shard-3.json", "shard-3.json.lock"]
+    assert (
+        f"migration state: {suite.path}, phase NotStarted, 0 passed, 0 failed, 0 outstanding" in result.lines
+    )
+    assert sorted(path.name for path in suite.path.parent.iterdir()) == [
+        "shard-3-audit.log",
+        "shard-3.json",
+        "shard-3.json.lock",
+    ]
     assert suite.books == {"::test_good": "passed"}
 
 
 @pytest.mark.parametrize(("how", "conftest"), [(ALONE, "os.chdir('elsewhere')\n"), (XDIST, "")])
 def test_relative_to_where_pytest_was_started(suite: Suite, how: str, conftest: str) -> None:
     """A relative path means the folder in which pytest was started, wherever conftest and tests go."""
-    suite.write({"elsewhere/here.txt": "", "conftest.py": conftest, "test_it.py": "@component\ndef test(): os.chdir('/')\n"})
+    suite.write(
+        {
+            "elsewhere/here.txt": "",
+            "conftest.py": conftest,
+            "test_it.py": "@component\ndef test(): os.chdir('/')\n",
+        }
+    )
     result = suite.run("--migration-state=state.json", how=how, recorded=False)
     assert result.status == 0
     assert in_short(MigrationTracker(suite.folder / "state.json").read().to_object()) == {"::test": "passed"}
@@ -60,9 +72,13 @@ def test_relative_to_where_pytest_was_started(suite: Suite, how: str, conftest: 
     ("content", "says"),
     [
         pytest.param("", "it is empty", id="empty"),
-        pytest.param("[]", "it is no migration state", id="a list"),
-        pytest.param("garbage", "it is no migration state", id="no JSON"),
-        pytest.param('{"phase": "Validation", "metadata": {"version": "9.0"}}', "it was written in version 9.0 of the format", id="newer"),
+        pytest.param("[]", "it is not a migration state", id="a list"),
+        pytest.param("garbage", "it is not a migration state", id="no JSON"),
+        pytest.param(
+            '{"phase": "Validation", "metadata": {"version": "9.0"}}',
+            "it was written in version 9.0 of the format",
+            id="newer",
+        ),
         pytest.param('{"phase": "Halfway"}', "'phase' is 'Halfway'", id="an unknown phase"),
     ],
 )
@@ -122,7 +138,10 @@ def test_empty_path(suite: Suite) -> None:
     suite.write(GOOD)
     result = suite.run("--migration-state=", recorded=False)
     assert result.status == 4
-    assert "--migration-state: the path is empty; name the migration state, such as migration-state.json" in result.output
+    assert (
+        "--migration-state: the path is empty; name the migration state, such as migration-state.json"
+        in result.output
+    )
 
 
 @pytest.mark.parametrize(
@@ -151,21 +170,19 @@ def test_nothing_is_run(suite: Suite, option: str) -> None:
         assert f"migration state: {suite.path}: nothing is recorded under --collect-only" in result.lines
 
 
-# --- --migration-complete ---------------------------------------------------------------------------------------------
+# --- --migration-complete -----------------------------------------------------------------------------------
 
 
 @BOTH
 def test_complete(suite: Suite, how: str) -> None:
-    """A failing test keeps the phase at Validation; mended and run again, the migration completes."""
+    """A failing test keeps the phase at Validation; fixed and run again, the migration completes."""
     suite.write(GOOD + BAD)
     result = suite.run("--migration-complete", how=how)
     assert result.status == 1
     assert suite.tracker.state.phase == "Validation"
     assert "gate: shut, 1 blocker; phase Validation" in result.lines
-    assert any(
-        line.startswith("  failed: 'test_it.py::test_bad' of 'guardian-hive' failed: assert 0; mend it, then run: ")
-        for line in result.lines
-    )
+    blocker = result.lines.index("  failed: 'test_it.py::test_bad' of 'guardian-hive' failed: assert 0")
+    assert result.lines[blocker + 1].startswith("    -> fix it, then run: ")
     assert "not completed: the gate is shut" in result.lines
     assert "GateBlocked" in {entry["action"] for entry in suite.log()}
 
@@ -184,7 +201,9 @@ def test_two_runs_leave_one_verdict(suite: Suite) -> None:
     suite.run()
     assert suite.books == {"::test_bad": "passed"}
     details = [entry["details"] for entry in suite.log() if entry["action"] == "ValidationResult"]
-    assert details == [f"Test 'test_it.py::test_bad' for 'guardian-hive': {outcome}" for outcome in ("FAILED", "PASSED")]
+    assert details == [
+        f"Test 'test_it.py::test_bad' for 'guardian-hive': {outcome}" for outcome in ("FAILED", "PASSED")
+    ]
 
 
 @pytest.mark.parametrize("phase", ["NotStarted", "NativeDeployment", "RolledBack"])
@@ -195,7 +214,9 @@ def test_complete_in_a_phase_that_cannot(suite: Suite, phase: str) -> None:
     result = suite.run("--migration-complete")
     assert result.status == 4
     assert (
-        "rolled back" if phase == "RolledBack" else f"the migration is in phase {phase} and can be completed only from Validation"
+        "rolled back"
+        if phase == "RolledBack"
+        else f"the migration is in phase {phase} and can be completed only from Validation"
     ) in result.output
     assert suite.tracker.state.phase == phase
     assert suite.log() == []
@@ -207,7 +228,9 @@ def test_rolled_back(suite: Suite) -> None:
     suite.write(GOOD)
     result = suite.run()
     assert result.status == 4
-    words = "the migration is rolled back, which is final; begin a new one with 'migration-state init --force'"
+    words = (
+        "the migration is rolled back, which is final; begin a new one with 'migration-state init --force'"
+    )
     assert f"ERROR: --migration-state: {suite.path}: {words}" in result.output
     assert (suite.books, suite.log()) == ({}, [])
 
@@ -216,15 +239,26 @@ def test_rolled_back(suite: Suite) -> None:
     ("files", "args", "says"),
     [
         pytest.param(
-            GOOD + "def test_other(): pytest.exit('', returncode=7)", "", "not completed: the run ended with exit status 7", id="exit 7"
+            GOOD + "def test_other(): pytest.exit('', returncode=7)",
+            "",
+            "not completed: the run ended with exit status 7",
+            id="exit 7",
         ),
         pytest.param(
-            GOOD + "def test_other(): raise KeyboardInterrupt", "", "not completed: the run ended with exit status 2", id="interrupted"
+            GOOD + "def test_other(): raise KeyboardInterrupt",
+            "",
+            "not completed: the run ended with exit status 2",
+            id="interrupted",
         ),
-        pytest.param(GOOD, "-k nothing", "not completed: the run ended with exit status 5", id="nothing selected"),
+        pytest.param(
+            GOOD, "-k nothing", "not completed: the run ended with exit status 5", id="nothing selected"
+        ),
         pytest.param("def test(): pass", "", "not completed: the gate is shut", id="nothing recorded"),
         pytest.param(
-            {"test_it.py": GOOD, "conftest.py": "def pytest_sessionfinish(): raise OSError"}, "", "not completed: ", id="a broken end"
+            {"test_it.py": GOOD, "conftest.py": "def pytest_sessionfinish(): raise OSError"},
+            "",
+            "not completed: ",
+            id="a broken end",
         ),
     ],
 )
@@ -241,16 +275,21 @@ def test_not_completed(suite: Suite, files: str | dict[str, str], args: str, say
     assert suite.tracker.state.phase == "Validation"
 
 
-@pytest.mark.parametrize("option", ["--migration-complete", "--migration-require=a", "--migration-allow=skipped"])
+@pytest.mark.parametrize(
+    "option", ["--migration-complete", "--migration-require=a", "--migration-allow=skipped"]
+)
 def test_options_in_vain(suite: Suite, option: str) -> None:
     """An option that guards a recorded run is refused where nothing is recorded."""
     suite.write(GOOD)
     result = suite.run(option, recorded=False)
     assert result.status == 4
-    assert f"ERROR: {option.partition('=')[0]} does nothing without --migration-state=PATH: name the migration state" in result.output
+    assert (
+        f"ERROR: {option.partition('=')[0]} does nothing without --migration-state=PATH: name the migration state"
+        in result.output
+    )
 
 
-# --- the policy -------------------------------------------------------------------------------------------------------
+# --- the policy ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("from_ini", [False, True])
@@ -262,9 +301,14 @@ def test_require(suite: Suite, from_ini: bool) -> None:
     options = [] if from_ini else ["--migration-require=agent-zero", "--migration-require=guardian-hive"]
     result = suite.run("--migration-complete", *options)
     assert result.status == 1
-    blockers = [line for line in result.lines if line.startswith("  missing_component: ")]
+    (index,) = [
+        number for number, line in enumerate(result.lines) if line.startswith("  missing_component: ")
+    ]
     again = f"run its marked tests: pytest --migration-state={suite.path}"
-    assert blockers == [f"  missing_component: the required component 'agent-zero' has no verdict; {again}"]
+    assert result.lines[index : index + 2] == [
+        "  missing_component: the required component 'agent-zero' has no verdict",
+        f"    -> {again}",
+    ]
 
 
 ALLOWED = f"""
@@ -290,7 +334,9 @@ def test_allow(suite: Suite, from_ini: bool) -> None:
     if from_ini:
         suite.write({"pytest.ini": "[pytest]\nmigration_allow = skipped\n    deselected\n"})
     options = (
-        ["--migration-allow=xfailed"] if from_ini else [f"--migration-allow={reason}" for reason in ("skipped", "deselected", "xfailed")]
+        ["--migration-allow=xfailed"]
+        if from_ini
+        else [f"--migration-allow={reason}" for reason in ("skipped", "deselected", "xfailed")]
     )
     assert suite.run(*selection, *options).status == 0
     assert suite.tracker.state.phase == "Completed"
@@ -304,24 +350,36 @@ def test_allow_what_cannot_be(suite: Suite, from_ini: bool) -> None:
         suite.write({"pytest.ini": "[pytest]\nmigration_allow = failed\n"})
     result = suite.run(*([] if from_ini else ["--migration-allow=failed"]))
     assert result.status == 4
-    assert "allow 'failed' cannot be used: it is one of skipped, deselected, xfailed" in result.output
+    assert "allow 'failed' cannot be used: it must be one of skipped, deselected, xfailed" in result.output
     assert json.loads(suite.path.read_text(encoding="utf-8")) == {"phase": "Validation"}
 
 
-# --- the marker and the hook ------------------------------------------------------------------------------------------
+# --- the marker and the hook --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("marker", "says"),
     [
-        pytest.param("migration_component", 'names no component; write @pytest.mark.migration_component("name")', id="no name"),
+        pytest.param(
+            "migration_component",
+            'names no component; write @pytest.mark.migration_component("name")',
+            id="no name",
+        ),
         pytest.param("migration_component()", "names no component", id="empty"),
-        pytest.param("migration_component(7)", "names 7 as a component; a name is text and not empty", id="a number"),
+        pytest.param(
+            "migration_component(7)", "names 7 as a component; a name is text and not empty", id="a number"
+        ),
         pytest.param("migration_component('a', None)", "names None as a component", id="None"),
         pytest.param("migration_component(' ')", "names ' ' as a component", id="blank"),
         pytest.param("migration_component('a', name='x')", "has no argument 'name'", id="an unknown keyword"),
-        pytest.param("migration_component('a', test_name='')", "has test_name=''; a name is text and not empty", id="an empty test_name"),
-        pytest.param("migration_component('a', test_name=3)", "has test_name=3", id="a test_name that is a number"),
+        pytest.param(
+            "migration_component('a', test_name='')",
+            "has test_name=''; a name is text and not empty",
+            id="an empty test_name",
+        ),
+        pytest.param(
+            "migration_component('a', test_name=3)", "has test_name=3", id="a test_name that is a number"
+        ),
     ],
 )
 def test_marker_that_cannot_be_used(suite: Suite, marker: str, says: str) -> None:
@@ -335,7 +393,7 @@ def test_marker_that_cannot_be_used(suite: Suite, marker: str, says: str) -> Non
 
 
 def test_marker_that_was_mended(suite: Suite) -> None:
-    """Running other tests of the file settles nothing; running the test whose marker was mended does."""
+    """Running other tests of the file settles nothing; running the test whose marker was fixed does."""
     suite.write(f"@pytest.mark.migration_component\ndef test_marked(): pass\n{GOOD}")
     suite.run()
     assert suite.run("test_it.py::test_good").status == 0
@@ -348,7 +406,7 @@ def test_marker_that_was_mended(suite: Suite) -> None:
 
 
 def test_marker_that_cannot_be_used_on_workers(suite: Suite) -> None:
-    """Under xdist pytest goes on, and the error stands on record."""
+    """Under xdist pytest goes on, and the error is recorded."""
     suite.write(f"@pytest.mark.migration_component\ndef test_marked(): pass\n{GOOD}")
     result = suite.run(how=XDIST)
     assert result.status == 1
@@ -371,9 +429,7 @@ def test_two_tests_with_one_validation(suite: Suite, how: str) -> None:
     )
     result = suite.run(how=how)
     assert result.status == (2 if how == ALONE else 1)
-    words = (
-        "test_it.py::test_b: the validation 'native_execution_test' of 'guardian-hive' is that of test_it.py::test_a too; give one another"
-    )
+    words = "test_it.py::test_b: the validation 'native_execution_test' of 'guardian-hive' is that of test_it.py::test_a too; give one another"
     assert words in result.output
     # The second is not recorded, whatever comes of it.
     first = "pending" if how == ALONE else "failed"
@@ -383,7 +439,7 @@ def test_two_tests_with_one_validation(suite: Suite, how: str) -> None:
 
 @BOTH
 def test_two_items_with_one_name(suite: Suite, how: str) -> None:
-    """Two items of another plugin that have one node id are two tests, told apart by their place."""
+    """Two items of another plugin that have one node id are two tests, distinguished by their place."""
     suite.write(
         {
             "conftest.py": """
@@ -412,12 +468,12 @@ def test_two_items_with_one_name(suite: Suite, how: str) -> None:
 
 @BOTH
 def test_several_components(suite: Suite, how: str) -> None:
-    """A test gives one verdict for each component that it names."""
+    """A test has one verdict for each component that it names."""
     suite.write('@pytest.mark.migration_component("a", "b", "a", test_name="start")\ndef test(): assert 0\n')
     assert suite.run(how=how).status == 1
     assert suite.books == {"a: start": "failed", "b: start": "failed"}
     # The command in the gate's message names the test, not the validation.
-    assert f"pytest --migration-state={suite.path} test_it.py::test" in suite.tracker.gate().blockers[0].message
+    assert f"pytest --migration-state={suite.path} test_it.py::test" in suite.tracker.gate().blockers[0].fix
 
 
 def test_closest_marker_counts(suite: Suite) -> None:
@@ -434,7 +490,11 @@ def test_closest_marker_counts(suite: Suite) -> None:
         """
     )
     suite.run()
-    assert sorted(result.component for result in suite.tracker.state.validation_results) == ["of-class", "of-function", "of-module"]
+    assert sorted(result.component for result in suite.tracker.state.validation_results) == [
+        "of-class",
+        "of-function",
+        "of-module",
+    ]
 
 
 @BOTH
@@ -461,7 +521,12 @@ def test_hook(suite: Suite, how: str) -> None:
 @pytest.mark.parametrize("answer", ["7", "['a', 7]", "''"])
 def test_hook_that_answers_wrongly(suite: Suite, answer: str) -> None:
     """An answer that is no name is a collection error."""
-    suite.write({"conftest.py": f"def pytest_migration_component(item): return {answer}", "test_it.py": "def test(): pass\n"})
+    suite.write(
+        {
+            "conftest.py": f"def pytest_migration_component(item): return {answer}",
+            "test_it.py": "def test(): pass\n",
+        }
+    )
     result = suite.run()
     assert result.status == 2
     assert "test_it.py::test: the hook pytest_migration_component names " in result.output
@@ -475,7 +540,7 @@ def test_hook_is_valid_without_the_option(suite: Suite) -> None:
     assert json.loads(suite.path.read_text(encoding="utf-8")) == {"phase": "Validation"}
 
 
-# --- the fixture ------------------------------------------------------------------------------------------------------
+# --- the fixture --------------------------------------------------------------------------------------------
 
 
 @BOTH
@@ -495,14 +560,16 @@ def test_fixture(suite: Suite, how: str) -> None:
     )
     assert suite.run(how=how).status == 0
     assert suite.tracker.state.error is not None
-    assert {entry["run_id"] for entry in suite.log() if entry["action"] == "Error"} == {suite.log()[0]["run_id"]}
+    assert {entry["run_id"] for entry in suite.log() if entry["action"] == "Error"} == {
+        suite.log()[0]["run_id"]
+    }
 
 
 def test_workers_load_little(suite: Suite) -> None:
     """Only the controller records: a worker loads neither the store nor what it needs, until a test asks for the state."""
     suite.write(
         """
-        def heavy(): return {"pydantic_core", "filelock", "pytest_migration_state.core.store"} & sys.modules.keys()
+        def heavy(): return {"pydantic_core", "filelock", "pytest_migration_state.storage.files.store"} & sys.modules.keys()
         @component
         def test_little(): assert not heavy()
         @component
@@ -531,15 +598,20 @@ LISTENERS = """
 
 
 def test_listeners_on_workers_hear_of_each_report_once(suite: Suite) -> None:
-    """A report that cannot cross is sent again; who else listens on the worker is told of it once, as of any other."""
+    """A report that cannot cross is sent again; other listeners on the worker receive it once, as any other."""
     suite.write(
-        {"conftest.py": LISTENERS, "test_it.py": "@component\ndef test(request): request.node.user_properties.append(('p', object()))"}
+        {
+            "conftest.py": LISTENERS,
+            "test_it.py": "@component\ndef test(request): request.node.user_properties.append(('p', object()))",
+        }
     )
     assert suite.run(how=XDIST).status == 0
     assert suite.books == {"::test": "passed"}
     seen = (suite.folder / "seen.txt").read_text(encoding="utf-8").splitlines()
     phases = ("setup", "call", "teardown")
-    assert sorted(seen) == sorted(f"{who}: test_it.py::test {phase}" for who in ("before xdist", "behind xdist") for phase in phases)
+    assert sorted(seen) == sorted(
+        f"{who}: test_it.py::test {phase}" for who in ("before xdist", "behind xdist") for phase in phases
+    )
 
 
 @pytest.mark.parametrize("attached", ["1", "object()"])
@@ -572,7 +644,7 @@ UNSENDABLE = "@component\ndef test(request): request.node.user_properties.append
     ids=["new style", "old style"],
 )
 def test_listener_that_swallows_what_goes_wrong(suite: Suite, swallowing: str) -> None:
-    """A report that cannot cross is sent whoever stands around the hook: nobody is to take the verdict away with an error."""
+    """A report that cannot cross is sent whatever wraps the hook: an error there must not lose the verdict."""
     suite.write({"conftest.py": swallowing, "test_it.py": UNSENDABLE})
     assert suite.run(how=XDIST).status == 1
     assert suite.books == {"::test": "failed"}
@@ -580,7 +652,7 @@ def test_listener_that_swallows_what_goes_wrong(suite: Suite, swallowing: str) -
 
 @pytest.mark.parametrize("hook", ["pytest_runtest_logreport", "pytest_collectreport"])
 def test_error_of_a_listener_before_xdist(suite: Suite, hook: str) -> None:
-    """An error of somebody who is called before the report is sent is told, although the report could not have crossed either."""
+    """An error in a hook called before the report is sent is reported, although the report could not have crossed either."""
     suite.write(
         {
             "conftest.py": f"""
@@ -601,26 +673,44 @@ def test_error_of_a_listener_before_xdist(suite: Suite, hook: str) -> None:
 
 
 def test_listeners_of_other_folders_hear_nothing(suite: Suite) -> None:
-    """A conftest is told of its own folder's tests alone, of one whose report cannot cross too."""
-    # On the controller, which knows no folders here, each conftest is told of everything.
+    """A conftest receives the reports of its own folder only, also one that cannot cross."""
+    # On the controller, which knows no folders here, each conftest receives every report.
     listener = """
         if "PYTEST_XDIST_WORKER" in os.environ:
             def pytest_runtest_logreport(report): open(__file__ + ".seen", "a").write(report.nodeid + "\\n")
     """
-    suite.write({"a/test_a.py": UNSENDABLE, "b/conftest.py": listener, "b/test_b.py": "@component\ndef test_b(): pass"})
+    suite.write(
+        {
+            "a/test_a.py": UNSENDABLE,
+            "b/conftest.py": listener,
+            "b/test_b.py": "@component\ndef test_b(): pass",
+        }
+    )
     assert suite.run("a", "b", "-n1").status == 1
-    assert set((suite.folder / "b" / "conftest.py.seen").read_text(encoding="utf-8").split()) == {"b/test_b.py::test_b"}
+    assert set((suite.folder / "b" / "conftest.py.seen").read_text(encoding="utf-8").split()) == {
+        "b/test_b.py::test_b"
+    }
 
 
 def test_xdist_that_is_not_known(pytester: pytest.Pytester) -> None:
     """Where xdist's plugin does not send as it does now, every report is made fit to cross before."""
     config = pytester.parseconfigure("-p", "no:terminal")
-    send_reports_in_any_case(config.pluginmanager)
-    report = pytest.TestReport("test_it.py::test", ("test_it.py", 0, "test"), {}, "passed", None, "call", user_properties=[("p", {1})])
-    assert config.hook.pytest_report_to_serializable(config=config, report=report)["user_properties"] == [("p", [1])]
+    sanitize_unsendable_reports(config.pluginmanager)
+    report = pytest.TestReport(
+        "test_it.py::test",
+        ("test_it.py", 0, "test"),
+        {},
+        "passed",
+        None,
+        "call",
+        user_properties=[("p", {1})],
+    )
+    assert config.hook.pytest_report_to_serializable(config=config, report=report)["user_properties"] == [
+        ("p", [1])
+    ]
 
 
-# --- without the option -----------------------------------------------------------------------------------------------
+# --- without the option -------------------------------------------------------------------------------------
 
 
 def test_inactive_plugin_loads_nothing(suite: Suite) -> None:
@@ -630,9 +720,9 @@ def test_inactive_plugin_loads_nothing(suite: Suite) -> None:
             "test_it.py": GOOD,
             "inactive.py": """
                 status = pytest.main(["-p", "pytest_migration_state.plugin", "test_it.py"])
-                ours = {name for name in sys.modules if name.startswith("pytest_migration_state")}
+                loaded = {name.partition(".")[2] for name in sys.modules if name.startswith("pytest_migration_state")}
                 assert status == 0
-                assert ours == {"pytest_migration_state", "pytest_migration_state.plugin", "pytest_migration_state.hookspecs"}, ours
+                assert loaded == {"", "plugin", "hookspecs", "domain", "domain.policy"}, loaded
                 assert not {"pydantic", "pydantic_core", "filelock"} & sys.modules.keys()
             """,
         }
@@ -654,7 +744,10 @@ def test_help(suite: Suite) -> None:
         "migration_require (args)",
     ):
         assert name in output
-    assert "@pytest.mark.migration_component(*names, test_name=None): " in suite.run("--markers", recorded=False).output
+    assert (
+        "@pytest.mark.migration_component(*names, test_name=None): "
+        in suite.run("--markers", recorded=False).output
+    )
 
 
 def test_path_with_a_space_in_the_commands(suite: Suite) -> None:

@@ -1,6 +1,6 @@
 """What is recorded of a test, however it, its worker or its run ends: the table of what we promise.
 
-Each case is a suite, the way it is run, and what must then stand in the state: the verdict (``passed``, ``failed``,
+Each case is a suite, the way it is run, and what the state must then contain: the verdict (``passed``, ``failed``,
 ``xfailed``) or the reason why a validation is outstanding (``pending``, ``skipped``, ``deselected``,
 ``collection_error``). Validations are named as in :func:`recorded.in_short`. After every run the move to Completed is
 tried: it must be refused unless every validation on record is passed.
@@ -37,7 +37,7 @@ from recorded import ALONE, XDIST
 if TYPE_CHECKING:
     from recorded import Suite
 
-# --- 1. ordinary outcomes ---------------------------------------------------------------------------------------------
+# --- 1. ordinary outcomes -----------------------------------------------------------------------------------
 
 DOCTEST = {
     "conftest.py": """
@@ -291,7 +291,7 @@ def test_subtests(suite: Suite, case: Case, how: str) -> None:
     check(suite, case, how)
 
 
-# --- skips ------------------------------------------------------------------------------------------------------------
+# --- skips --------------------------------------------------------------------------------------------------
 
 SKIPS = [
     Case("mark", '@component\n@pytest.mark.skip(reason="later")\ndef test(): pass', OK, {"::test": "skipped"}, says=("later",)),
@@ -425,7 +425,7 @@ def test_skips(suite: Suite, case: Case, how: str) -> None:
     check(suite, case, how)
 
 
-# --- expected failures ------------------------------------------------------------------------------------------------
+# --- expected failures --------------------------------------------------------------------------------------
 
 XFAIL = [
     Case("fails", '@component\n@pytest.mark.xfail(reason="known")\ndef test(): assert 0', OK, {"::test": "xfailed"}, says=("xfailed: ",)),
@@ -473,7 +473,7 @@ def test_xfail(suite: Suite, case: Case, how: str) -> None:
     check(suite, case, how)
 
 
-# --- fixtures that fail at their end ----------------------------------------------------------------------------------
+# --- fixtures that fail at their end ------------------------------------------------------------------------
 
 
 def wide(scope: str, *tests: str) -> str:
@@ -552,7 +552,7 @@ def test_wide_fixtures(suite: Suite, case: Case, how: str) -> None:
     check(suite, case, how)
 
 
-# --- 2. reruns --------------------------------------------------------------------------------------------------------
+# --- 2. reruns ----------------------------------------------------------------------------------------------
 
 RERUNS = "-p rerunfailures --reruns 2"
 RERUN = [
@@ -564,18 +564,22 @@ RERUN = [
         RERUNS,
         says=("flaky: 'test_it.py::test' of 'guardian-hive' passed on attempt 3",),
     ),
-    Case("never passes", "@component\ndef test(): assert 0", FAILED, {"::test": "failed on attempt 3"}, RERUNS),
+    Case(
+        "never passes", "@component\ndef test(): assert 0", FAILED, {"::test": "failed on attempt 3"}, RERUNS
+    ),
     Case("passes at once", "@component\ndef test(): pass", OK, {"::test": "passed"}, RERUNS),
     Case(
         "in setup",
-        ATTEMPT + '@pytest.fixture\ndef service(): assert attempt("a") == 2\n@component\ndef test(service): pass',
+        ATTEMPT
+        + '@pytest.fixture\ndef service(): assert attempt("a") == 2\n@component\ndef test(service): pass',
         OK,
         {"::test": "passed on attempt 2"},
         RERUNS,
     ),
     Case(
         "in teardown",
-        ATTEMPT + '@pytest.fixture\ndef service():\n    yield\n    assert attempt("a") == 2\n@component\ndef test(service): pass',
+        ATTEMPT
+        + '@pytest.fixture\ndef service():\n    yield\n    assert attempt("a") == 2\n@component\ndef test(service): pass',
         OK,
         {"::test": "passed on attempt 2"},
         RERUNS,
@@ -604,12 +608,13 @@ class TestIt(unittest.TestCase):
     ),
     Case(
         "skipped at last",
-        ATTEMPT + '@component\ndef test():\n    if attempt("a") == 2: pytest.skip("not any more")\n    assert 0',
+        ATTEMPT
+        + '@component\ndef test():\n    if attempt("a") == 2: pytest.skip("not any more")\n    assert 0',
         OK,
         {"::test": "skipped"},
         RERUNS,
     ),
-    # The crash waits: pytest-rerunfailures tells its controller of the test in a message that must arrive first.
+    # The crash waits: pytest-rerunfailures names the test to its controller in a message that must arrive first.
     Case(
         "the worker crashes, and the test passes on another",
         ATTEMPT + '@component\ndef test():\n    if attempt("a") == 1: time.sleep(0.3); os._exit(1)',
@@ -630,7 +635,8 @@ class TestIt(unittest.TestCase):
 SUBTEST_RERUN = [
     Case(
         "a subtest fails in the first attempt alone",
-        ATTEMPT + '@component\ndef test(subtests):\n    n = attempt("a")\n    with subtests.test(): assert n == 2',
+        ATTEMPT
+        + '@component\ndef test(subtests):\n    n = attempt("a")\n    with subtests.test(): assert n == 2',
         OK,
         {"::test": "passed on attempt 2"},
         RERUNS,
@@ -658,7 +664,7 @@ def test_reruns_with_subtests(suite: Suite, case: Case, how: str) -> None:
     check(suite, case, how)
 
 
-# --- 3. tests and runs that end early ---------------------------------------------------------------------------------
+# --- 3. tests and runs that end early -----------------------------------------------------------------------
 
 
 #: A test that passes, one that ends its run in some way, and one that is then never started.
@@ -826,7 +832,7 @@ def test_broken_plugins(suite: Suite, case: Case, how: str) -> None:
     check(suite, case, how)
 
 
-# --- 4. xdist ---------------------------------------------------------------------------------------------------------
+# --- 4. xdist -----------------------------------------------------------------------------------------------
 
 MIXED = {
     "test_it.py": f"{GOOD_A}\n{BAD_B}",
@@ -982,7 +988,7 @@ CRASHES = [
 SURROGATE = r"'a lone surrogate: \udc80'"
 
 MESSAGES = [
-    Case("a lone surrogate", ended(f"pytest.fail({SURROGATE})"), FAILED, LOST_ONE, says=(r"a lone surrogate: \udc80; mend it",)),
+    Case("a lone surrogate", ended(f"pytest.fail({SURROGATE})"), FAILED, LOST_ONE, says=("failed: Failed: a lone surrogate: \\udc80\n    -> fix it",)),
     Case(
         "a lone surrogate in a warning",
         ended(f"import warnings; warnings.warn({SURROGATE}); warnings.warn(DeprecationWarning({SURROGATE}, 1)); assert 0"),
@@ -1067,7 +1073,7 @@ def test_file_names(suite: Suite, case: Case, how: str) -> None:
     check(suite, case, how)
 
 
-# --- 5. selection -----------------------------------------------------------------------------------------------------
+# --- 5. selection -------------------------------------------------------------------------------------------
 
 
 TWO = f"{GOOD_A}\n{GOOD_B}"
@@ -1100,11 +1106,11 @@ SELECTION = [
     Steps("a path, nothing known of the other", TWO_FILES, (("test_it.py", OK, {"::test_a": "passed"}),)),
     Steps("--ignore", TWO_FILES, (("", FAILED, {"::test_a": "passed", "test_more.py::test_b": "failed"}), ("--ignore test_more.py", OK, {"::test_a": "passed", "test_more.py::test_b": "failed"}))),
     Steps("a node id", ONE_BAD, (("", FAILED, ONE_BAD_BOOKS), ("test_it.py::test_a", OK, ONE_BAD_BOOKS))),
-    Steps("a node id, mended", ONE_BAD, (("", FAILED, ONE_BAD_BOOKS), ("test_it.py::test_b", OK, DONE)), {"test_it.py": TWO}),
+    Steps("a node id, fixed", ONE_BAD, (("", FAILED, ONE_BAD_BOOKS), ("test_it.py::test_b", OK, DONE)), {"test_it.py": TWO}),
     Steps("a path twice", TWO, (("test_it.py test_it.py", OK, DONE),)),
     Steps("a node id and its file", TWO, (("test_it.py::test_a test_it.py", OK, DONE),)),
     Steps("--lf", ONE_BAD, (("", FAILED, ONE_BAD_BOOKS), ("--lf", FAILED, ONE_BAD_BOOKS))),
-    Steps("--lf, mended", ONE_BAD, (("", FAILED, ONE_BAD_BOOKS), ("--lf", OK, DONE)), {"test_it.py": TWO}),
+    Steps("--lf, fixed", ONE_BAD, (("", FAILED, ONE_BAD_BOOKS), ("--lf", OK, DONE)), {"test_it.py": TWO}),
     Steps("--ff", ONE_BAD, (("", FAILED, ONE_BAD_BOOKS), ("--ff -x", FAILED, {"::test_b": "failed", "::test_a": "pending"}))),
     Steps("--nf", TWO_FILES, (("--nf", FAILED, {"::test_a": "passed", "test_more.py::test_b": "failed"}),)),
     Steps(
@@ -1115,7 +1121,7 @@ SELECTION = [
     ),
     Steps("run again and killed: the old verdict is gone", ATTEMPT + "@component\ndef test(): attempt('a') == 2 and os._exit(0)", (("", OK, {"::test": "passed"}), ("", OK, {"::test": "pending"}))),
     Steps("passed, then skipped", ATTEMPT + "@component\ndef test(): attempt('a') == 2 and pytest.skip('')", (("", OK, {"::test": "passed"}), ("", OK, {"::test": "skipped"}))),
-    Steps("failed, then mended", BAD_B, (("", FAILED, {"::test_b": "failed"}), ("", OK, {"::test_b": "passed"})), {"test_it.py": GOOD_B}),
+    Steps("failed, then fixed", BAD_B, (("", FAILED, {"::test_b": "failed"}), ("", OK, {"::test_b": "passed"})), {"test_it.py": GOOD_B}),
     Steps("a plugin runs a test twice: the worse counts", DOUBLES, (("", FAILED, {"::test": "failed"}),)),
 ]  # fmt: skip
 
@@ -1131,7 +1137,7 @@ def test_selection(suite: Suite, case: Steps, how: str) -> None:
     [
         pytest.param(case, XDIST, id=case.id)
         for case in SELECTION
-        if case.id in {"-k", "a conftest that removes items", "--lf", "a node id, mended"}
+        if case.id in {"-k", "a conftest that removes items", "--lf", "a node id, fixed"}
     ],
 )
 def test_selection_on_workers(suite: Suite, case: Steps, how: str) -> None:
@@ -1139,7 +1145,7 @@ def test_selection_on_workers(suite: Suite, case: Steps, how: str) -> None:
     check_steps(suite, case, how)
 
 
-# --- 6. collection errors ---------------------------------------------------------------------------------------------
+# --- 6. collection errors -----------------------------------------------------------------------------------
 
 BROKEN = {"test_it.py": GOOD_A, "test_broken.py": "import no_such_module"}
 BROKEN_FOLDER = {"test_it.py": GOOD_A, "sub/conftest.py": "import no_such_module", "sub/test_sub.py": GOOD_B}
@@ -1162,7 +1168,7 @@ COLLECTION = [
         (("", (FAILED, INTERRUPTED), {".": "collection_error"}),),
     ),
     Steps(
-        "mended",
+        "fixed",
         BROKEN,
         (
             ("--continue-on-collection-errors", FAILED, {"::test_a": "passed", "test_broken.py": "collection_error"}),
@@ -1171,7 +1177,7 @@ COLLECTION = [
         {"test_broken.py": GOOD_B},
     ),
     Steps(
-        "a conftest in a folder, mended",
+        "a conftest in a folder, fixed",
         {"sub/conftest.py": "import no_such_module", "sub/test_sub.py": GOOD_B},
         (("", (FAILED, INTERRUPTED), {"sub": "collection_error"}), ("", OK, {"sub/test_sub.py::test_b": "passed"})),
         {"sub/conftest.py": ""},
@@ -1210,7 +1216,10 @@ COLLECTION = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("case", "how"), [pytest.param(case, how, id=f"{case.id}-{how}") for case in COLLECTION for how in case.how])
+@pytest.mark.parametrize(
+    ("case", "how"),
+    [pytest.param(case, how, id=f"{case.id}-{how}") for case in COLLECTION for how in case.how],
+)
 def test_collection_errors(suite: Suite, case: Steps, how: str) -> None:
     """A file that could not be collected is outstanding until it is collected again."""
     check_steps(suite, case, how)

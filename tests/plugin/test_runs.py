@@ -19,7 +19,7 @@ SUITE = "@component\ndef test_a(): pass\n@component\ndef test_b(): assert 0\n@co
 
 @pytest.mark.parametrize("how", [ALONE, XDIST])
 def test_run_in_the_log(suite: Suite, how: str) -> None:
-    """The log tells who ran what and how it ended."""
+    """The log names who ran what and how it ended."""
     suite.write(SUITE)
     suite.environment |= {"GITHUB_SHA": "4f5e", "CI_JOB_URL": "https://ci.example/7", "TOKEN": "secret-7"}
     suite.run("-k", "not secret-8", how=how)
@@ -51,9 +51,21 @@ def test_verdict_in_the_log(suite: Suite) -> None:
     suite.run()
     entries = {entry["details"]: entry for entry in suite.log()}
     assert entries["Test 'test_it.py::test_b' for 'guardian-hive': FAILED"]["action"] == "ValidationResult"
-    assert entries["Test 'test_it.py::test_c' for 'guardian-hive': SKIPPED (unconditional skip)"]["level"] == "WARNING"
+    assert (
+        entries["Test 'test_it.py::test_c' for 'guardian-hive': SKIPPED (unconditional skip)"]["level"]
+        == "WARNING"
+    )
     verdict = suite.document()["validation_results"][1]
-    assert list(verdict) == ["component", "test_name", "passed", "error_message", "tested_at", "outcome", "duration_seconds", "run_id"]
+    assert list(verdict) == [
+        "component",
+        "test_name",
+        "passed",
+        "error_message",
+        "tested_at",
+        "outcome",
+        "duration_seconds",
+        "run_id",
+    ]
     assert (verdict["passed"], verdict["error_message"]) == (False, "assert 0")
 
 
@@ -77,19 +89,21 @@ def test_run_that_never_finished(suite: Suite) -> None:
 
 
 def test_header_and_summary(suite: Suite) -> None:
-    """The header says where the migration stands before, the summary where it stands after and what to do next."""
+    """The header shows the state before the run, the summary the state after it and what to do next."""
     suite.write(SUITE)
     suite.run()
     lines = suite.run().lines
     assert f"migration state: {suite.path}, phase Validation, 1 passed, 1 failed, 1 outstanding" in lines
     begin = next(index for index, line in enumerate(lines) if "= migration validation =" in line)
     pytest_again = f"run: pytest --migration-state={suite.path} test_it.py::test"
-    assert lines[begin + 1 : begin + 5] == [
+    assert lines[begin + 1 : begin + 7] == [
         "guardian-hive  1 passed, 1 failed, 1 outstanding",
         "gate: shut, 2 blockers; phase Validation",
-        f"  failed: 'test_it.py::test_b' of 'guardian-hive' failed: assert 0; mend it, then {pytest_again}_b",
+        "  failed: 'test_it.py::test_b' of 'guardian-hive' failed: assert 0",
+        f"    -> fix it, then {pytest_again}_b",
+        "  outstanding: 'test_it.py::test_c' of 'guardian-hive' was skipped (unconditional skip)",
         (
-            "  outstanding: 'test_it.py::test_c' of 'guardian-hive' was skipped (unconditional skip); mend what it waits for, then "
+            "    -> fix what it waits for, then "
             f"{pytest_again}_c, or allow 'skipped'; if it no longer exists: migration-state forget -s {suite.path} guardian-hive "
             "test_it.py::test_c --reason TEXT"
         ),
@@ -107,7 +121,9 @@ def test_many_blockers(suite: Suite) -> None:
 @pytest.mark.parametrize("how", [ALONE, XDIST])
 def test_component_in_junit_xml(suite: Suite, how: str) -> None:
     """JUnit XML has the component as a property of the test."""
-    suite.write('@pytest.mark.migration_component("guardian-hive", "agent-zero")\ndef test(): pass\ndef test_other(): pass')
+    suite.write(
+        '@pytest.mark.migration_component("guardian-hive", "agent-zero")\ndef test(): pass\ndef test_other(): pass'
+    )
     suite.run("--junitxml=junit.xml", how=how)
     properties = {
         case.get("name"): [(found.get("name"), found.get("value")) for found in case.iter("property")]
@@ -125,13 +141,16 @@ def test_completed_past_the_gate(suite: Suite) -> None:
     suite.run()
     suite.tracker.set_phase("Completed", force=True, reason="the customer waits")
     lines = suite.run("-k", "test_a").lines
-    assert any(line.startswith("migration state: Completed although the gate is shut: 'test_it.py::test_b'") for line in lines)
+    assert any(
+        line.startswith("migration state: Completed although the gate is shut: 'test_it.py::test_b'")
+        for line in lines
+    )
 
 
 @pytest.mark.parametrize("how", [ALONE, XDIST])
-@pytest.mark.parametrize("mend", ["run", "forget"])
-def test_run_that_dies_while_it_collects(suite: Suite, how: str, mend: str) -> None:
-    """Nobody knows what it would have run, so the gate waits; the same run, made whole, or a word of the operator's opens it."""
+@pytest.mark.parametrize("fix", ["run", "forget"])
+def test_run_that_dies_while_it_collects(suite: Suite, how: str, fix: str) -> None:
+    """What it would have run is unknown, so the gate waits until the same run succeeds or the operator forgets it."""
     second = "@component\ndef test_b(): pass\n"
     suite.write("@component\ndef test_a(): pass\n")
     suite.run(how=how)
@@ -141,14 +160,14 @@ def test_run_that_dies_while_it_collects(suite: Suite, how: str, mend: str) -> N
     (blocker,) = suite.tracker.gate().blockers
     assert (blocker.kind, blocker.component) == ("outstanding", "(collection)")
     suite.write({"test_second.py": second})
-    if mend == "run":
+    if fix == "run":
         suite.run(how=how)
     else:
         suite.tracker.forget_validation("(collection)", str(blocker.test_name), "killed by hand")
     assert suite.tracker.gate().open
 
 
-def test_migration_begun_anew_during_a_run(suite: Suite) -> None:
+def test_migration_reinitialized_during_a_run(suite: Suite) -> None:
     """What a run records belongs to the migration that it began on: no verdict of it counts for another one."""
     suite.write("""\
         @component
@@ -162,6 +181,6 @@ def test_migration_begun_anew_during_a_run(suite: Suite) -> None:
         """)
     run = suite.run("--migration-complete")
     assert run.status == 1
-    assert "another migration was begun here while the tests ran" in run.output
+    assert "the state was reinitialized during the run" in run.output
     state = suite.tracker.state
     assert (state.phase, state.validation_results) == ("Validation", ())

@@ -69,7 +69,7 @@ def test_folder_deleted_before_completion(suite: Suite) -> None:
 
 @BOTH
 def test_folder_replaced(suite: Suite, how: str) -> None:
-    """The folder of the state is deleted and made anew: the whole state is written again."""
+    """The folder of the state is deleted and created again: the whole state is written again."""
     suite.path = suite.folder / "state" / "migration-state.json"
     result = run(suite, 'shutil.rmtree("state"); os.mkdir("state")', how)
     assert suite.books == PASSED
@@ -85,7 +85,7 @@ def test_document_deleted(suite: Suite, how: str) -> None:
 
 @BOTH
 def test_log_deleted(suite: Suite, how: str) -> None:
-    """The log alone is deleted: that is told, and nothing of the state is lost."""
+    """Only the log is deleted: the summary says so, and nothing of the state is lost."""
     result = run(suite, "log.unlink()", how)
     assert result.status == 0
     assert "note: " in result.output
@@ -153,9 +153,9 @@ def test_disk_full_for_a_while(suite: Suite) -> None:
 
 
 @pytest.mark.parametrize("name", ["verdict", "plan", "finish", "gate"])
-def test_a_mistake_of_ours(suite: Suite, name: str) -> None:
+def test_an_error_of_the_plugin(suite: Suite, name: str) -> None:
     """An exception in the plugin itself ends no run, and the run does not end with 0."""
-    suite.write({"conftest.py": MISTAKE.format(module="core.run", name=f"RunRecorder.{name}")})
+    suite.write({"conftest.py": MISTAKE.format(module="tracking.run_writer", name=f"RunWriter.{name}")})
     result = run(suite, "pass")
     assert result.status == 1
     assert "3 passed" in result.output
@@ -163,9 +163,9 @@ def test_a_mistake_of_ours(suite: Suite, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["write", "header"])
-def test_a_mistake_of_ours_in_the_summary(suite: Suite, name: str) -> None:
-    """An exception while the summary is printed is told in short, and the run does not end with 0."""
-    suite.write({"conftest.py": MISTAKE.format(module="recording.summary", name=name)})
+def test_an_error_of_the_plugin_in_the_summary(suite: Suite, name: str) -> None:
+    """An exception while the summary is printed is reported in short, and the run does not end with 0."""
+    suite.write({"conftest.py": MISTAKE.format(module="reports.pytest_summary", name=name)})
     result = run(suite, "pass")
     assert result.status == 1
     assert "ZeroDivisionError" in result.output
@@ -180,8 +180,29 @@ module.{name} = mistake
 """
 
 
+def test_plan_that_cannot_be_recorded_once(suite: Suite) -> None:
+    """A plan whose recording failed is read again from the next worker, although it is equal."""
+    suite.write({"conftest.py": ONE_MISTAKE})
+    result = run(suite, "pass", XDIST, "--migration-complete")
+    assert result.status == 1
+    assert "problem: ZeroDivisionError: once" in result.output
+    assert [entry["action"] for entry in suite.log()].count("ValidationPlanned") == 1
+    assert suite.can_be_completed()
+
+
+ONE_MISTAKE = """
+from pytest_migration_state.tracking.run_writer import RunWriter
+plan, calls = RunWriter.plan, []
+def fail_once(*args, **kwargs):
+    calls.append(args)
+    if len(calls) == 1: raise ZeroDivisionError("once")
+    return plan(*args, **kwargs)
+RunWriter.plan = fail_once
+"""
+
+
 def test_worker_without_a_plan(suite: Suite) -> None:
-    """A worker whose plan does not arrive is told of; a test that it crashes in fails under (unknown)."""
+    """A worker whose plan does not arrive is reported; a test that it crashes in fails under (unknown)."""
     suite.write(
         {
             "conftest.py": "def pytest_configure(config):\n    if hasattr(config, 'workerinput'): config.workerinput['migration_state']['plans'] = '/nowhere'"
@@ -202,7 +223,9 @@ def test_worker_without_a_plan(suite: Suite) -> None:
     ],
     ids=["fails there", "fails there, the first", "crashes"],
 )
-def test_one_of_each_without_a_plan(suite: Suite, workers: str, ending: str, expected: dict[str, str]) -> None:
+def test_one_of_each_without_a_plan(
+    suite: Suite, workers: str, ending: str, expected: dict[str, str]
+) -> None:
     """With --dist=each what a worker reports counts, whether or not its plan arrived: no other worker's success hides it."""
     suite.write(
         {
@@ -221,7 +244,7 @@ def test_one_of_each_without_a_plan(suite: Suite, workers: str, ending: str, exp
 
 
 def test_notices_of_workers(suite: Suite) -> None:
-    """What the fixture's tracker has to tell on a worker is told once, in the summary."""
+    """A notice of the fixture's tracker on a worker is printed once, in the summary."""
     suite.write(
         "import pathlib\n@component\ndef test(migration_state):\n    pathlib.Path('migration-audit.log').unlink()\n    migration_state.add_native_process('p')"
     )

@@ -1,4 +1,4 @@
-"""``MigrationState.ps1`` taken apart as text, for tests that have no PowerShell."""
+"""``MigrationState.ps1`` parsed as text, for tests without a PowerShell."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ PATH: Final = Path(pytest_migration_state.__file__).with_name("MigrationState.ps
 
 _FUNCTION: Final = re.compile(r"^function ([\w-]+) \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 _PARAMETERS: Final = re.compile(r"^    param\(\n(.*?)^    \)", re.MULTILINE | re.DOTALL)
-_PARAMETER: Final = re.compile(r"((?:\[(?:Parameter|ValidateSet)\([^\]]*\)\]\s*)*)\[([\w\[\]]+)\]\$(\w+)(?: = ([^,\n]+))?")
+_PARAMETER: Final = re.compile(
+    r"((?:\[(?:Parameter|ValidateSet)\([^\]]*\)\]\s*)*)\[([\w\[\]]+)\]\$(\w+)(?: = ([^,\n]+))?"
+)
 _REQUEST: Final = re.compile(r"@\{ (operation = .*?) \}")
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of a function: its type, its default and what it may be given, as they are written."""
+    """A parameter of a function: its type, its default and its valid values, as they are written."""
 
     name: str
     type: str
@@ -33,7 +35,7 @@ class Function:
     """A function that users call.
 
     :ivar help: the comment-based help.
-    :ivar request: what it sends by its name, each with the variable whose value it is; none where it only reads.
+    :ivar request: what it sends, by name, each with the variable that holds it; none if it only reads.
     :ivar more: the same, sent only where there is something to send.
     :ivar command: the command that it runs where it only reads, and that command's options.
     """
@@ -51,7 +53,7 @@ def text() -> str:
 
 
 def functions() -> dict[str, Function]:
-    """The functions that have help, and are so for users, by their names."""
+    """The functions that have help, which are those for users, by name."""
     return {name: _function(name, body) for name, body in _FUNCTION.findall(text()) if "<#" in body}
 
 
@@ -74,7 +76,11 @@ def _parameter(parts: tuple[str, str, str, str]) -> Parameter:
     attributes, kind, name, default = parts
     values = re.search(r"ValidateSet\((.*?)\)", attributes)
     return Parameter(
-        name, kind, default or None, "Mandatory = $true" in attributes, tuple(re.findall(r"'(\w+)'", values[1])) if values else ()
+        name,
+        kind,
+        default or None,
+        "Mandatory = $true" in attributes,
+        tuple(re.findall(r"'(\w+)'", values[1])) if values else (),
     )
 
 

@@ -1,4 +1,4 @@
-"""The functions of ``MigrationState.ps1`` driven for real, by every PowerShell that is on the path."""
+"""The functions of ``MigrationState.ps1``, run by every PowerShell that is on the path."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TEXTS = {
 
 
 class PowerShell:
-    """A PowerShell in a folder of the test's own, with our command on its path.
+    """A PowerShell in the test's own folder, with this package's command on its path.
 
     :param program: ``pwsh``, or ``powershell`` for Windows PowerShell 5.1.
     """
@@ -38,17 +38,32 @@ class PowerShell:
     def __init__(self, program: str, folder: Path) -> None:
         self.folder = folder
         self._program = program
-        self._environment = {key: value for key, value in os.environ.items() if key not in ("MIGRATION_STATE", "PYTHONIOENCODING")}
-        self._environment["PATH"] = os.pathsep.join((sysconfig.get_path("scripts"), self._environment["PATH"]))
+        self._environment = {
+            key: value
+            for key, value in os.environ.items()
+            if key not in ("MIGRATION_STATE", "PYTHONIOENCODING")
+        }
+        self._environment["PATH"] = os.pathsep.join(
+            (sysconfig.get_path("scripts"), self._environment["PATH"])
+        )
         self._count = 0
 
-    def start(self, script: str, *, load: str = ". (migration-state powershell)", **environment: str) -> subprocess.Popen[str]:
+    def start(
+        self, script: str, *, load: str = ". (migration-state powershell)", **environment: str
+    ) -> subprocess.Popen[str]:
         self._count += 1
         path = self.folder / f"script-{self._count}.ps1"
         # With a mark at the start, without which 5.1 takes the text for ANSI.
-        prepared = f"[Console]::OutputEncoding = New-Object System.Text.UTF8Encoding $false\n{load}\n{script}\n"
+        prepared = (
+            f"[Console]::OutputEncoding = New-Object System.Text.UTF8Encoding $false\n{load}\n{script}\n"
+        )
         path.write_text(prepared, encoding="utf-8-sig", newline="\r\n")
-        options = ["-NoProfile", "-NonInteractive", *(["-ExecutionPolicy", "Bypass"] if sys.platform == "win32" else []), "-File"]
+        options = [
+            "-NoProfile",
+            "-NonInteractive",
+            *(["-ExecutionPolicy", "Bypass"] if sys.platform == "win32" else []),
+            "-File",
+        ]
         return subprocess.Popen(
             [self._program, *options, str(path)],
             cwd=self.folder,
@@ -67,7 +82,7 @@ class PowerShell:
         return subprocess.CompletedProcess(script, running.returncode, out, err)
 
     def __call__(self, script: str, **options: str) -> list[str]:
-        """What a script prints that goes through, as lines."""
+        """Run a script that must succeed, and return its output as lines."""
         done = self.fails(script, **options)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout.splitlines()
@@ -89,12 +104,13 @@ def powershell(request: pytest.FixtureRequest, tmp_path: Path) -> PowerShell:
 
 
 def quoted(text: str) -> str:
-    """``text`` as an expression of PowerShell, whatever is in it."""
-    return f"([Text.Encoding]::UTF8.GetString([Convert]::FromBase64String('{base64.b64encode(text.encode()).decode()}')))"
+    """``text`` as a PowerShell expression."""
+    encoded = base64.b64encode(text.encode()).decode()
+    return f"([Text.Encoding]::UTF8.GetString([Convert]::FromBase64String('{encoded}')))"
 
 
 def test_flow(powershell: PowerShell) -> None:
-    """A whole migration, as operators' scripts do it; functions that return nothing return nothing."""
+    """A whole migration as in operators' scripts; functions without a return value print nothing."""
     printed = powershell("""
         (Initialize-MigrationState).phase
         (Set-MigrationPhase -NewPhase BackupInProgress).phase
@@ -139,7 +155,7 @@ def test_flow(powershell: PowerShell) -> None:
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
 def test_text(text: str, powershell: PowerShell) -> None:
-    """Texts arrive whole, and come back whole."""
+    """Text is stored and returned unchanged."""
     printed = powershell(f"""
         $null = Initialize-MigrationState
         Set-MigrationError -ErrorMessage {quoted(text)}
@@ -155,7 +171,7 @@ def test_text(text: str, powershell: PowerShell) -> None:
 
 
 def test_text_from_a_file(powershell: PowerShell) -> None:
-    """A text that Get-Content has decorated is sent as a text."""
+    """A string with properties that Get-Content added is sent as a plain string."""
     (powershell.folder / "message.txt").write_text("disk full\n", encoding="ascii")
     powershell("""
         $null = Initialize-MigrationState
@@ -173,7 +189,7 @@ STRICT = """
 
 @pytest.mark.parametrize("preferences", ["", STRICT], ids=["default", "stop"])
 def test_refusal(preferences: str, powershell: PowerShell) -> None:
-    """A refusal is a terminating error with our sentence, which ``try`` and ``catch`` hold, whatever the script prefers."""
+    """A refusal is a terminating error with the command's sentence, whatever the script's preferences."""
     printed = powershell(f"""
         {preferences}
         try {{ Set-MigrationError -ErrorMessage 'x' }} catch {{ $_.Exception.Message }}
@@ -193,7 +209,7 @@ def test_refusal(preferences: str, powershell: PowerShell) -> None:
 
 
 def test_refusal_ends_a_script(powershell: PowerShell) -> None:
-    """A refusal that nobody catches ends a script that stops at errors."""
+    """An uncaught refusal ends a script that stops at errors."""
     done = powershell.fails("""
         $ErrorActionPreference = 'Stop'
         $null = Initialize-MigrationState
@@ -206,7 +222,7 @@ def test_refusal_ends_a_script(powershell: PowerShell) -> None:
 
 
 def test_gate(powershell: PowerShell) -> None:
-    """Completed is refused while the gate is shut, with every blocker; with -Force and -Reason it is reached, and the log says so."""
+    """A shut gate refuses Completed with every blocker; -Force and -Reason override it on record."""
     printed = powershell("""
         $null = Initialize-MigrationState
         foreach ($phase in 'BackupInProgress', 'ContainerTermination', 'NativeDeployment', 'Validation') { $null = Set-MigrationPhase -NewPhase $phase }
@@ -222,7 +238,7 @@ def test_gate(powershell: PowerShell) -> None:
 
 
 def test_nothing_there(powershell: PowerShell) -> None:
-    """Where there is no state, functions that read warn and return nothing, and the log's function warns; none throws."""
+    """Without a state, functions that read warn and return nothing, the log function warns; none throws."""
     printed = powershell("""
         $ErrorActionPreference = 'Stop'
         $state = Get-MigrationState 3>&1
@@ -242,7 +258,7 @@ def test_nothing_there(powershell: PowerShell) -> None:
 
 
 def test_exit_status_is_kept(powershell: PowerShell) -> None:
-    """A script finds the exit status of the program that it ran itself, and its encodings as they were."""
+    """The functions leave $LASTEXITCODE and the encodings of a script as they were."""
     printed = powershell("""
         $before = [Console]::OutputEncoding.CodePage
         & migration-state no-such-command 2>$null
@@ -256,7 +272,7 @@ def test_exit_status_is_kept(powershell: PowerShell) -> None:
 
 
 def test_state_path(powershell: PowerShell) -> None:
-    """The state is where -StatePath says, in PowerShell's own terms, else $env:MIGRATION_STATE, else in the current folder."""
+    """The state is the -StatePath, as a PowerShell path, else $env:MIGRATION_STATE, else the default."""
     powershell(
         """
         $null = New-PSDrive -Name Work -PSProvider FileSystem -Root (Get-Location).ProviderPath
@@ -274,7 +290,7 @@ def test_state_path(powershell: PowerShell) -> None:
 
 
 def test_without_the_command(powershell: PowerShell) -> None:
-    """Without our command on the path one sentence says how to install it."""
+    """If the command is not on the path, one sentence says how to install it."""
     printed = powershell(
         """
         $env:PATH = ''
@@ -284,27 +300,50 @@ def test_without_the_command(powershell: PowerShell) -> None:
     )
     (sentence,) = printed
     assert sentence.startswith(
-        "The command 'migration-state' is not on the PATH; install it with 'python -m pip install pytest-migration-state'"
+        "The command 'migration-state' is not on the PATH; install it with 'python -m pip install "
+        "pytest-migration-state'"
     )
 
 
 def test_help(powershell: PowerShell) -> None:
     """Get-Help knows each function."""
-    printed = powershell("(Get-Help Set-MigrationPhase).Synopsis; (Get-Help Set-MigrationPhase -Parameter Reason).description.Text")
-    assert printed == ["Moves the migration to a phase and returns its state.", "Why it was forced, for the audit log."]
+    printed = powershell(
+        "(Get-Help Set-MigrationPhase).Synopsis; (Get-Help Set-MigrationPhase -Parameter "
+        "Reason).description.Text"
+    )
+    assert printed == [
+        "Moves the migration to a phase and returns its state.",
+        "Why it was forced, for the audit log.",
+    ]
 
 
 def test_side_by_side(powershell: PowerShell) -> None:
-    """Two scripts and a recording run work on one state at once: nothing of any of them is lost."""
+    """Two scripts and a recorded run on one state at the same time lose nothing."""
     powershell("$null = Initialize-MigrationState")
-    tests = "\n".join(f"@pytest.mark.migration_component('web')\ndef test_{number}(): pass" for number in range(50))
+    tests = "\n".join(
+        f"@pytest.mark.migration_component('web')\ndef test_{number}(): pass" for number in range(50)
+    )
     (powershell.folder / "test_web.py").write_text(f"import pytest\n{tests}\n", encoding="ascii")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--migration-state=migration-state.json", "test_web.py"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--migration-state=migration-state.json",
+        "test_web.py",
+    ]
     scripts = [
-        powershell.start(f"foreach ($n in 1..10) {{ Add-ProcessedContainer -ContainerName \"{name}-$n\" -ContainerId 'x' }}")
+        powershell.start(
+            "foreach ($n in 1..10) "
+            f"{{ Add-ProcessedContainer -ContainerName \"{name}-$n\" -ContainerId 'x' }}"
+        )
         for name in ("a", "b")
     ]
-    run = subprocess.run(command, cwd=powershell.folder, capture_output=True, text=True, timeout=120, check=False)
+    run = subprocess.run(
+        command, cwd=powershell.folder, capture_output=True, text=True, timeout=120, check=False
+    )
     for script in scripts:
         out, err = script.communicate(timeout=120)
         assert script.returncode == 0, out + err

@@ -12,14 +12,14 @@ import pytest
 from pytest_migration_state import MigrationTracker, Phase
 from pytest_migration_state.cli.main import main
 from pytest_migration_state.cli.parser import parse
-from pytest_migration_state.core.events import LEVELS
-from pytest_migration_state.core.gate import ALLOWABLE
-from pytest_migration_state.core.operations import OPERATIONS
+from pytest_migration_state.domain.events import LEVELS
+from pytest_migration_state.domain.operations import OPERATIONS
+from pytest_migration_state.domain.policy import ALLOWABLE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: What users know: each function's parameters in their order, a switch with '?', a mandatory one with '!'.
+#: The contract: each function's parameters in their order, a switch with '?', a mandatory one with '!'.
 KNOWN = {
     "Initialize-MigrationState": "StatePath Force?",
     "Set-MigrationPhase": "StatePath NewPhase! Force? Reason",
@@ -48,7 +48,8 @@ def named(function: script.Function) -> str:
 def shape(function: script.Function) -> str:
     marks = {True: "!", False: ""}
     return " ".join(
-        parameter.name + ("?" if parameter.type == "switch" else marks[parameter.is_mandatory]) for parameter in function.parameters
+        parameter.name + ("?" if parameter.type == "switch" else marks[parameter.is_mandatory])
+        for parameter in function.parameters
     )
 
 
@@ -58,16 +59,16 @@ def test_functions() -> None:
 
 
 def test_writing() -> None:
-    """Every operation but those that have no function is sent by one function."""
+    """Every operation that has a function is sent by exactly one."""
     sent = [function.request["operation"].strip("'") for function in WRITING]
     assert sorted([*sent, "forget_validation"]) == sorted(OPERATIONS)
 
 
 @pytest.mark.parametrize("function", WRITING, ids=named)
 def test_request(function: script.Function) -> None:
-    """A request has every argument that the method needs, none that it does not know, and each from a variable there is."""
+    """A request has all required arguments, no unknown ones, and each from an existing variable."""
     operation = function.request["operation"].strip("'")
-    required, optional = OPERATIONS[operation]
+    _, required, optional = OPERATIONS[operation]
     always, sometimes = {*function.request} - {"operation"}, {*function.more}
     assert {*required} <= always
     assert always | sometimes <= {*required, *optional}
@@ -79,7 +80,7 @@ def test_request(function: script.Function) -> None:
 
 @pytest.mark.parametrize("function", WRITING, ids=named)
 def test_request_carried_out(function: script.Function, tmp_path: Path) -> None:
-    """What a function sends, with values of its parameters' types, is carried out."""
+    """The request of a function, with values of its parameters' types, is carried out."""
     types = {f"${parameter.name}": parameter for parameter in function.parameters}
 
     def sent(value: str) -> object:
@@ -93,7 +94,9 @@ def test_request_carried_out(function: script.Function, tmp_path: Path) -> None:
     notices: list[str] = []
     tracker = MigrationTracker(tmp_path / "migration-state.json", notify=notices.append)
     tracker.initialize()
-    request: dict[str, Any] = {key: sent(value) for key, value in {**function.request, **function.more}.items()}
+    request: dict[str, Any] = {
+        key: sent(value) for key, value in {**function.request, **function.more}.items()
+    }
     entries = len(tracker.read_audit())
     tracker.apply([request])
     assert len(tracker.read_audit()) > entries
@@ -101,33 +104,47 @@ def test_request_carried_out(function: script.Function, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("function", READING, ids=named)
 def test_command(function: script.Function) -> None:
-    """A function that reads runs a command that there is, with options that it has."""
-    more = {"Get-MigrationAuditLog": ["--last", "7"], "Get-MigrationGate": ["--require=web", "--allow=skipped"]}
+    """A function that reads runs an existing command with existing options."""
+    more = {
+        "Get-MigrationAuditLog": ["--last", "7"],
+        "Get-MigrationGate": ["--require=web", "--allow=skipped"],
+    }
     options = parse([*function.command, *more.get(function.name, []), "-s", "state.json"])
     assert (options.json, options.state) == (True, "state.json")
 
 
 def test_values() -> None:
-    """What parameters may be given are the words of the state."""
-    values = {f"{function.name} {one.name}": one.values for function in FUNCTIONS.values() for one in function.parameters if one.values}
+    """The valid values of parameters are those of the state."""
+    values = {
+        f"{function.name} {one.name}": one.values
+        for function in FUNCTIONS.values()
+        for one in function.parameters
+        if one.values
+    }
     phases = tuple(Phase)
-    assert values == {"Set-MigrationPhase NewPhase": phases, "Write-MigrationAuditLog Level": LEVELS, "Get-MigrationGate Allow": ALLOWABLE}
+    assert values == {
+        "Set-MigrationPhase NewPhase": phases,
+        "Write-MigrationAuditLog Level": LEVELS,
+        "Get-MigrationGate Allow": ALLOWABLE,
+    }
     listed = ", ".join(f"'{phase}'" for phase in phases)
     assert f"$phases = {listed}\n" in script.text()
 
 
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=named)
 def test_help(function: script.Function) -> None:
-    """Each function's help has a synopsis, a word on each parameter in order, and an example that calls it."""
+    """Each function's help has a synopsis, each parameter in order, and an example that calls it."""
     assert re.findall(r"\.(SYNOPSIS|DESCRIPTION)\n", function.help)[0] == "SYNOPSIS"
-    assert re.findall(r"\.PARAMETER (\w+)\n +\S", function.help) == [parameter.name for parameter in function.parameters]
+    assert re.findall(r"\.PARAMETER (\w+)\n +\S", function.help) == [
+        parameter.name for parameter in function.parameters
+    ]
     examples = re.findall(r"\.EXAMPLE\n +(.+)\n", function.help)
     assert examples
     assert all(function.name in example for example in examples)
 
 
 def test_windows_powershell_can_read_it() -> None:
-    """Windows PowerShell 5.1 takes a file without a mark for ANSI, and knows none of PowerShell 7's operators."""
+    """The script suits Windows PowerShell 5.1: ASCII only, and no operators of PowerShell 7."""
     content = script.PATH.read_bytes()
     assert content.isascii()
     assert not content.startswith(b"\xef\xbb\xbf")
@@ -136,7 +153,7 @@ def test_windows_powershell_can_read_it() -> None:
 
 
 def test_path_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    """``migration-state powershell`` prints where the script is."""
+    """``migration-state powershell`` prints the path of the script."""
     assert main(["powershell"]) == 0
     assert capsys.readouterr().out == f"{script.PATH}\n"
     assert script.PATH.is_absolute()

@@ -1,7 +1,7 @@
 """What the reliability tests share: where they work, how much they do, and the figures that they print.
 
-``RELIABILITY=full`` in the environment runs the long versions (2,000 rounds of SIGKILL in place of 150, and the like); a
-number, such as ``RELIABILITY=0.1``, runs that share of what CI runs.
+``RELIABILITY=full`` in the environment runs the long versions (2,000 rounds of SIGKILL instead of 150, and so
+on); a number, such as ``RELIABILITY=0.1``, runs that share of the default.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from processes import kill_all
 
-from pytest_migration_state.core import verify
+from pytest_migration_state.verification import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,12 +30,12 @@ if sys.platform == "win32":
 
 @pytest.fixture
 def figures(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """Takes a sentence with figures, which is printed after the run, also by xdist's controller."""
+    """Return a function that takes a sentence with figures, to be printed after the run, under xdist too."""
     return lambda sentence: record_property(_FIGURE, sentence)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    told = [
+    sentences = [
         f"{report.nodeid.rpartition('/')[2]}: {value}"
         for reports in terminalreporter.stats.values()
         for report in reports
@@ -43,28 +43,28 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for name, value in report.user_properties
         if name == _FIGURE
     ]
-    if told:
+    if sentences:
         terminalreporter.section("reliability figures")
-        for line in sorted(told):
+        for line in sorted(sentences):
             terminalreporter.write_line(line)
 
 
 @pytest.fixture(autouse=True)
 def _no_process_left() -> Iterator[None]:
-    """No process that a test has started outlives it, also where it fails."""
+    """Kill the processes that a test has started and left, also if it failed."""
     yield
     kill_all()
 
 
 @pytest.fixture(autouse=True)
-def _nothing_in_motion(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody writes while these tests verify: what is amiss then will be so a moment later."""
+def _no_second_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not wait for the second look of ``verify``: nothing is being written when these tests call it."""
     monkeypatch.setattr(verify, "SECOND_LOOK", 0.0)
 
 
 @pytest.fixture
 def rounds() -> Callable[[int, int], int]:
-    """How often to do it: called with the number in CI and the number of the long version."""
+    """Return a function that chooses the number of rounds from the default and that of the long version."""
 
     def choose(ci: int, full: int) -> int:
         wish = os.environ.get("RELIABILITY", "1")
@@ -75,7 +75,7 @@ def rounds() -> Callable[[int, int], int]:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder in memory where there is such a thing: what is tested here does not depend on a disk."""
+    """Return a folder, in memory if possible: what is tested here does not depend on a disk."""
     memory = Path("/dev/shm")
     place = tempfile.mkdtemp(prefix="migration-", dir=memory if os.access(memory, os.W_OK) else None)
     yield Path(place)
@@ -84,5 +84,5 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def state(folder: Path) -> Path:
-    """Where a state will be."""
+    """Return the path of a state that does not exist yet."""
     return folder / "migration-state.json"

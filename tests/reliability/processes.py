@@ -1,4 +1,4 @@
-"""Processes for the reliability tests: forked from the warmed-up one, because starting an interpreter costs a hundred times as much."""
+"""Processes for the reliability tests, forked: to start an interpreter costs a hundred times as much."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class Child:
             os.kill(self.pid, number)
 
     def poll(self) -> int | None:
-        """Its exit status, if it has ended."""
+        """Return its exit status; ``None`` if it still runs."""
         if self.status is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             self.status = os.waitstatus_to_exitcode(status) if pid else None
         return self.status
 
     def wait(self, timeout: float = 60.0) -> int:
-        """Its exit status. A child that does not end in time is killed, and that is a failure."""
+        """Return its exit status. A child that does not end in time is killed, and that is a failure."""
         deadline = time.monotonic() + timeout
         while (status := self.poll()) is None:
             if time.monotonic() > deadline:
@@ -60,9 +60,9 @@ class Child:
 
 
 def start(function: Callable[[], object]) -> Child:
-    """Run ``function`` in a forked process. What it raises is told on standard error, and its status is then 1."""
+    """Run ``function`` in a forked process. An exception is printed on standard error: status 1."""
     with warnings.catch_warnings():
-        # From Python 3.12 on: "this process is multi-threaded"; so are xdist's workers, and their thread only waits.
+        # From Python 3.12 on: "this process is multi-threaded". xdist's workers are; their thread only waits.
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
     if pid:
@@ -82,7 +82,7 @@ def start(function: Callable[[], object]) -> Child:
 
 
 def _end_with_parent() -> None:
-    """A child that works until it is killed must not outlive a test run that is killed itself. Linux knows how."""
+    """Have this child killed with its parent, so that it does not outlive a killed test run. Linux only."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
@@ -96,14 +96,14 @@ def kill_all() -> None:
 
 
 def run_all(functions: Iterable[Callable[[], object]], timeout: float = 120.0) -> None:
-    """Run each in a process of its own, all at once, and see that each ends well."""
+    """Run each in a process of its own, all at once, and assert that each succeeds."""
     children = [start(function) for function in functions]
     statuses = [child.wait(timeout) for child in children]
     assert statuses == [0] * len(statuses)
 
 
 class Words:
-    """A pipe of lines from children to their parent: what a child has said is known, whatever becomes of the child."""
+    """A pipe of lines from children to their parent: what a child has said is kept when it is killed."""
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
@@ -114,7 +114,7 @@ class Words:
         os.write(self._writer, line.encode() + b"\n")
 
     def heard(self, wait: float = 0.0) -> list[str]:
-        """What was said since the last time; waits for the first word for ``wait`` seconds."""
+        """Return what was said since the last call; wait for the first line for ``wait`` seconds."""
         select.select([self._reader], [], [], wait)
         with suppress(BlockingIOError):
             while piece := os.read(self._reader, 1 << 16):

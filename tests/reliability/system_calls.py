@@ -1,10 +1,10 @@
 """Killing a process at its n-th system call, and letting its n-th call fail, with strace.
 
-The process is forked from this one, stops, and goes on when strace has attached itself: only what the operation under test
-calls is counted, and no interpreter has to start. For a whole program see :func:`command`.
+The process is forked from this one, stops, and goes on when strace has attached itself: only the calls of the
+operation under test are counted, and no interpreter has to start. For a whole program see :func:`command`.
 
-``strace``'s ``when=n`` counts each system call's name by itself, so each name is gone through on its own: the first openat,
-the second, … and the first write, the second, …, until the operation gets through.
+``when=n`` of ``strace`` counts each system call's name separately, so each name has its own loop: the first
+openat, the second, … and the first write, the second, …, until the operation succeeds.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from processes import Child, start
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: The calls by which a state is changed. Those with a question mark do not exist on every machine.
+#: The calls that change a state. Those with a question mark do not exist on every machine.
 CHANGING: Final = (
-    "openat", "write", "?pwrite64", "fsync", "ftruncate", "flock", "fchmod", "?rename", "?renameat", "renameat2", "?unlink", "unlinkat",
-    "?mkdir", "mkdirat",
+    "openat", "write", "?pwrite64", "fsync", "ftruncate", "flock", "fchmod", "?rename", "?renameat",
+    "renameat2", "?unlink", "unlinkat", "?mkdir", "mkdirat",
 )  # fmt: skip
 
 _PR_SET_PTRACER: Final = 0x59616D61
@@ -38,13 +38,15 @@ _KILLED: Final = -9
 
 
 def _missing() -> str | None:
-    """Why there is no strace to be used here; ``None``: there is."""
+    """Return why strace cannot be used here; ``None`` if it can."""
     if sys.platform != "linux":
         return "strace is a tool of Linux"
     if not shutil.which("strace"):
         return "strace is not installed"
     child = start(lambda: time.sleep(20))
-    tracer = subprocess.Popen(["strace", "-qq", "-o", os.devnull, "-p", str(child.pid)], stderr=subprocess.PIPE)
+    tracer = subprocess.Popen(
+        ["strace", "-qq", "-o", os.devnull, "-p", str(child.pid)], stderr=subprocess.PIPE
+    )
     try:
         _await_tracer(child.pid, tracer)
     except AssertionError as error:
@@ -56,22 +58,22 @@ def _missing() -> str | None:
 
 
 def needs_strace() -> None:
-    """Skip the calling test, with the reason, where strace cannot be used."""
+    """Skip the calling test, with the reason, if strace cannot be used."""
     if reason := _missing():
         pytest.skip(reason)
 
 
 def run_with(inject: str, operation: Callable[[], object], *, trace: str = "", log: str = os.devnull) -> int:
-    """Run ``operation`` in a forked process under strace's ``-e inject=INJECT``; gives its exit status (negative: the signal).
+    """Run ``operation`` in a forked process under ``strace -e inject=INJECT``, and return its exit status.
 
-    An exception in the operation is status 1.
+    A negative status is that of a signal; an exception in the operation is status 1.
 
-    :param trace: the calls to write to ``log``; by default those that are injected into.
+    :param trace: the calls to write to ``log``; by default those of ``inject``.
     """
     go, begin = os.pipe()
 
     def wait_and_work() -> None:
-        # Where Yama allows tracing of one's own children only.
+        # For systems where Yama only allows a process to trace its own children.
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PTRACER, ctypes.c_ulong(-1), 0, 0, 0)
         poller = select.poll()
@@ -83,7 +85,9 @@ def run_with(inject: str, operation: Callable[[], object], *, trace: str = "", l
     options = ["-e", f"trace={trace or inject.partition(':')[0]}"]
     if inject:
         options += ["-e", f"inject={inject}"]
-    tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", log, *options, "-p", str(child.pid)], stderr=subprocess.PIPE)
+    tracer = subprocess.Popen(
+        ["strace", "-f", "-qq", "-o", log, *options, "-p", str(child.pid)], stderr=subprocess.PIPE
+    )
     try:
         _await_tracer(child.pid, tracer)
         os.write(begin, b"!")
@@ -105,11 +109,11 @@ def _await_tracer(pid: int, tracer: subprocess.Popen[bytes]) -> None:
 def killed_at_each_call(
     operation: Callable[[], object], *, reset: Callable[[], object], calls: tuple[str, ...] = CHANGING
 ) -> Iterator[tuple[str, int]]:
-    """Kill ``operation`` at its first system call of each name, at the second, …; gives name and number of each.
+    """Kill ``operation`` at its first system call of each name, the second, …; yield name and number.
 
-    What does not get killed must end well.
+    The operation must succeed when it is not killed.
 
-    :param reset: puts everything back to how it was; called before each time.
+    :param reset: restores the initial state; called before each time.
     """
     for call in calls:
         for number in range(1, 1000):
@@ -124,9 +128,9 @@ def killed_at_each_call(
 def failed_at_each_call(
     operation: Callable[[], object], call: str, error: str, *, reset: Callable[[], object]
 ) -> Iterator[tuple[int, int]]:
-    """Let the first call of this name fail with ``error``, then the second, …; gives the number and the exit status of each.
+    """Let the first call of this name fail with ``error``, the second, …; yield number and exit status.
 
-    :param reset: puts everything back to how it was; called before each time.
+    :param reset: restores the initial state; called before each time.
     """
     reset()
     for number in range(1, calls_made(operation, call) + 1):
@@ -135,15 +139,24 @@ def failed_at_each_call(
 
 
 def calls_made(operation: Callable[[], object], call: str) -> int:
-    """How often ``operation``, which is carried out, makes this call."""
+    """Run ``operation``, and return how often it makes this call."""
     with tempfile.NamedTemporaryFile("r") as log:
         run_with("", operation, trace=call, log=log.name)
         return sum("(" in line and "resumed>" not in line for line in log)
 
 
 def command(*arguments: str) -> Callable[[], object]:
-    """A whole program as an operation. Its interpreter's own calls are counted too."""
+    """Return a whole program as an operation. The calls of its interpreter are counted too."""
     return lambda: os.execvp(arguments[0], arguments)
 
 
-__all__ = ["CHANGING", "Child", "calls_made", "command", "failed_at_each_call", "killed_at_each_call", "needs_strace", "run_with"]
+__all__ = [
+    "CHANGING",
+    "Child",
+    "calls_made",
+    "command",
+    "failed_at_each_call",
+    "killed_at_each_call",
+    "needs_strace",
+    "run_with",
+]

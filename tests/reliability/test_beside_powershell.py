@@ -1,7 +1,7 @@
-"""PowerShell beside us: a writer that knows none of our locks, beside runs, commands and a completer.
+"""PowerShell, a writer that takes none of this package's locks, beside runs, commands and a completer.
 
-The stand-in does to the files what the functions of a real PowerShell do, with the same system calls. What it cannot be kept
-from losing (it opened the document just before that was replaced) has to be named by ``verify``.
+The stand-in does to the files what the functions of a real PowerShell do, with the same system calls. A
+change that it loses itself (it opened the document just before that was replaced) must be reported by ``verify``.
 """
 
 from __future__ import annotations
@@ -17,52 +17,60 @@ from typing import TYPE_CHECKING
 
 import pytest
 from processes import Words, start
-from writers import in_validation, no_check, quiet, recorder_at, tracker_at, written
+from writers import in_validation, no_check, quiet, run_at, tracker_at, written
 
 from powershell_writer import PowerShellError, PowerShellWriter
 from pytest_migration_state.cli.main import main
-from pytest_migration_state.core import run
-from pytest_migration_state.core.checkpoint import Checkpoint
-from pytest_migration_state.core.errors import GateBlockedError, InvalidTransitionError, MigrationStateError, StateDamagedError
-from pytest_migration_state.core.events import outstanding
-from pytest_migration_state.core.journal import Journal, read_lines
-from pytest_migration_state.core.store import Store
-from pytest_migration_state.core.text import utc_now
+from pytest_migration_state.domain.run_events import outstanding
+from pytest_migration_state.domain.verdict import Verdict
+from pytest_migration_state.errors import (
+    GateBlockedError,
+    InvalidTransitionError,
+    MigrationStateError,
+    StateDamagedError,
+)
+from pytest_migration_state.storage.files import run_log
+from pytest_migration_state.storage.files.audit_log import AuditLogFile, read_lines
+from pytest_migration_state.storage.files.document_file import DocumentFile
+from pytest_migration_state.storage.files.store import FileStore
+from pytest_migration_state.text import utc_now
+from pytest_migration_state.tracking.run_writer import RunPlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_migration_state.core.document import Document
+    from pytest_migration_state.domain.document import Document
 
 _VERDICTS = 60
 _COMMANDS = 6
 _CHANGES = 40
 
-#: What is wrong with the chain if a line of ours was overwritten.
-_OVERWRITTEN = {"changed", "not_json", "dropped", "doubled", "moved", "entries_missing", "log_short", "other_log"}
+#: The kinds of problems when an entry of this package was overwritten.
+_OVERWRITTEN = {"changed", "missing", "moved", "other_log"}
 
 
 @dataclass
 class Round:
-    """What one round has shown.
+    """The result of one round.
 
-    :ivar lost_verdicts: verdicts and other changes of ours that were acknowledged and are not there.
-    :ivar changes: how many functions of PowerShell have succeeded.
-    :ivar without_line: how many besides said on the screen that their line could not be written to the log.
-    :ivar lost_told: how many of those have changed nothing: no line is there that could be named.
+    :ivar lost_verdicts: verdicts and other changes by this package that were acknowledged and are lost.
+    :ivar written: how many were acknowledged.
+    :ivar changes: how many functions of PowerShell succeeded.
+    :ivar without_line: how many more said on the screen that their line could not be written to the log.
+    :ivar lost_unlogged: how many of those changed nothing; there is no line that ``verify`` could report.
     :ivar failed: how many failed with a message on the screen, and changed nothing.
-    :ivar lost_changes: what has succeeded and is not there.
-    :ivar named: how many lines ``verify`` names whose effect the document lacks.
-    :ivar overwritten: lines that are not what they were when they were written.
-    :ivar misread: readers of ours that took a document in the making for damage.
-    :ivar refused: runs that could not record everything.
+    :ivar lost_changes: how many succeeded, and their change is lost.
+    :ivar named: how many lines ``verify`` reports whose effect the document lacks.
+    :ivar overwritten: how many lines were overwritten.
+    :ivar misread: what readers said that took a half-written document for damage.
+    :ivar refused: why runs could not record everything.
     """
 
     lost_verdicts: int = 0
     written: int = 0
     changes: int = 0
     without_line: int = 0
-    lost_told: int = 0
+    lost_unlogged: int = 0
     failed: int = 0
     lost_changes: int = 0
     named: int = 0
@@ -73,17 +81,19 @@ class Round:
 
 def _run(state: Path, name: str, words: Words) -> None:
     # Far more checkpoints than a run makes: each is a chance to write over what PowerShell wrote.
-    run.CHECKPOINT_INTERVAL, run.CHECKPOINT_SHARE = 0.0, 1  # type: ignore[misc]  # not so final in this process
-    recorder = recorder_at(state, name)
-    recorder.open(no_check, {})
-    recorder.plan([outstanding(utc_now(), (name, str(number)), "pending") for number in range(1, _VERDICTS + 1)])
+    run_log.CHECKPOINT_INTERVAL = 0.0  # type: ignore[misc]  # not so final in this process
+    run_log.CHECKPOINT_SHARE = 1  # type: ignore[misc]  # as above
+    run = run_at(state, name)
+    run.open(no_check, {})
+    entries = [outstanding(utc_now(), (name, str(number)), "pending") for number in range(1, _VERDICTS + 1)]
+    run.plan(RunPlan(entries))
     for number in range(1, _VERDICTS + 1):
-        recorder.verdict((name, str(number)), passed=True, error_message=None)
-        if recorder.failure is None:
-            words.say(f"ours {name} {number}")
+        run.verdict(Verdict((name, str(number)), passed=True))
+        if run.failure is None:
+            words.say(f"package {name} {number}")
         time.sleep(0.001)
-    recorder.finish(0, {}, 0.0)
-    words.say(f"run {recorder.failure}")
+    run.finish(0, {})
+    words.say(f"run {run.failure}")
 
 
 def _commands(state: Path, name: str, words: Words) -> None:
@@ -93,7 +103,7 @@ def _commands(state: Path, name: str, words: Words) -> None:
         if number % 3 == 0:
             command = ["container", "-s", str(state), name, str(number)]
         if main(command) == 0:
-            words.say(f"ours {name} {number}")
+            words.say(f"package {name} {number}")
         time.sleep(0.005)
 
 
@@ -111,22 +121,25 @@ def _complete(state: Path, words: Words) -> None:
 def _read(state: Path, words: Words) -> None:
     while True:
         try:
-            Store(state, notify=quiet).read()
+            FileStore(state, notify=quiet).read()
         except MigrationStateError as error:
             words.say(f"misread {error}")
         time.sleep(0.001)
 
 
 class _Screen(PowerShellWriter):
-    """Notes what PowerShell shows on the screen although the function goes on: that its line could not be written to the log."""
+    """Notes that PowerShell showed on the screen that it could not write its line to the log, and went on.
 
-    told = False
+    :ivar log_was_locked: whether it did.
+    """
+
+    log_was_locked = False
 
     def _open(self, path: Path, flags: int) -> int:
         try:
             return super()._open(path, flags)
         except PowerShellError:
-            self.told = self.told or path == self.log
+            self.log_was_locked = self.log_was_locked or path == self.log
             raise
 
 
@@ -134,7 +147,7 @@ def _powershell(state: Path, flavour: str, pause: float, words: Words) -> None:
     sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  # for as long as this process lives
     writer = _Screen(state, flavour, pause, seed=1)
     for number in range(1, _CHANGES + 1):
-        writer.told = False
+        writer.log_was_locked = False
         try:
             match number % 4:
                 case 0:
@@ -145,15 +158,18 @@ def _powershell(state: Path, flavour: str, pause: float, words: Words) -> None:
                     writer.result("ps", str(number), "true")
                 case _:
                     writer.process(f"ps-{number}", str(number))
-            words.say(f"{'told' if writer.told else 'theirs'} {number}")
+            words.say(f"{'unlogged' if writer.log_was_locked else 'powershell'} {number}")
         except PowerShellError:
             words.say("failed")
         time.sleep(0.001)
 
 
-def _theirs(document: Document) -> set[int]:
+def _by_powershell(document: Document) -> set[int]:
     processes = [item["name"] for item in document.fields["native_processes_started"]]
-    return {*written(document, "ps"), *(int(name.removeprefix("ps-")) for name in processes if name.startswith("ps-"))}
+    return {
+        *written(document, "ps"),
+        *(int(name.removeprefix("ps-")) for name in processes if name.startswith("ps-")),
+    }
 
 
 def play(state: Path, flavour: str, pause: float) -> Round:
@@ -168,7 +184,7 @@ def play(state: Path, flavour: str, pause: float) -> Round:
     beside = [start(partial(_complete, state, words)), start(partial(_read, state, words))]
     said: list[str] = []
     for writer in writers:
-        # Heard all the time: a full pipe would stop everybody.
+        # Read all the time: a full pipe would stop every writer.
         while writer.poll() is None:
             said += words.heard(0.01)
         assert writer.status == 0
@@ -183,15 +199,15 @@ def _judge(state: Path, said: list[str]) -> Round:
     found = Round()
     acknowledged: dict[str, set[int]] = {}
     changed: set[int] = set()
-    told: set[int] = set()
+    unlogged: set[int] = set()
     for line in said:
         match line.split(" ", 2):
-            case ["ours", name, number]:
+            case ["package", name, number]:
                 acknowledged.setdefault(name, set()).add(int(number))
-            case ["theirs", number]:
+            case ["powershell", number]:
                 changed.add(int(number))
-            case ["told", number]:
-                told.add(int(number))
+            case ["unlogged", number]:
+                unlogged.add(int(number))
             case ["failed"]:
                 found.failed += 1
             case ["run", *failure]:
@@ -207,25 +223,29 @@ def _judge(state: Path, said: list[str]) -> Round:
         found.written += len(numbers)
         found.lost_verdicts += len(numbers - set(there))
     found.changes = len(changed)
-    found.without_line, found.lost_told = len(told), len(told - _theirs(document))
-    found.lost_changes = len(changed - _theirs(document))
+    found.without_line, found.lost_unlogged = len(unlogged), len(unlogged - _by_powershell(document))
+    found.lost_changes = len(changed - _by_powershell(document))
     found.named = sum(problem.kind == "effect_missing" for problem in report.problems)
     found.overwritten = sum(problem.kind in _OVERWRITTEN for problem in report.problems)
     found.overwritten += sum(
-        line.content is None and bool(line.raw.strip()) for line in read_lines(state.with_name("migration-audit.log")) if not line.damage
+        line.content is None and bool(line.raw.strip())
+        for line in read_lines(state.with_name("migration-audit.log"))
+        if not line.damage
     )
     return found
 
 
 def _losses(found: Round) -> dict[str, int]:
-    """What must not be: losses of ours, and more losses of theirs than a function now and then, or one that is not named."""
+    """Return what must be zero: losses of this package, and frequent or unreported ones of PowerShell."""
     return {
         "verdicts lost": found.lost_verdicts,
         "lines overwritten": found.overwritten,
         "misread": len(found.misread),
         "runs refused": len(found.refused),
         "changes lost and not named": max(0, found.lost_changes - found.named),
-        "changes lost too often": lost if (lost := found.lost_changes + found.lost_told) > 1 + found.changes // 20 else 0,
+        "changes lost too often": lost
+        if (lost := found.lost_changes + found.lost_unlogged) > 1 + found.changes // 20
+        else 0,
     }
 
 
@@ -234,9 +254,13 @@ _WAYS = [("7", 0.0), ("5.1", 0.0), ("7", 0.001), ("5.1", 0.001)]
 
 @pytest.mark.parametrize(("flavour", "pause"), _WAYS)
 def test_powershell_beside_everybody(
-    folder: Path, flavour: str, pause: float, rounds: Callable[[int, int], int], figures: Callable[[str], None]
+    folder: Path,
+    flavour: str,
+    pause: float,
+    rounds: Callable[[int, int], int],
+    figures: Callable[[str], None],
 ) -> None:
-    """No verdict of ours is lost, no line overwritten, no document misread, and no change of theirs lost without a word."""
+    """No verdict is lost, no line overwritten, no document misread, and PowerShell loses no change silently."""
     total: Counter[str] = Counter()
     count = rounds(5, 125)
     for number in range(count):
@@ -244,34 +268,39 @@ def test_powershell_beside_everybody(
         assert not any(_losses(found).values()), found
         total.update({name: value for name, value in vars(found).items() if isinstance(value, int)})
     figures(
-        f"PowerShell {flavour}, pause {pause} s, {count} rounds: verdicts lost 0 of {total['written']}, changes lost {total['lost_changes']} of "
-        f"{total['changes']} (named by verify: {total['named']}), and {total['lost_told']} of {total['without_line']} that said on the screen that their "
-        f"line was not written; {total['failed']} functions failed and said so; lines overwritten 0"
+        f"PowerShell {flavour}, pause {pause} s, {count} rounds: verdicts lost 0 of {total['written']}, "
+        f"changes lost {total['lost_changes']} of {total['changes']} (reported by verify: {total['named']}), "
+        f"and {total['lost_unlogged']} of {total['without_line']} that said on the screen that they could "
+        f"not write their line; {total['failed']} functions failed and said so; lines overwritten 0"
     )
 
 
-def _do_nothing(_: Journal) -> None:
-    """In place of taking and giving back the lock on the log."""
+def _do_nothing(_: AuditLogFile) -> None:
+    """Replace taking or releasing the lock on the log."""
 
 
-_replace = Checkpoint.replace
+_replace = DocumentFile.replace
 
 
-def _replace_without_comparing(checkpoint: Checkpoint, document: Document, known: bytes | None, patience: float) -> bytes | None:
-    """As if the document on disk were always the one that was read."""
-    with checkpoint.locked(patience) as digest:
+def _replace_without_comparing(
+    file: DocumentFile, document: Document, known: bytes | None, patience: float
+) -> bytes | None:
+    """Replace the document as if the one on disk always were the one that was read."""
+    with file.locked(patience) as digest:
         known = digest
-    return _replace(checkpoint, document, known, patience)
+    return _replace(file, document, known, patience)
 
 
 @pytest.mark.parametrize("what", ["the lock on the log", "the check before replacing"])
-def test_what_protects_is_needed(folder: Path, what: str, monkeypatch: pytest.MonkeyPatch, figures: Callable[[str], None]) -> None:
-    """Without the one or the other the same rounds show losses: they can see what they are for."""
+def test_what_protects_is_needed(
+    folder: Path, what: str, monkeypatch: pytest.MonkeyPatch, figures: Callable[[str], None]
+) -> None:
+    """Without one of the two protections the same rounds show losses, so they would notice them."""
     if what == "the lock on the log":
-        monkeypatch.setattr(Journal, "_take_lock", _do_nothing)
-        monkeypatch.setattr(Journal, "_give_back", _do_nothing)
+        monkeypatch.setattr(AuditLogFile, "lock", _do_nothing)
+        monkeypatch.setattr(AuditLogFile, "unlock", _do_nothing)
     else:
-        monkeypatch.setattr(Checkpoint, "replace", _replace_without_comparing)
+        monkeypatch.setattr(DocumentFile, "replace", _replace_without_comparing)
     losses: Counter[str] = Counter()
     number = 0
     while not losses and number < 20:
@@ -279,7 +308,7 @@ def test_what_protects_is_needed(folder: Path, what: str, monkeypatch: pytest.Mo
         try:
             losses += Counter(_losses(play(folder / str(number) / "migration-state.json", "7", 0.001)))
         except (AssertionError, StateDamagedError):
-            # The chain is broken, for us or for one of the writers, which ends with an error: as plain a loss as there is.
+            # The chain is broken, for this process or for a writer, which ends with an error: a loss too.
             losses["damaged"] += 1
     assert losses
     figures(f"without {what}: after {number} rounds {dict(losses)}")

@@ -1,4 +1,4 @@
-"""Damage: a log cut at every byte, flipped bytes in log and document. No crash, and nothing silently altered."""
+"""A log cut at every byte, and flipped bits in log and document: no crash, and nothing changes silently."""
 
 from __future__ import annotations
 
@@ -8,13 +8,23 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from writers import in_validation, no_check, operation, quiet, recorder_at, tracker_at, written
+from writers import (
+    in_validation,
+    kinds_found,
+    no_check,
+    operation,
+    quiet,
+    run_at,
+    tracker_at,
+    written,
+)
 
-from pytest_migration_state.core import checkpoint
-from pytest_migration_state.core.errors import MigrationStateError, StateNotFoundError
-from pytest_migration_state.core.journal import Journal
-from pytest_migration_state.core.store import Store
-from pytest_migration_state.core.tracker import MigrationTracker
+from pytest_migration_state.domain.verdict import Verdict
+from pytest_migration_state.errors import MigrationStateError, StateNotFoundError
+from pytest_migration_state.storage.files import document_file
+from pytest_migration_state.storage.files.audit_log import AuditLogFile
+from pytest_migration_state.storage.files.store import FileStore
+from pytest_migration_state.tracking.tracker import MigrationTracker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,14 +32,19 @@ if TYPE_CHECKING:
 
     from writers import JsonObject
 
-    from pytest_migration_state.core.lines import Position
+    from pytest_migration_state.storage.records import Position
+
+
+_FOREIGN_LINE = (
+    '{"timestamp":"2026-01-01T00:00:00Z","level":"INFO","action":"Note","details":"a foreign line"}\n'
+)
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody else writes here: what is damaged stays so, however long one waits."""
-    monkeypatch.setattr(checkpoint, "_REREAD_PATIENCE", 0.0)
-    monkeypatch.setattr(checkpoint, "READ_PAUSE", 0.0)
+    """Do not wait for other writers: there are none, so damage stays."""
+    monkeypatch.setattr(document_file, "_REREAD_PATIENCE", 0.0)
+    monkeypatch.setattr(document_file, "READ_PAUSE", 0.0)
 
 
 def _forty_entries(state: Path) -> None:
@@ -41,36 +56,44 @@ def _forty_entries(state: Path) -> None:
 
 
 def _seen(state: Path) -> JsonObject:
-    return Store(state, notify=quiet).read().to_object()
+    return FileStore(state, notify=quiet).read().to_object()
 
 
 def _whole(seen: JsonObject) -> JsonObject:
-    """A state without what every write of ours changes, or adds where it is missing."""
+    """Return a state without what every write by this package changes, or adds if it is missing."""
     return {key: value for key, value in seen.items() if key not in {"last_updated", "metadata"}}
 
 
-_TOLD = ("phase", "started_at", "completed_at", "docker_containers_removed", "data_preserved", "native_processes_started",
-         "validation_results", "rollback_available", "error", "outstanding_validations")  # fmt: skip
+_LOGGED = ("phase", "started_at", "completed_at", "docker_containers_removed", "data_preserved",
+           "native_processes_started", "validation_results", "rollback_available", "error",
+           "outstanding_validations")  # fmt: skip
 
 
 def _meaning(seen: JsonObject) -> JsonObject:
-    """What the log tells of a state: no key without a value, none that is not the format's, and not who wrote it last and when."""
+    """Return the part of a state that the log describes: the keys of the format that have a value."""
 
     def valued(item: object) -> object:
-        return {key: value for key, value in item.items() if value is not None} if isinstance(item, dict) else item
+        return (
+            {key: value for key, value in item.items() if value is not None}
+            if isinstance(item, dict)
+            else item
+        )
 
-    told = {key: [valued(item) for item in seen[key]] if isinstance(seen[key], list) else seen[key] for key in _TOLD}
-    return {key: value for key, value in told.items() if value}
+    logged = {
+        key: [valued(item) for item in seen[key]] if isinstance(seen[key], list) else seen[key]
+        for key in _LOGGED
+    }
+    return {key: value for key, value in logged.items() if value}
 
 
 @pytest.mark.parametrize("half", [0, 1])
 def test_log_cut_at_every_byte(state: Path, half: int, figures: Callable[[str], None]) -> None:
-    """However short the log was cut: what the document holds stays, the loss is told, and the next writer goes on."""
+    """However short the log was cut, the state is unchanged, the loss reported, and the next writer goes on."""
     _forty_entries(state)
     log = state.with_name("migration-audit.log")
     document, content = state.read_bytes(), log.read_bytes()
     before = _whole(_seen(state))
-    told: Counter[str] = Counter()
+    total: Counter[str] = Counter()
     for length in range(half, len(content), 2):
         state.write_bytes(document)
         log.write_bytes(content[:length])
@@ -81,18 +104,19 @@ def test_log_cut_at_every_byte(state: Path, half: int, figures: Callable[[str], 
         is_short = length < len(content) - 1
         assert any("has lost entries" in notice for notice in notices) is is_short
         if length % 5 == 0 or not is_short:
-            assert {problem.kind for problem in tracker.verify().problems} == ({"entries_missing"} if is_short else set())
-        told["cuts"] += 1
-        told["torn"] += any("was set aside" in notice for notice in notices)
+            assert kinds_found(tracker) == ({"loss_reported"} if is_short else set())
+        total["cuts"] += 1
+        total["torn"] += any("was set aside" in notice for notice in notices)
         for aside in state.parent.glob("*.torn-*"):
             aside.unlink()
     figures(
-        f"{told['cuts']} cuts of a log of {len(content)} bytes: 0 crashes, 0 changes; {told['torn']} torn lines set aside, every loss told"
+        f"{total['cuts']} cuts of a log of {len(content)} bytes: 0 crashes, 0 changes; "
+        f"{total['torn']} torn lines set aside, every loss reported"
     )
 
 
 def test_log_cut_at_every_byte_without_its_document(state: Path, figures: Callable[[str], None]) -> None:
-    """Where the log is all there is, the state is that after one of the commits, and never half of one."""
+    """With only the log, the state is that after one of the commits, and never half of one."""
     _forty_entries(state)
     log = state.with_name("migration-audit.log")
     content = log.read_bytes()
@@ -108,24 +132,24 @@ def test_log_cut_at_every_byte_without_its_document(state: Path, figures: Callab
         if not states or seen != states[-1]:
             states.append(seen)
         if length % 50 == 0:
-            # A writer rebuilds the document from it, and nothing is amiss then.
+            # A writer rebuilds the document from it, and there are no problems then.
             assert _whole(tracker_at(state).commit([]).to_object()) == seen
             assert tracker_at(state).verify().sound
             for path in state.parent.iterdir():
                 path.unlink()
-    # Begun together with the first of four phases, thirty operations one by one, and five at once.
+    # Created together with the first of four phases, thirty operations one by one, and five at once.
     assert len(states) == 4 + 30 + 1
     figures(f"{len(content) + 1} cuts of a log without its document: {len(states)} states, one a commit")
 
 
 def test_log_cut_beneath_a_run(state: Path, rounds: Callable[[int, int], int]) -> None:
-    """A run whose log is cut, emptied or taken away under it loses no verdict that it recorded."""
+    """A run whose log is cut, emptied or deleted meanwhile loses no verdict that it recorded."""
     chance = random.Random(5)
     for number in range(rounds(40, 400)):
-        run = recorder_at(state, f"run-{number}")
+        run = run_at(state, f"run-{number}")
         run.open(no_check, {})
         for test in range(12):
-            run.verdict((f"c{number}", str(test)), passed=True, error_message=None)
+            run.verdict(Verdict((f"c{number}", str(test)), passed=True))
             log = state.with_name("migration-audit.log")
             if test == 6:
                 content = log.read_bytes()
@@ -138,25 +162,26 @@ def test_log_cut_beneath_a_run(state: Path, rounds: Callable[[int, int], int]) -
                         log.unlink()
             elif test == 8 and chance.random() < 0.5:
                 tracker_at(state).commit([operation(f"other{number}", 3)])
-        run.finish(0, {}, 0.0)
+        run.finish(0, {})
         assert run.failure is None
         run.close()
-        document = Store(state, notify=quiet).read()
-        assert [test for component, test in document.verdicts if component == f"c{number}"] == [str(test) for test in range(12)]
+        document = FileStore(state, notify=quiet).read()
+        assert [test for component, test in document.verdicts if component == f"c{number}"] == [
+            str(test) for test in range(12)
+        ]
         for aside in state.parent.glob("*.torn-*"):
             aside.unlink()
-    kinds = {problem.kind for problem in tracker_at(state).verify().problems}
-    assert kinds <= {"entries_missing"}
+    assert kinds_found(tracker_at(state)) <= {"loss_reported"}
 
 
 @pytest.mark.parametrize("others", [0, 1, 4, 5, 6, 20])
 @pytest.mark.parametrize("how", ["deleted", "emptied"])
-def test_log_begun_again_beneath_a_run(state: Path, how: str, others: int) -> None:
-    """A log that is deleted beneath a run, and begun again by others who knew none of its newest verdicts: both sides stay."""
-    run = recorder_at(state, "run")
+def test_new_log_beneath_a_run(state: Path, how: str, others: int) -> None:
+    """If a run loses its log, and others begin a new one without its newest verdicts, nothing is lost."""
+    run = run_at(state, "run")
     run.open(no_check, {})
     for test in range(5):
-        run.verdict(("run", str(test)), passed=True, error_message=None)
+        run.verdict(Verdict(("run", str(test)), passed=True))
     log = state.with_name("migration-audit.log")
     if how == "deleted":
         log.unlink()
@@ -167,61 +192,65 @@ def test_log_begun_again_beneath_a_run(state: Path, how: str, others: int) -> No
     for number in range(1, others + 1):
         tracker.commit([operation("other", number)])
     for test in range(5, 8):
-        run.verdict(("run", str(test)), passed=True, error_message=None)
+        run.verdict(Verdict(("run", str(test)), passed=True))
     assert run.failure is None
-    # On the disk already, without the run's end: a kill would lose none of it.
-    assert written(Store(state, notify=quiet).read(), "run") == list(range(8))
-    run.finish(0, {}, 0.0)
+    # It is on the disk before the run's end: a kill would lose none of it.
+    assert written(FileStore(state, notify=quiet).read(), "run") == list(range(8))
+    run.finish(0, {})
     assert run.failure is None
-    assert written(Store(state, notify=quiet).read(), "run") == list(range(8))
-    assert written(Store(state, notify=quiet).read(), "other") == list(range(1, others + 1))
+    assert written(FileStore(state, notify=quiet).read(), "run") == list(range(8))
+    assert written(FileStore(state, notify=quiet).read(), "other") == list(range(1, others + 1))
     content = log.read_text()
     assert all(f"Test '{test}' for 'run': PASSED" in content for test in range(8))
     tracker.commit([])
-    assert {problem.kind for problem in tracker.verify().problems} == {"entries_missing"}
+    assert kinds_found(tracker) == {"loss_reported"}
 
 
-def test_begun_anew_while_a_run_has_no_log(state: Path) -> None:
-    """What a run knows of a migration that was set aside is not put into the one that took its place."""
-    run = recorder_at(state, "run")
+def test_reinitialized_while_a_run_has_no_log(state: Path) -> None:
+    """A run does not record the verdicts of a migration that was set aside in the one that replaced it."""
+    run = run_at(state, "run")
     run.open(no_check, {})
-    run.verdict(("run", "1"), passed=False, error_message=None)
-    tracker_at(state).begin(force=True)
+    run.verdict(Verdict(("run", "1"), passed=False))
+    tracker_at(state).initialize(force=True)
     state.with_name("migration-audit.log").unlink()
-    run.verdict(("run", "2"), passed=True, error_message=None)
-    run.finish(0, {}, 0.0)
-    assert "another migration was begun here" in str(run.failure)
-    assert written(Store(state, notify=quiet).read(), "run") == []
+    run.verdict(Verdict(("run", "2"), passed=True))
+    run.finish(0, {})
+    assert "the state was reinitialized during the run" in str(run.failure)
+    assert written(FileStore(state, notify=quiet).read(), "run") == []
     tracker_at(state).commit([])
-    assert {problem.kind for problem in tracker_at(state).verify().problems} == {"entries_missing"}
+    assert kinds_found(tracker_at(state)) == {"loss_reported"}
 
 
-def test_line_of_another_tool_while_the_log_is_begun_again(state: Path) -> None:
-    """A line that comes in just before the entry that tells of the loss: the chain goes on behind it."""
+def test_line_of_another_tool_at_the_start_of_a_new_log(state: Path) -> None:
+    """If another program appends a line just before the loss is reported, the chain continues behind it."""
     tracker_at(state).commit([operation("c", 1)])
     log = state.with_name("migration-audit.log")
     log.unlink()
-    seek = Journal.seek
+    seek = AuditLogFile.seek
 
-    def seek_and_be_overtaken(journal: Journal, audit: Position, migration_id: str | None) -> str | None:
-        gap = seek(journal, audit, migration_id)
-        if gap and journal.is_open:
+    def seek_and_be_overtaken(
+        log_file: AuditLogFile, audit: Position, migration_id: str | None
+    ) -> str | None:
+        gap = seek(log_file, audit, migration_id)
+        if gap and log_file.is_open:
             with log.open("a") as file:
-                file.write('{"timestamp":"2026-01-01T00:00:00Z","level":"INFO","action":"Note","details":"of theirs"}\n')
+                file.write(_FOREIGN_LINE)
         return gap
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Journal, "seek", seek_and_be_overtaken)
+        patch.setattr(AuditLogFile, "seek", seek_and_be_overtaken)
         tracker_at(state).commit([operation("c", 2)])
     tracker_at(state).commit([operation("c", 3)])
-    assert log.read_text().count("of theirs") == 1
-    assert {problem.kind for problem in tracker_at(state).verify().problems} == {"entries_missing"}
-    assert written(Store(state, notify=quiet).read(), "c") == [1, 2, 3]
+    assert log.read_text().count("a foreign line") == 1
+    assert kinds_found(tracker_at(state)) == {"loss_reported"}
+    assert written(FileStore(state, notify=quiet).read(), "c") == [1, 2, 3]
 
 
 @pytest.mark.parametrize("which", ["migration-audit.log", "migration-state.json"])
-def test_flipped_bytes(state: Path, which: str, rounds: Callable[[int, int], int], figures: Callable[[str], None]) -> None:
-    """Whatever byte of log or document becomes another one: an error of ours, a report, or the same state as before."""
+def test_flipped_bits(
+    state: Path, which: str, rounds: Callable[[int, int], int], figures: Callable[[str], None]
+) -> None:
+    """Whichever bit of log or document flips: an error, a report of verify, or the same state as before."""
     _forty_entries(state)
     files = {path: path.read_bytes() for path in state.parent.glob("migration-*[gn]")}
     before = _seen(state)
@@ -243,10 +272,16 @@ def test_flipped_bytes(state: Path, which: str, rounds: Callable[[int, int], int
             continue
         is_same = _meaning(seen) == _meaning(before)
         is_sound = tracker_at(state).verify().sound
-        how = "" if seen == before else " but for a key that tells nothing"
-        outcome[f"the same state{how}" if is_same else "silent" if is_sound else "another state, told by verify"] += 1
+        if is_same and seen == before:
+            outcome["the same state"] += 1
+        elif is_same:
+            outcome["the same state but for a key without meaning"] += 1
+        else:
+            outcome["silent" if is_sound else "another state, reported by verify"] += 1
         if is_sound and (not is_same or target.suffix == ".log"):
-            unnoticed.append((offset, bytes(files[target][max(0, offset - 60) : offset + 20]), bytes([damaged[offset]])))
+            unnoticed.append(
+                (offset, bytes(files[target][max(0, offset - 60) : offset + 20]), bytes([damaged[offset]]))
+            )
         # A writer goes on from it, or refuses with a sentence.
         notices: list[str] = []
         try:

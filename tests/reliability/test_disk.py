@@ -1,5 +1,7 @@
-"""A full disk, a limit on file sizes, a read-only file system, lost permissions, a vanished folder: a clear error, the earlier
-state whole, and work that goes on when the cause is gone."""
+"""A full disk, a limit on file sizes, a read-only file system, lost permissions, a vanished folder.
+
+Each is a clear error that leaves the earlier state whole, and work goes on when the cause is gone.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,29 @@ from typing import TYPE_CHECKING
 import pytest
 from processes import Words, run_all, start
 from system_calls import killed_at_each_call, needs_strace
-from writers import assert_sound, in_validation, no_check, operation, quiet, recorder_at, tracker_at, write_as_run, written
+from writers import (
+    assert_sound,
+    in_validation,
+    kinds_found,
+    no_check,
+    operation,
+    quiet,
+    run_at,
+    tracker_at,
+    write_as_run,
+    written,
+)
 
-from pytest_migration_state.core.errors import MigrationStateError, StateDamagedError, StateNotFoundError, StateWriteError
-from pytest_migration_state.core.journal import read_lines
-from pytest_migration_state.core.store import Store
-from pytest_migration_state.core.tracker import MigrationTracker
+from pytest_migration_state.domain.verdict import Verdict
+from pytest_migration_state.errors import (
+    MigrationStateError,
+    StateDamagedError,
+    StateNotFoundError,
+    StateWriteError,
+)
+from pytest_migration_state.storage.files.audit_log import read_lines
+from pytest_migration_state.storage.files.store import FileStore
+from pytest_migration_state.tracking.tracker import MigrationTracker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,11 +54,11 @@ def _log(state: Path) -> Path:
 
 
 def _numbers(state: Path, name: str = "new") -> list[int]:
-    return written(Store(state, notify=quiet).read(), name)
+    return written(FileStore(state, notify=quiet).read(), name)
 
 
 def _kinds(state: Path) -> set[str]:
-    return {problem.kind for problem in tracker_at(state).verify().problems}
+    return kinds_found(tracker_at(state))
 
 
 @pytest.fixture
@@ -47,15 +66,20 @@ def small_disk(folder: Path) -> Iterator[Path]:
     """A file system of 256 KiB."""
     place = folder / "small"
     place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", place], check=False, capture_output=True, text=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "none", place],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     if mounted.returncode:
-        pytest.skip(f"a file system of one's own needs the right to mount: {mounted.stderr.strip()}")
+        pytest.skip(f"a file system of its own needs the right to mount: {mounted.stderr.strip()}")
     yield place
     subprocess.run(["umount", "-l", place], check=True)
 
 
 def _fill(place: Path, leave: int = 0) -> Path:
-    """Fill the file system to the last byte, or but for so many."""
+    """Fill the file system, and leave so many bytes."""
     filler = place / "filler"
     with filler.open("wb", buffering=0) as file:
         try:
@@ -68,7 +92,7 @@ def _fill(place: Path, leave: int = 0) -> Path:
 
 
 def test_disk_full_for_an_operation(small_disk: Path, figures: Callable[[str], None]) -> None:
-    """However little room is left: an operation is refused with a sentence or done, all of it or none, and done later."""
+    """However little room is left, all of an operation is done or none, and work goes on later."""
     done = refused = 0
     for leave in range(0, 80_000, 4096):
         state = small_disk / "migration-state.json"
@@ -90,23 +114,26 @@ def test_disk_full_for_an_operation(small_disk: Path, figures: Callable[[str], N
             path.unlink()
     assert done
     assert refused
-    figures(f"{done + refused} disks with 0 to 80,000 bytes left: {done} operations done, {refused} refused, none half")
+    figures(
+        f"{done + refused} disks with 0 to 80,000 bytes left: "
+        f"{done} operations done, {refused} refused, none half"
+    )
 
 
 def test_disk_full_for_a_run(small_disk: Path) -> None:
-    """A run on a full disk says that it could not record; when there is room again everything is recorded."""
+    """A run on a full disk says that it could not record; when there is room, everything is recorded."""
     state = small_disk / "migration-state.json"
-    run = recorder_at(state, "run-1")
+    run = run_at(state, "run-1")
     run.open(no_check, {})
     filler = _fill(small_disk)
     for number in range(1, 200):
-        run.verdict(("new", str(number)), passed=True, error_message=None)
+        run.verdict(Verdict(("new", str(number)), passed=True))
     assert isinstance(run.failure, StateWriteError)
     assert run.unrecorded
     before = len(_numbers(state))
     assert before < 199
     filler.unlink()
-    run.finish(0, {}, 0.0)
+    run.finish(0, {})
     assert run.failure is None
     assert run.unrecorded == []
     assert _numbers(state) == list(range(1, 200))
@@ -114,7 +141,7 @@ def test_disk_full_for_a_run(small_disk: Path) -> None:
 
 
 def test_size_limit(state: Path, figures: Callable[[str], None]) -> None:
-    """Whatever the largest size that a file may have: all of an operation or none, and never half a line for good."""
+    """Whatever the size limit of files, all of an operation is done or none, and no half line stays."""
     in_validation(state).close()
     files = {path: path.read_bytes() for path in state.parent.iterdir()}
     sizes = len(files[state]), len(files[_log(state)])
@@ -127,7 +154,9 @@ def test_size_limit(state: Path, figures: Callable[[str], None]) -> None:
         except StateWriteError:
             os._exit(3)
 
-    for limit in sorted({*range(0, max(sizes) + 2500, 97), *(size + delta for size in sizes for delta in (-1, 0, 1))}):
+    for limit in sorted(
+        {*range(0, max(sizes) + 2500, 97), *(size + delta for size in sizes for delta in (-1, 0, 1))}
+    ):
         for path, content in files.items():
             path.write_bytes(content)
         status = start(partial(limited, limit)).wait()
@@ -144,7 +173,7 @@ def test_size_limit(state: Path, figures: Callable[[str], None]) -> None:
 
 
 def test_killed_while_taking_back_half_a_commit(state: Path, figures: Callable[[str], None]) -> None:
-    """A disk that takes only the beginning of three entries, and a kill before that is cut off: none of the three counts."""
+    """If the disk takes a part of a commit, and the writer is killed before it removes it, nothing counts."""
     needs_strace()
     in_validation(state).close()
     files = {path: path.read_bytes() for path in state.parent.iterdir()}
@@ -175,10 +204,10 @@ def test_killed_while_taking_back_half_a_commit(state: Path, figures: Callable[[
 
 
 def test_read_only_file_system(small_disk: Path) -> None:
-    """On a read-only file system the state is read, and a writer is told; once it can be written again work goes on."""
+    """On a read-only file system the state can be read, a write is an error, and work goes on later."""
     state = small_disk / "migration-state.json"
     in_validation(state).close()
-    run = recorder_at(state, "run-1")
+    run = run_at(state, "run-1")
     run.open(no_check, {})
     files = {path: path.read_bytes() for path in small_disk.iterdir()}
     run.close()
@@ -190,22 +219,22 @@ def test_read_only_file_system(small_disk: Path) -> None:
             tracker_at(state).commit(_THREE)
         with pytest.raises(StateWriteError, match="Read-only file system"):
             tracker_at(small_disk / "folder" / "other-state.json").commit(_THREE)
-        run.verdict(("new", "1"), passed=True, error_message=None)
+        run.verdict(Verdict(("new", "1"), passed=True))
         assert isinstance(run.failure, StateWriteError)
         assert files == {path: path.read_bytes() for path in small_disk.iterdir()}
     finally:
         subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
-    run.finish(0, {}, 0.0)
+    run.finish(0, {})
     assert run.failure is None
     assert _numbers(state) == [1]
     assert_sound(state)
 
 
-# --- permissions -------------------------------------------------------------------------------------------------------
+# --- permissions
 
 
 def _as_nobody(function: Callable[[], object], user: int = _NOBODY, groups: tuple[int, ...] = ()) -> None:
-    """Run it in a process without privileges (in which a failed assertion is a failure)."""
+    """Run it in a process without privileges. A failed assertion there is a failure here."""
 
     def without_privileges() -> None:
         if os.geteuid() == 0:
@@ -219,7 +248,7 @@ def _as_nobody(function: Callable[[], object], user: int = _NOBODY, groups: tupl
 
 @pytest.fixture
 def open_folder(folder: Path) -> Path:
-    """The folder, for everybody to come in and write."""
+    """Return the folder, open to all users."""
     folder.chmod(0o777)
     return folder
 
@@ -230,14 +259,18 @@ def _fails(state: Path, error: type[MigrationStateError], match: str) -> None:
 
 
 def test_folder_not_writable(folder: Path, state: Path) -> None:
-    """A folder in which nothing can be created: the state is read, a writer is told, and nothing is changed."""
+    """In a folder that is not writable the state can be read, a write is an error, and nothing is changed."""
     in_validation(state).close()
     before = {path: path.read_bytes() for path in folder.iterdir() if path.suffix != ".lock"}
     folder.chmod(0o555)
 
     def check() -> None:
         assert tracker_at(state).state.phase == "Validation"
-        match = "lock file cannot be opened for writing .Permission denied" if state.stat().st_uid != os.geteuid() else "Permission denied"
+        match = (
+            "lock file cannot be opened for writing .Permission denied"
+            if state.stat().st_uid != os.geteuid()
+            else "Permission denied"
+        )
         _fails(state, StateWriteError, match)
         _fails(folder / "sub" / "other-state.json", StateWriteError, "Permission denied")
 
@@ -250,7 +283,7 @@ def test_folder_not_writable(folder: Path, state: Path) -> None:
 
 
 def test_folder_not_enterable(folder: Path, state: Path) -> None:
-    """A folder that may not even be entered: that is said, and it is not taken for a state that does not exist."""
+    """A folder that may not be entered is an error of its own, and not taken for a missing state."""
     in_validation(state).close()
     folder.chmod(0o000)
 
@@ -268,7 +301,7 @@ def test_folder_not_enterable(folder: Path, state: Path) -> None:
 
 @pytest.mark.usefixtures("open_folder")
 def test_document_not_readable(state: Path) -> None:
-    """A document that may not be read is an error, and it is not written over."""
+    """A document that may not be read is an error, and it is not overwritten."""
     in_validation(state).close()
     for path in state.parent.iterdir():
         path.chmod(0o666)
@@ -289,7 +322,7 @@ def test_document_not_readable(state: Path) -> None:
 @pytest.mark.usefixtures("open_folder")
 @pytest.mark.parametrize("mode", [0o444, 0o000], ids=["readable", "unreadable"])
 def test_log_not_writable(state: Path, mode: int) -> None:
-    """A log that cannot be written is a warning, and the document is written; later the log says what it lacks."""
+    """A log that cannot be written is a warning, the document is written, and later the log says so."""
     in_validation(state).close()
     for path in state.parent.iterdir():
         path.chmod(0o666)
@@ -300,32 +333,35 @@ def test_log_not_writable(state: Path, mode: int) -> None:
         tracker = MigrationTracker(state, notify=words.say)
         for request in _THREE:
             tracker.commit([request])
-        run = recorder_at(state, "run-1")
+        run = run_at(state, "run-1")
         run.open(no_check, {})
-        run.verdict(("run", "1"), passed=True, error_message=None)
+        run.verdict(Verdict(("run", "1"), passed=True))
         assert run.failure is None
-        run.finish(0, {}, 0.0)
+        run.finish(0, {})
         assert run.failure is None
 
     _as_nobody(check)
     said = words.heard()
     assert said
-    assert all("the audit log cannot be written (Permission denied); the document is written directly" in line for line in said)
+    assert all(
+        "the audit log cannot be written (Permission denied); the document is written directly" in line
+        for line in said
+    )
     words.close()
     assert _numbers(state) == [1, 2, 3]
     assert _numbers(state, "run") == [1]
     _log(state).chmod(0o644)
     tracker_at(state).commit([operation("after", 1)])
     details = [line.content["details"] for line in read_lines(_log(state)) if line.content]
-    # Three operations, and the run's beginning, verdict and end.
-    assert sum("6 changes stand in the document alone" in text for text in details) == 1
+    # Three operations, and start, verdict and end of the run.
+    assert sum("6 changes only in the document" in text for text in details) == 1
     assert _kinds(state) == {"unlogged_changes"}
     tracker_at(state).commit([operation("after", 2)])
-    assert sum("stand in the document alone" in text for text in details) == 1
+    assert sum("only in the document" in text for text in details) == 1
 
 
 def test_folder_in_place_of_the_log(state: Path) -> None:
-    """A folder of the log's name: a warning, the document is written, and a log is begun when the folder is gone."""
+    """A folder in place of the log is a warning, the document is written, and the log is used again later."""
     tracker_at(state).commit([operation("before", 1)])
     _log(state).rename(state.with_name("kept"))
     _log(state).mkdir()
@@ -342,26 +378,26 @@ def test_folder_in_place_of_the_log(state: Path) -> None:
 
 
 def test_other_tool_beside_a_run_without_a_log(state: Path) -> None:
-    """Where the log takes nothing, what another tool writes into the document and what the run records both stay."""
-    run = recorder_at(state, "run")
+    """Without a writable log, the changes of another tool and those of the run are both kept."""
+    run = run_at(state, "run")
     run.open(no_check, {})
     _log(state).rename(state.with_name("kept"))
     _log(state).mkdir()
     for number in range(1, 5):
-        run.verdict(("new", str(number)), passed=True, error_message=None)
+        run.verdict(Verdict(("new", str(number)), passed=True))
         document = json.loads(state.read_bytes())
-        document["docker_containers_removed"].append({"name": "theirs", "id": str(number)})
+        document["docker_containers_removed"].append({"name": "foreign", "id": str(number)})
         state.write_text(json.dumps(document))
-    run.finish(0, {}, 0.0)
+    run.finish(0, {})
     assert run.failure is None
-    assert _numbers(state) == _numbers(state, "theirs") == [1, 2, 3, 4]
-    # Four verdicts, and the run's end.
+    assert _numbers(state) == _numbers(state, "foreign") == [1, 2, 3, 4]
+    # Four verdicts, and the end of the run.
     assert json.loads(state.read_bytes())["metadata"]["unlogged_changes"] == 5
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device"])
-def test_log_that_is_no_file(state: Path, kind: str) -> None:
-    """A pipe or a device in the log's place keeps nobody waiting, and is a warning."""
+def test_log_that_is_not_a_file(state: Path, kind: str) -> None:
+    """A pipe or a device in place of the log blocks no writer, and is a warning."""
     tracker_at(state).commit([operation("before", 1)])
     _log(state).unlink()
     if kind == "pipe":
@@ -370,61 +406,61 @@ def test_log_that_is_no_file(state: Path, kind: str) -> None:
         _log(state).symlink_to("/dev/null")
     notices: list[str] = []
     MigrationTracker(state, notify=notices.append).commit(_THREE)
-    assert any("it is no regular file" in notice for notice in notices)
+    assert any("it is not a regular file" in notice for notice in notices)
     assert _numbers(state) == [1, 2, 3]
-    # Whether there was a migration cannot be told without either file: none is begun in its place.
+    # Without either file it is unknown whether there was a migration, so none is begun in its place.
     state.unlink()
-    _fails(state, StateDamagedError, "cannot be read; restore the document from a copy, or begin anew")
+    _fails(state, StateDamagedError, "cannot be read; restore the document from a copy, or begin again")
 
 
-# --- things that vanish -------------------------------------------------------------------------------------------------
+# --- things that vanish
 
 
 def test_folder_vanishes(folder: Path) -> None:
-    """A folder that is gone under a run is an error that says so, and nothing is lost if it comes back in time."""
+    """A folder that vanishes during a run is an error, and nothing is lost if it comes back in time."""
     state = folder / "place" / "migration-state.json"
-    run = recorder_at(state, "run-1")
+    run = run_at(state, "run-1")
     run.open(no_check, {})
-    run.verdict(("new", "1"), passed=True, error_message=None)
+    run.verdict(Verdict(("new", "1"), passed=True))
     state.parent.rename(folder / "elsewhere")
-    run.verdict(("new", "2"), passed=True, error_message=None)
+    run.verdict(Verdict(("new", "2"), passed=True))
     assert "No such file or directory" in str(run.failure)
     with pytest.raises(StateNotFoundError):
         MigrationTracker(state).read()
     (folder / "elsewhere").rename(state.parent)
-    run.verdict(("new", "3"), passed=True, error_message=None)
-    run.finish(0, {}, 0.0)
+    run.verdict(Verdict(("new", "3"), passed=True))
+    run.finish(0, {})
     assert run.failure is None
     assert _numbers(state) == [1, 2, 3]
     assert_sound(state)
 
 
 def test_folder_comes_back_empty(folder: Path) -> None:
-    """Where document and log are both gone, a run writes all that it knows of the state, and the log says what is missing."""
+    """If document and log are both gone, a run writes the whole state again, and the log reports it."""
     state = folder / "place" / "migration-state.json"
     tracker_at(state).commit([operation("before", 1)])
-    run = recorder_at(state, "run-1")
+    run = run_at(state, "run-1")
     run.open(no_check, {})
-    run.verdict(("new", "1"), passed=False, error_message=None)
+    run.verdict(Verdict(("new", "1"), passed=False))
     shutil.rmtree(state.parent)
     state.parent.mkdir()
-    run.verdict(("new", "2"), passed=True, error_message=None)
-    run.finish(0, {}, 0.0)
+    run.verdict(Verdict(("new", "2"), passed=True))
+    run.finish(0, {})
     assert run.failure is None
     assert _numbers(state) == [1, 2]
     assert _numbers(state, "before") == [1]
-    assert _kinds(state) == {"entries_missing"}
+    assert _kinds(state) == {"loss_reported"}
 
 
 def test_document_vanishes_under_a_run(state: Path) -> None:
-    """A document that is deleted beside a run is written again, and so is one that is deleted between two runs."""
+    """A document that is deleted during a run or between two runs is written again."""
     write_as_run(state, "one", 3)
-    run = recorder_at(state, "two")
+    run = run_at(state, "two")
     run.open(no_check, {})
-    run.verdict(("two", "1"), passed=True, error_message=None)
+    run.verdict(Verdict(("two", "1"), passed=True))
     state.unlink()
-    run.verdict(("two", "2"), passed=True, error_message=None)
-    run.finish(0, {}, 0.0)
+    run.verdict(Verdict(("two", "2"), passed=True))
+    run.finish(0, {})
     assert run.failure is None
     assert _numbers(state, "two") == [1, 2]
     state.unlink()
@@ -434,19 +470,21 @@ def test_document_vanishes_under_a_run(state: Path) -> None:
 
 
 def test_rebuilding_needs_the_whole_log(state: Path) -> None:
-    """A document is not rebuilt from a log that has lost entries: it would lack verdicts, and nobody would see it."""
+    """A document is not rebuilt from a log that has lost entries: it would lack verdicts without a trace."""
     write_as_run(state, "one", 3)
     _log(state).unlink()
     write_as_run(state, "two", 3)
     state.unlink()
-    with pytest.raises(StateDamagedError, match=r"does not reach back to its beginning.*restore the document from a copy"):
+    with pytest.raises(
+        StateDamagedError, match=r"does not reach back to its beginning.*restore the document from a copy"
+    ):
         tracker_at(state).read()
-    _fails(state, StateDamagedError, "restore the document from a copy, or begin anew")
-    tracker_at(state).begin(force=True)
+    _fails(state, StateDamagedError, "restore the document from a copy, or begin again")
+    tracker_at(state).initialize(force=True)
     write_as_run(state, "three", 3)
     assert _numbers(state, "three") == [1, 2, 3]
     lines = _log(state).read_bytes().splitlines(keepends=True)
-    # Cut out what follows the beginning, as the log's own words would after a loss.
+    # The log loses its last two entries, and says so with the next run.
     write_as_run(state, "four", 3)
     _log(state).write_bytes(b"".join(lines[:-2]))
     write_as_run(state, "five", 3)
@@ -455,7 +493,7 @@ def test_rebuilding_needs_the_whole_log(state: Path) -> None:
         tracker_at(state).read()
 
 
-# --- modes and links ----------------------------------------------------------------------------------------------------
+# --- modes and links
 
 
 def _mode(path: Path) -> int:
@@ -463,7 +501,7 @@ def _mode(path: Path) -> int:
 
 
 def test_modes(state: Path) -> None:
-    """New files have the umask's mode; the document keeps the mode that it was given, and its copies have it too."""
+    """New files have the mode of the umask; a changed mode of document or log is kept, by copies too."""
 
     def check() -> None:
         os.umask(0o027)
@@ -476,9 +514,12 @@ def test_modes(state: Path) -> None:
         _log(state).chmod(0o600)
         with _log(state).open("ab") as file:
             file.write(b'{"torn')
-        tracker_at(state).begin(force=True)
+        tracker_at(state).initialize(force=True)
         write_as_run(state, "run", 3)
-        names = {path.name.partition(".json.replaced-")[0].partition(".log.torn-")[0]: _mode(path) for path in state.parent.iterdir()}
+        names = {
+            path.name.partition(".json.replaced-")[0].partition(".log.torn-")[0]: _mode(path)
+            for path in state.parent.iterdir()
+        }
         assert {name: mode for name, mode in names.items() if not name.endswith(".lock")} == {
             "migration-state": 0o600,
             "migration-audit": 0o600,
@@ -491,7 +532,7 @@ def test_modes(state: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="two users need root")
 def test_two_users_of_one_group(folder: Path, figures: Callable[[str], None]) -> None:
-    """A state that a group may write works for two of its users at once, and stays the group's."""
+    """Two users of a group can write a state of the group at once, and it keeps its group."""
     group = 65533
     state = folder / "migration-state.json"
     folder.parent.stat()
@@ -511,7 +552,7 @@ def test_two_users_of_one_group(folder: Path, figures: Callable[[str], None]) ->
 
 
 def test_symbolic_link(folder: Path) -> None:
-    """A link to the state stays a link; log and lock stand beside what it leads to, whichever way the state is named."""
+    """A link to the state stays a link, and log and lock are beside its target, whichever path is used."""
     real = folder / "real" / "migration-state.json"
     link = folder / "link.json"
     link.symlink_to(real)
@@ -525,19 +566,19 @@ def test_symbolic_link(folder: Path) -> None:
 
 
 def test_planted_links(folder: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A link in the place of a temporary file, even of one whose name was guessed, or of the lock is not followed."""
+    """A link in place of the lock, or of a temporary file whose name was guessed, is not followed."""
     tracker_at(state).commit(_THREE)
     victim = folder / "victim"
     victim.write_text("untouched")
     monkeypatch.setattr("secrets.token_hex", lambda _: "guessed")
     planted = state.with_name(f"{state.name}.tmp-guessed")
-    run = recorder_at(state, "run-1")
+    run = run_at(state, "run-1")
     run.open(no_check, {})
     planted.symlink_to(victim)
-    run.finish(0, {}, 0.0)
+    run.finish(0, {})
     assert isinstance(run.failure, StateWriteError)
     assert victim.read_text() == "untouched"
-    # What is left of a killed writer is swept, and so is the link itself.
+    # The temporary files of killed writers are deleted, and so is the link itself.
     tracker_at(state).commit([operation("after", 1)])
     assert not planted.is_symlink()
     lock = state.with_name(f"{state.name}.lock")

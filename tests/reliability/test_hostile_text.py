@@ -1,4 +1,4 @@
-"""Hostile text and hostile JSON: stored escaped or cut, printed harmlessly, never part of a file's name, refused with a sentence."""
+"""Hostile text and JSON: stored escaped or cut, printed harmlessly, never in a file name, or refused."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from processes import run_all
-from writers import in_validation, no_check, quiet, recorder_at, tracker_at
+from writers import in_validation, no_check, quiet, run_at, tracker_at
 
 from pytest_migration_state.cli.main import main
-from pytest_migration_state.core.errors import MigrationStateError
-from pytest_migration_state.core.store import Store
-from pytest_migration_state.core.text import TEXT_LIMIT
-from pytest_migration_state.core.tracker import MigrationTracker
+from pytest_migration_state.domain.verdict import Verdict
+from pytest_migration_state.errors import MigrationStateError
+from pytest_migration_state.storage.files.store import FileStore
+from pytest_migration_state.text import TEXT_LIMIT
+from pytest_migration_state.tracking.tracker import MigrationTracker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,12 +45,18 @@ _FILES = ["migration-audit.log", "migration-state.json", "migration-state.json.l
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_text(state: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """As component, test name, message, key, path and detail: it is stored, the chain holds, and no command prints it raw."""
+    """In every field of every operation, it is stored, the chain is sound, and no command prints it raw."""
     text = HOSTILE[name]
     tracker = in_validation(state)
     tracker.commit(
         [
-            {"operation": "add_validation_result", "component": text, "test_name": text, "passed": False, "error_message": text},
+            {
+                "operation": "add_validation_result",
+                "component": text,
+                "test_name": text,
+                "passed": False,
+                "error_message": text,
+            },
             {"operation": "add_processed_container", "name": text, "container_id": text},
             {"operation": "add_preserved_data", "key": text, "backup_path": text},
             {"operation": "add_native_process", "name": text},
@@ -57,33 +64,44 @@ def test_hostile_text(state: Path, name: str, capsys: pytest.CaptureFixture[str]
             {"operation": "write_audit", "action": text, "details": text},
         ]
     )
-    run = recorder_at(state, "run-1")
+    run = run_at(state, "run-1")
     run.open(no_check, {"host": text[:200].encode("ascii", "backslashreplace").decode()})
-    run.verdict(("run", "1"), passed=False, error_message=text)
+    run.verdict(Verdict(("run", "1"), passed=False, error_message=text))
     run.skip(("run", "2"), text, "x.py::y")
-    run.finish(1, {}, 0.0)
+    run.finish(1, {})
     assert run.failure is None
     assert tracker.verify().sound
-    document = Store(state, notify=quiet).read()
+    document = FileStore(state, notify=quiet).read()
     assert len(document.verdicts) == 2
     for content in (state.read_bytes(), state.with_name("migration-audit.log").read_bytes()):
         assert all(len(line) < 3 * TEXT_LIMIT * 6 for line in content.splitlines())
         content.decode("utf-8")
     json.loads(state.read_bytes())
     assert sorted(path.name for path in state.parent.iterdir()) == _FILES
-    for command in (["show"], ["gate"], ["audit"], ["verify"], ["phase", "Completed"], ["forget", "nobody", "nothing", "--reason", "x"]):
+    for command in (
+        ["show"],
+        ["gate"],
+        ["audit"],
+        ["verify"],
+        ["phase", "Completed"],
+        ["forget", "nobody", "nothing", "--reason", "x"],
+    ):
         main([command[0], "-s", str(state), *command[1:]])
         printed = capsys.readouterr()
         for line in (printed.out + printed.err).split("\n"):
             assert not re.match(r"\s*::|##(vso)?\[", line), line
-            raw = {character for character in line if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}}
+            raw = {
+                character
+                for character in line
+                if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+            }
             assert not raw - {"\t"}, (command, line)
 
 
 def test_message_of_20_megabytes(state: Path) -> None:
-    """It is cut to 4 KiB with a mark that says how long it was."""
+    """A long message is cut to 4 KiB, with a mark that says how long it was."""
     tracker_at(state).commit([{"operation": "set_error", "message": "x" * 20_000_000}])
-    error = Store(state, notify=quiet).read().fields["error"]["message"]
+    error = FileStore(state, notify=quiet).read().fields["error"]["message"]
     assert len(error.encode()) <= TEXT_LIMIT
     assert "cut: 20000000 characters" in error
     assert state.with_name("migration-audit.log").stat().st_size < 10 * TEXT_LIMIT
@@ -110,13 +128,13 @@ BOMBS = {
 @pytest.mark.parametrize("name", BOMBS)
 @pytest.mark.parametrize("where", ["document", "log"])
 def test_hostile_json(state: Path, name: str, where: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """In the document it is refused with one short sentence and left as it is; in the log it is a line of somebody else's."""
+    """In the document, it is refused with a sentence and left as it is; in the log, it is a foreign line."""
     tracker_at(state).commit([{"operation": "set_phase", "phase": "BackupInProgress"}])
     if where == "log":
         with state.with_name("migration-audit.log").open("a") as log:
             log.write(BOMBS[name] + "\n")
         tracker_at(state).commit([{"operation": "set_error", "message": "x"}])
-        assert Store(state, notify=quiet).read().fields["error"]["message"] == "x"
+        assert FileStore(state, notify=quiet).read().fields["error"]["message"] == "x"
         return
     state.write_text(BOMBS[name])
     for work in (tracker_at(state).read, partial(tracker_at(state).commit, [])):
@@ -128,18 +146,19 @@ def test_hostile_json(state: Path, name: str, where: str, capsys: pytest.Capture
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_nested_as_deep_as_can_be_read(state: Path) -> None:
-    """What can be read and not be written back is refused with a sentence, and the document is left as it is."""
+def test_deeply_nested_document(state: Path) -> None:
+    """A document that can be read but not written back is refused with a sentence, and left as it is."""
 
     def check(depth: int) -> None:
         state.write_text(_nested(depth))
         try:
             MigrationTracker(state, notify=quiet).commit([])
         except MigrationStateError as error:
-            assert "nested too deep" in str(error)  # noqa: PT017  # whether it is refused depends on the depth
+            # Whether it is refused depends on the depth.
+            assert "too deeply nested" in str(error)  # noqa: PT017  # see above
             assert state.read_text() == _nested(depth)
         else:
-            assert Store(state, notify=quiet).read().fields["x"]
+            assert FileStore(state, notify=quiet).read().fields["x"]
 
     for depth in (50, 200, 400, 600, 800, 900, 950, 980, 990, 5000, 20_000):
         run_all([partial(check, depth)])

@@ -1,7 +1,7 @@
-"""SIGKILL at random moments: what was acknowledged is there, whatever was killed, and no reader ever finds half a document.
+"""SIGKILL at random times: everything acknowledged is there, and no reader finds half a document.
 
-After the method of RocksDB's crash test: a writer says through a pipe that an operation has returned, and what was said is
-what must be found.
+After the method of RocksDB's crash test: a writer reports through a pipe that an operation has returned, and
+what was reported must be found.
 """
 
 from __future__ import annotations
@@ -15,19 +15,21 @@ from typing import TYPE_CHECKING
 from processes import Words, start
 from writers import assert_sound, read_over_and_over, tracker_at, write_as_run, write_by_api, written
 
-from pytest_migration_state.core.journal import read_lines
+from pytest_migration_state.storage.files.audit_log import read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-#: How many rounds go on with one state, each finding what the killed writers of the one before it left.
+#: How many rounds use one state, each with what the killed writers of the round before left.
 _ROUNDS_A_STATE = 10
 _MORE_THAN_CAN_BE_WRITTEN = 100_000
 
 
-def test_killed_at_random_moments(folder: Path, rounds: Callable[[int, int], int], figures: Callable[[str], None]) -> None:
-    """Two writers are killed, a reader without the lock looks on: nothing acknowledged is lost, no document unreadable."""
+def test_killed_at_random_times(
+    folder: Path, rounds: Callable[[int, int], int], figures: Callable[[str], None]
+) -> None:
+    """If two writers are killed, nothing acknowledged is lost, and a reader without the lock never fails."""
     chance = random.Random(4)
     total: Counter[str] = Counter()
     state = folder
@@ -39,12 +41,15 @@ def test_killed_at_random_moments(folder: Path, rounds: Callable[[int, int], int
         if number % _ROUNDS_A_STATE == _ROUNDS_A_STATE - 1:
             total["torn"] += sum("torn" in entry.name for entry in state.parent.iterdir())
             lines = read_lines(state.with_name("migration-audit.log"))
-            total["recovered"] += sum(line.content is not None and line.content["action"] == "Recovered" for line in lines)
+            total["recovered"] += sum(
+                line.content is not None and line.content["action"] == "Recovered" for line in lines
+            )
     assert total["acknowledged"] > 0
     assert total["reads"] > 0
     figures(
-        f"{total['rounds']} rounds, {total['acknowledged']} writes acknowledged, {total['lost']} lost; {total['unspoken']} there that were not "
-        f"acknowledged; {total['reads']} reads without the lock, 0 unreadable documents; {total['torn']} torn lines set aside"
+        f"{total['rounds']} rounds, {total['acknowledged']} writes acknowledged, {total['lost']} lost; "
+        f"{total['unspoken']} there that were not acknowledged; {total['reads']} reads without the lock, "
+        f"0 unreadable documents; {total['torn']} torn lines set aside"
     )
 
 
@@ -52,8 +57,11 @@ def _round(state: Path, number: int, chance: random.Random) -> Counter[str]:
     words = Words()
     acknowledged = {f"api-{number}": 0, f"run-{number}": 0}
     reader = start(partial(read_over_and_over, state, words))
-    writers = [start(partial(_write, write, state, name, words)) for write, name in zip(_WRITES, acknowledged, strict=True)]
-    # Now and then before either has begun, now and then one long after the other.
+    writers = [
+        start(partial(_write, write, state, name, words))
+        for write, name in zip(_WRITES, acknowledged, strict=True)
+    ]
+    # Sometimes before either has begun, sometimes one long after the other.
     time.sleep(chance.choice([chance.uniform(0, 0.01), chance.uniform(0.01, 0.06)]))
     for writer in chance.sample(writers, 2):
         assert writer.kill() == -9
@@ -74,18 +82,20 @@ def _round(state: Path, number: int, chance: random.Random) -> Counter[str]:
         assert count <= len(there) <= count + 1
         found["acknowledged"] += count
         found["unspoken"] += len(there) - count
-    # The next writer finds its way, and mends what was left.
+    # The next writer succeeds, and repairs what was left.
     tracker_at(state).commit([])
     assert_sound(state)
     return found
 
 
-def _write(write: Callable[[Path, str, int, Callable[[int], object]], None], state: Path, name: str, words: Words) -> None:
+def _write(
+    write: Callable[[Path, str, int, Callable[[int], object]], None], state: Path, name: str, words: Words
+) -> None:
     write(state, name, _MORE_THAN_CAN_BE_WRITTEN, lambda number: words.say(f"{name} {number}"))
 
 
 def _plain_run(state: Path, name: str, count: int, done: Callable[[int], object]) -> None:
-    """A run without a plan: that of a hundred thousand tests would be all that is ever written."""
+    """Write as a run without a plan: that of 100,000 tests would take the whole time."""
     write_as_run(state, name, count, done, planned=0)
 
 

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 from system_calls import failed_at_each_call, killed_at_each_call, needs_strace
-from writers import assert_sound, in_validation, no_check, operation, quiet, recorder_at, tracker_at
+from writers import assert_sound, in_validation, kind_of, no_check, operation, quiet, run_at, tracker_at
 
-from pytest_migration_state.core.errors import GateBlockedError, MigrationStateError, StateNotFoundError
-from pytest_migration_state.core.events import outstanding
-from pytest_migration_state.core.gate import Policy
-from pytest_migration_state.core.store import Store
-from pytest_migration_state.core.text import utc_now
+from pytest_migration_state.domain.policy import Policy
+from pytest_migration_state.domain.run_events import outstanding
+from pytest_migration_state.domain.verdict import Verdict
+from pytest_migration_state.errors import GateBlockedError, MigrationStateError, StateNotFoundError
+from pytest_migration_state.storage.files.store import FileStore
+from pytest_migration_state.text import utc_now
+from pytest_migration_state.tracking.run_writer import RunPlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,16 +38,16 @@ def _strace() -> None:
 class Scenario:
     """An operation on a state.
 
-    :ivar prepare: makes the state that it begins with.
+    :ivar prepare: creates the state that it begins with.
     :ivar work: the operation.
-    :ivar steps: how many times the state may be seen to change on the way: 1 is all or none.
-    :ivar told: kinds of problems that ``verify`` is to tell afterwards, killed or not.
+    :ivar steps: how often the state may change on the way; 1 is all or none.
+    :ivar problems: the kinds of problems that ``verify`` may report afterwards, killed or not.
     """
 
     prepare: Callable[[Path], object]
     work: Callable[[Path], object]
     steps: int = 1
-    told: frozenset[str] = frozenset()
+    problems: frozenset[str] = frozenset()
 
 
 def _nothing(_: Path) -> None:
@@ -63,7 +65,9 @@ def _some(path: Path) -> None:
 
 
 def _verdict(path: Path) -> None:
-    tracker_at(path).commit([{"operation": "add_validation_result", "component": "new", "test_name": "1", "passed": True}])
+    tracker_at(path).commit(
+        [{"operation": "add_validation_result", "component": "new", "test_name": "1", "passed": True}]
+    )
 
 
 def _three(path: Path) -> None:
@@ -74,30 +78,30 @@ def _complete(path: Path) -> None:
     tracker_at(path).commit([{"operation": "set_phase", "phase": "Completed"}])
 
 
-def _begin_anew(path: Path) -> None:
-    tracker_at(path).begin(force=True)
+def _begin_again(path: Path) -> None:
+    tracker_at(path).initialize(force=True)
 
 
 def _run(path: Path) -> None:
-    run = recorder_at(path, "run-1")
+    run = run_at(path, "run-1")
     run.open(no_check, {})
-    run.plan([outstanding(utc_now(), ("new", str(number)), "pending") for number in range(1, 4)])
+    run.plan(RunPlan([outstanding(utc_now(), ("new", str(number)), "pending") for number in range(1, 4)]))
     for number in range(1, 4):
-        run.verdict(("new", str(number)), passed=True, error_message=None)
+        run.verdict(Verdict(("new", str(number)), passed=True))
     result = run.complete(Policy())
-    run.finish(0, {"passed": 3}, 0.0)
+    run.finish(0, {"passed": 3})
     if run.failure or not result.open:
         raise run.failure or GateBlockedError(result.blockers)
 
 
 def _run_that_loses_its_log(path: Path) -> None:
-    run = recorder_at(path, "run-1")
+    run = run_at(path, "run-1")
     run.open(no_check, {})
     for number in range(1, 4):
-        run.verdict(("new", str(number)), passed=True, error_message=None)
+        run.verdict(Verdict(("new", str(number)), passed=True))
     path.with_name("migration-audit.log").unlink()
-    run.verdict(("new", "4"), passed=True, error_message=None)
-    run.finish(0, {"passed": 4}, 0.0)
+    run.verdict(Verdict(("new", "4"), passed=True))
+    run.finish(0, {"passed": 4})
     if run.failure:
         raise run.failure
 
@@ -111,7 +115,7 @@ def _torn(path: Path) -> None:
 
 
 def _torn_commit(path: Path) -> None:
-    """Two of the three entries of one commit are there."""
+    """Leave two of the three entries of one commit."""
     _some(path)
     document, log = path.read_bytes(), path.with_name("migration-audit.log")
     _three(path)
@@ -143,16 +147,18 @@ SCENARIOS = {
     "verdict": Scenario(_some, _verdict),
     "three_at_once": Scenario(_some, _three),
     "complete": Scenario(_some, _complete),
-    "begin_anew": Scenario(_some, _begin_anew),
-    # Begun, planned, three verdicts, completed, ended.
+    "begin_again": Scenario(_some, _begin_again),
+    # Started, planned, three verdicts, completed, finished.
     "run": Scenario(_some, _run, steps=7),
-    # Begun, four verdicts, ended. Between the loss and the next verdict nobody but the run knows the first three.
-    "run_that_loses_its_log": Scenario(_some, _run_that_loses_its_log, steps=7, told=frozenset({"entries_missing", "log_missing"})),
+    # Started, four verdicts, finished. Between loss and next verdict only the run knows the first three.
+    "run_that_loses_its_log": Scenario(
+        _some, _run_that_loses_its_log, steps=7, problems=frozenset({"loss_reported", "log_missing"})
+    ),
     "torn_line": Scenario(_torn, _verdict),
     "torn_commit": Scenario(_torn_commit, _three),
     "document_lost": Scenario(_without_document, _verdict),
-    "log_lost": Scenario(_without_log, _verdict, told=frozenset({"entries_missing"})),
-    "of_another_tool": Scenario(_of_another_tool, _verdict, told=frozenset({"unexplained"})),
+    "log_lost": Scenario(_without_log, _verdict, problems=frozenset({"loss_reported"})),
+    "of_another_tool": Scenario(_of_another_tool, _verdict, problems=frozenset({"unexplained"})),
 }
 
 
@@ -178,29 +184,34 @@ class Bench:
         self.scenario.work(self.state)
 
     def seen(self) -> JsonObject | None:
-        """What the state says, as far as it does not depend on the moment; ``None`` where there is none."""
+        """Return the state without what depends on the time; ``None`` if there is none."""
         try:
-            found = Store(self.state, notify=quiet).read().to_object()
+            found = FileStore(self.state, notify=quiet).read().to_object()
         except StateNotFoundError:
             return None
-        for item in (*found["validation_results"], *found["docker_containers_removed"], *found["outstanding_validations"]):
+        for item in (
+            *found["validation_results"],
+            *found["docker_containers_removed"],
+            *found["outstanding_validations"],
+        ):
             for key in ("tested_at", "removed_at", "since"):
                 item.pop(key, None)
         found["completed_at"] = bool(found["completed_at"])
         found["metadata"] = sorted(found["metadata"].get("open_runs", ()))
         return {key: value for key, value in found.items() if key not in {"started_at", "last_updated"}}
 
-    def check(self, *, told: frozenset[str] = frozenset()) -> JsonObject | None:
-        """The bare file is whole, a writer goes on, and then all is sound; gives what was seen before that writer."""
+    def check(self, *, problems: frozenset[str] = frozenset()) -> JsonObject | None:
+        """Assert that the file is whole and the next writer leaves a sound state; return the state before it."""
+        allowed = self.scenario.problems | problems
         if self.state.exists():
             json.loads(self.state.read_bytes())
         seen = self.seen()
         tracker_at(self.state).commit([])
         if seen is not None:
             assert self.seen() == seen
-        if problems := [problem for problem in tracker_at(self.state).verify().problems if problem.kind not in self.scenario.told | told]:
-            pytest.fail(f"{problems}")
-        if not self.scenario.told | told:
+        found = tracker_at(self.state).verify().problems
+        assert not [problem for problem in found if kind_of(problem) not in allowed]
+        if not allowed:
             assert_sound(self.state)
         assert not list(self.state.parent.glob("*.tmp-*"))
         return seen
@@ -208,7 +219,7 @@ class Bench:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_killed_at_each_call(name: str, folder: Path, figures: Callable[[str], None]) -> None:
-    """Whatever system call the process is killed at: all of the operation is there or none of it, and the next writer goes on."""
+    """Whichever system call the process is killed at, the operation is done or not, and others go on."""
     bench = Bench(folder, SCENARIOS[name])
     seen: list[JsonObject | None] = []
     kills = 0
@@ -217,24 +228,32 @@ def test_killed_at_each_call(name: str, folder: Path, figures: Callable[[str], N
         found = bench.check()
         if found not in seen:
             seen.append(found)
-    # A state that is created and says nothing yet is none of what the operation says.
+    # A state that was created and is still empty is one step more.
     ways = [found for found in seen if found not in (bench.before, bench.after)]
     assert len(ways) <= bench.scenario.steps - 1 + (bench.before is None), ways
-    figures(f"{name}: killed at {kills} system calls, the state before or after it each time ({len(ways)} steps on the way)")
+    figures(
+        f"{name}: killed at {kills} system calls, each time the state before or after it "
+        f"({len(ways)} steps on the way)"
+    )
 
 
-FAILURES = [("fsync", "EIO"), ("write", "ENOSPC"), ("write", "EIO"), ("openat", "EMFILE"), ("openat", "EACCES"), ("ftruncate", "EIO"),
-            ("?rename", "EIO"), ("?rename", "EACCES"), ("flock", "ENOLCK"), ("fchmod", "EPERM"), ("read", "EIO")]  # fmt: skip
+FAILURES = [("fsync", "EIO"), ("write", "ENOSPC"), ("write", "EIO"), ("openat", "EMFILE"),
+            ("openat", "EACCES"), ("ftruncate", "EIO"), ("?rename", "EIO"), ("?rename", "EACCES"),
+            ("flock", "ENOLCK"), ("fchmod", "EPERM"), ("read", "EIO")]  # fmt: skip
 _REFUSED = 3
 
 
 @pytest.mark.parametrize(("call", "error"), FAILURES)
-@pytest.mark.parametrize("name", ["create", "verdict", "three_at_once", "run", "torn_line", "begin_anew"])
-def test_each_call_fails_once(name: str, call: str, error: str, folder: Path, figures: Callable[[str], None]) -> None:
-    """Whatever system call fails: what was reported as done is there, what was refused is a clear error, and work goes on."""
+@pytest.mark.parametrize("name", ["create", "verdict", "three_at_once", "run", "torn_line", "begin_again"])
+def test_each_call_fails_once(
+    name: str, call: str, error: str, folder: Path, figures: Callable[[str], None]
+) -> None:
+    """Whichever system call fails, what is reported as done is there, and a refusal is a clear error."""
     bench = Bench(folder, SCENARIOS[name])
-    # A log that could not be written, or not flushed, says so; what was not told it cannot say.
-    told = frozenset({"unlogged_changes", "entries_missing"} | ({"unexplained"} if name == "begin_anew" else set()))
+    # A log that could not be written or flushed reports that, and it lacks what could not be written.
+    problems = {"unlogged_changes", "loss_reported"}
+    if name == "begin_again":
+        problems.add("unexplained")
 
     def work() -> None:
         try:
@@ -245,22 +264,27 @@ def test_each_call_fails_once(name: str, call: str, error: str, folder: Path, fi
     done = refused = 0
     for _, status in failed_at_each_call(work, call, error, reset=bench.reset):
         assert status in {0, _REFUSED}
-        found = bench.check(told=told)
+        found = bench.check(problems=frozenset(problems))
         if status == 0:
             done += 1
             assert found == bench.after
         else:
             refused += 1
-            assert bench.scenario.steps > 1 or found in (bench.before, bench.after, None) or bench.before is None
+            assert (
+                bench.scenario.steps > 1 or found in (bench.before, bench.after, None) or bench.before is None
+            )
     if done + refused:
-        figures(f"{name}: {done + refused} x {call.strip('?')} failed with {error}: {done} done all the same, {refused} refused, 0 lost")
+        figures(
+            f"{name}: {done + refused} x {call.strip('?')} failed with {error}: "
+            f"{done} done all the same, {refused} refused, 0 lost"
+        )
 
 
-def test_failed_flush_is_not_tried_again(state: Path) -> None:
-    """After the disk refused to flush the log the log says so, and the document, flushed by itself, holds what it says."""
+def test_failed_flush_is_not_repeated(state: Path) -> None:
+    """If the disk refuses to flush the log, the log says so once, and the document holds its effect."""
     _some(state)
     statuses = list(failed_at_each_call(lambda: _verdict(state), "fsync", "EIO", reset=lambda: None))
-    # The log's is survived, the document's and its folder's are errors.
+    # A failed flush of the log is survived; of the document and of its folder it is an error.
     assert [status for _, status in statuses] == [0, 1, 1]
     log = state.with_name("migration-audit.log").read_text()
     assert log.count("The disk refused to flush this log (Input/output error)") == 1

@@ -1,4 +1,4 @@
-"""A pytest run killed at a random moment, then finished by a second run."""
+"""A pytest run killed at a random time, then finished by a second run."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 from processes import start
 from writers import assert_sound, quiet
 
-from pytest_migration_state.core.errors import StateNotFoundError
-from pytest_migration_state.core.store import Store
+from pytest_migration_state.errors import StateNotFoundError
+from pytest_migration_state.storage.files.store import FileStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pytest_migration_state.core.document import Document
+    from pytest_migration_state.domain.document import Document
 
 _SUITE = """
 import time
@@ -58,25 +58,32 @@ def _run(folder: Path, state: Path) -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.dup2(null, 2)
-    # Loading every plugin that is installed here would take longer than all the rest.
+    # Loading every installed plugin would take longer than all the rest.
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     plugins = ["-p", "pytest_migration_state.plugin", "-p", "no:cacheprovider"]
-    os._exit(int(pytest.main([*plugins, "-c", "empty.toml", f"--migration-state={state}", "suite_checks.py"])))
+    os._exit(
+        int(pytest.main([*plugins, "-c", "empty.toml", f"--migration-state={state}", "suite_checks.py"]))
+    )
 
 
-def _told(document: Document) -> dict[tuple[str, str], tuple[bool, str, str | None]]:
-    return {key: (verdict["passed"], verdict["outcome"], verdict["error_message"]) for key, verdict in document.verdicts.items()}
+def _verdicts(document: Document) -> dict[tuple[str, str], tuple[bool, str, str | None]]:
+    return {
+        key: (verdict["passed"], verdict["outcome"], verdict["error_message"])
+        for key, verdict in document.verdicts.items()
+    }
 
 
-def test_killed_run_is_finished_by_another(folder: Path, rounds: Callable[[int, int], int], figures: Callable[[str], None]) -> None:
-    """After the second run the verdicts are those of a run that nobody killed, and nothing is outstanding."""
+def test_killed_run_is_finished_by_another(
+    folder: Path, rounds: Callable[[int, int], int], figures: Callable[[str], None]
+) -> None:
+    """After the second run, the verdicts are those of a run that was not killed: nothing is outstanding."""
     (folder / "suite_checks.py").write_text(_SUITE)
     (folder / "empty.toml").write_text("[pytest]\n")
     began = time.monotonic()
     whole = folder / "whole" / "migration-state.json"
     assert start(partial(_run, folder, whole)).wait() == 1
     seconds = time.monotonic() - began
-    expected = _told(Store(whole, notify=quiet).read())
+    expected = _verdicts(FileStore(whole, notify=quiet).read())
     assert len(expected) == _VERDICTS
     chance = random.Random(8)
     killed_with: list[int] = []
@@ -89,13 +96,14 @@ def test_killed_run_is_finished_by_another(folder: Path, rounds: Callable[[int, 
         if run.kill() == -9:
             killed_with.append(_left(state, expected))
         assert start(partial(_run, folder, state)).wait() == 1
-        document = Store(state, notify=quiet).read()
-        assert _told(document) == expected
+        document = FileStore(state, notify=quiet).read()
+        assert _verdicts(document) == expected
         assert not document.outstanding
         assert_sound(state)
     some = sum(0 < count < _VERDICTS for count in killed_with)
     figures(
-        f"{number + 1} runs of {_VERDICTS} verdicts killed within {seconds:.2f} s, {some} of them amid their verdicts: each made whole by a second"
+        f"{number + 1} runs of {_VERDICTS} verdicts killed within {seconds:.2f} s, "
+        f"{some} of them between verdicts: each completed by a second run"
     )
 
 
@@ -107,13 +115,16 @@ def _await_plan(state: Path) -> None:
 
 
 def _left(state: Path, expected: dict[tuple[str, str], tuple[bool, str, str | None]]) -> int:
-    """What a killed run left: its verdicts are right, and what has none is outstanding once the plan is written."""
+    """Return how many verdicts a killed run left.
+
+    They must be right and, if there are any, all others must be outstanding.
+    """
     try:
-        document = Store(state, notify=quiet).read()
+        document = FileStore(state, notify=quiet).read()
     except StateNotFoundError:
         return 0
-    told = _told(document)
-    assert told.items() <= expected.items()
-    if told:
-        assert told.keys() | document.outstanding.keys() == expected.keys()
-    return len(told)
+    verdicts = _verdicts(document)
+    assert verdicts.items() <= expected.items()
+    if verdicts:
+        assert verdicts.keys() | document.outstanding.keys() == expected.keys()
+    return len(verdicts)

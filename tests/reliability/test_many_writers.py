@@ -1,4 +1,4 @@
-"""Every writer counts: many processes and threads on one state, of every kind at once."""
+"""Many processes and threads of every kind write to one state at once, and no write is lost."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from processes import run_all
 from writers import TO_VALIDATION, assert_sound, operation, tracker_at, write_as_run, write_by_api, written
 
-from pytest_migration_state.core.errors import InvalidTransitionError
-from pytest_migration_state.core.journal import read_lines
+from pytest_migration_state.errors import InvalidTransitionError
+from pytest_migration_state.storage.files.audit_log import read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,14 +23,19 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize(("processes", "ci", "full"), [(16, 250, 250), (8, 500, 500)])
 def test_every_write_counts(
-    state: Path, processes: int, ci: int, full: int, rounds: Callable[[int, int], int], figures: Callable[[str], None]
+    state: Path,
+    processes: int,
+    ci: int,
+    full: int,
+    rounds: Callable[[int, int], int],
+    figures: Callable[[str], None],
 ) -> None:
     """What every process wrote is there exactly once, the chain is unbroken, and transitions are legal."""
     count = rounds(ci, full)
     began = time.monotonic()
 
     def mover() -> None:
-        """Each process would be the one to move the phases on: one transition each succeeds."""
+        """Try every transition; each succeeds in one of the processes."""
         tracker = tracker_at(state)
         for phase in TO_VALIDATION:
             try:
@@ -52,7 +57,10 @@ def test_every_write_counts(
     assert_sound(state)
     entries = sum(line.hash is not None for line in read_lines(state.with_name("migration-audit.log")))
     seconds = time.monotonic() - began
-    figures(f"{processes} processes x {count} writes: {processes * count} of {processes * count} there, {entries} entries, {seconds:.1f} s")
+    figures(
+        f"{processes} processes x {count} writes: {processes * count} of {processes * count} there, "
+        f"{entries} entries, {seconds:.1f} s"
+    )
 
 
 def test_threads_and_processes(state: Path) -> None:
@@ -65,14 +73,16 @@ def test_threads_and_processes(state: Path) -> None:
                 shared.commit([operation(f"{name}-shared", i)])
 
         workers = [threading.Thread(target=with_shared, args=[number]) for number in range(3)]
-        workers += [threading.Thread(target=write_by_api, args=[state, f"{name}-{number}", 30]) for number in range(2)]
+        workers += [
+            threading.Thread(target=write_by_api, args=[state, f"{name}-{number}", 30]) for number in range(2)
+        ]
         for worker in workers:
             worker.start()
         for worker in workers:
             worker.join()
 
     shared.commit([operation("before", 1)])
-    # The children inherit a tracker that is in use: its open files and its lock are theirs too.
+    # The children inherit a tracker that is in use, with its open files and its lock.
     run_all(partial(threads, f"process-{number}") for number in range(3))
     threads("parent")
     document = shared.read()
@@ -87,7 +97,17 @@ def test_command_line_beside_the_rest(state: Path) -> None:
 
     def commands(name: str) -> None:
         for number in range(1, 6):
-            command = [sys.executable, "-m", "pytest_migration_state", "result", "-s", str(state), name, str(number), "--passed"]
+            command = [
+                sys.executable,
+                "-m",
+                "pytest_migration_state",
+                "result",
+                "-s",
+                str(state),
+                name,
+                str(number),
+                "--passed",
+            ]
             subprocess.run(command, check=True, capture_output=True)
 
     run_all(
@@ -105,7 +125,7 @@ def test_command_line_beside_the_rest(state: Path) -> None:
 
 
 def test_two_creators(folder: Path) -> None:
-    """Whoever comes second finds the state that the first one created."""
+    """The second of two creators finds the state that the first one created."""
     for number in range(40):
         state = folder / str(number) / "migration-state.json"
         run_all(partial(write_by_api, state, name, 2) for name in ("one", "other"))

@@ -1,7 +1,7 @@
 """Everything that can happen to a state, in any order, against a model in memory.
 
-An API user and a run work on one state; each may be closed, or killed with all that it held in memory. Lines are torn, the
-document is deleted or an older copy of it put back, and another tool writes the document anew in its own way.
+An API user and a run work on one state; each may be closed, or killed with all that it held in memory. Lines
+are torn, the document is deleted or an older copy restored, and another tool rewrites it in its own format.
 """
 
 from __future__ import annotations
@@ -18,37 +18,49 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
-from writers import no_check, quiet, recorder_at, tracker_at
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from writers import kinds_found, no_check, quiet, run_at, tracker_at
 
-from pytest_migration_state.core.errors import (
+from pytest_migration_state.domain.phases import TRANSITIONS, Phase
+from pytest_migration_state.domain.policy import Policy
+from pytest_migration_state.domain.run_events import outstanding
+from pytest_migration_state.domain.verdict import Verdict
+from pytest_migration_state.errors import (
     GateBlockedError,
     InvalidArgumentError,
     InvalidTransitionError,
     RollbackUnavailableError,
     StateExistsError,
 )
-from pytest_migration_state.core.events import outstanding
-from pytest_migration_state.core.gate import Policy
-from pytest_migration_state.core.phases import TRANSITIONS, Phase
-from pytest_migration_state.core.store import Store
-from pytest_migration_state.core.text import utc_now
+from pytest_migration_state.storage.files.run_log import FileRunLog
+from pytest_migration_state.storage.files.store import FileStore
+from pytest_migration_state.text import utc_now
+from pytest_migration_state.tracking.run_writer import RunPlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
-# What another tool records is told apart by the component: it may have been decided on a document that a run's newest
-# verdicts had not yet reached, and those count on top of it.
-ours = st.tuples(st.sampled_from(["hive", "störe"]), st.sampled_from(["a", "b", "test_x.py::test[ü-\n]"]))
-theirs = st.tuples(st.just("other"), st.sampled_from(["a", "b"]))
+# Another tool has a component of its own: it may have read a document without a run's newest verdicts, and those
+# are applied on top of what it wrote.
+package_keys = st.tuples(
+    st.sampled_from(["hive", "störe"]), st.sampled_from(["a", "b", "test_x.py::test[ü-\n]"])
+)
+foreign_keys = st.tuples(st.just("other"), st.sampled_from(["a", "b"]))
 names = st.sampled_from(["one", "zwei", "drei\u202e"])
 
 
 @dataclass
 class Model:
-    """What the state should say."""
+    """The expected state."""
 
     phase: Phase = Phase.NOT_STARTED
     verdicts: dict[tuple[str, str], bool] = field(default_factory=dict)
@@ -63,13 +75,13 @@ class Model:
     def gate_is_open(self) -> bool:
         return bool(self.verdicts) and all(self.verdicts.values()) and not self.outstanding
 
-    def give(self, key: tuple[str, str], passed: bool) -> None:
+    def record(self, key: tuple[str, str], passed: bool) -> None:
         self.verdicts[key] = passed
         self.outstanding.pop(key, None)
 
     @classmethod
     def read(cls, path: Path) -> Model:
-        document = Store(path, notify=quiet).read()
+        document = FileStore(path, notify=quiet).read()
         fields = document.fields
         return cls(
             document.phase,
@@ -96,7 +108,7 @@ class Machine(RuleBasedStateMachine):
         self.runs = 0
         self.begin_run()
         self.copy: bytes | None = None
-        # How often another tool changed the document: what it wrote stands nowhere else.
+        # How often another tool changed the document: its changes are in no log.
         self.edits = self.edits_in_copy = 0
         self.is_second_migration = False
 
@@ -108,25 +120,30 @@ class Machine(RuleBasedStateMachine):
 
     def begin_run(self) -> None:
         self.runs += 1
-        self.run = recorder_at(self.path, f"run-{self.runs}")
+        self.run = run_at(self.path, f"run-{self.runs}")
         self.run.open(no_check, {})
-        # Until its plan is known a run keeps the gate shut.
-        self.run.plan([])
+        # A run keeps the gate shut until its plan is recorded.
+        self.run.plan(RunPlan([]))
 
     def do(self, operation: str, **arguments: Any) -> None:
         self.api.commit([{"operation": operation, **arguments}])
 
     # --- the API user ---
 
-    @rule(key=ours | theirs, passed=st.booleans(), twice=st.booleans())
+    @rule(key=package_keys | foreign_keys, passed=st.booleans(), twice=st.booleans())
     def result(self, key: tuple[str, str], passed: bool, twice: bool) -> None:
         request = {"operation": "add_validation_result", "component": key[0], "test_name": key[1]}
         self.api.commit([{**request, "passed": not passed}] * twice + [{**request, "passed": passed}])
-        self.model.give(key, passed)
+        self.model.record(key, passed)
 
     @rule(name=names, count=st.integers(1, 3))
     def containers(self, name: str, count: int) -> None:
-        self.api.commit([{"operation": "add_processed_container", "name": name, "container_id": str(number)} for number in range(count)])
+        self.api.commit(
+            [
+                {"operation": "add_processed_container", "name": name, "container_id": str(number)}
+                for number in range(count)
+            ]
+        )
         self.model.containers += [(name, str(number)) for number in range(count)]
 
     @rule(key=names, path=names)
@@ -149,7 +166,7 @@ class Machine(RuleBasedStateMachine):
         self.do("set_error", message=message)
         self.model.error = message
 
-    @rule(key=ours | theirs)
+    @rule(key=package_keys | foreign_keys)
     def forget(self, key: tuple[str, str]) -> None:
         with suppress(InvalidArgumentError):
             self.do("forget_validation", component=key[0], test_name=key[1], reason="gone")
@@ -162,14 +179,14 @@ class Machine(RuleBasedStateMachine):
         self.do("write_audit", action="Note", details="of an operator")
 
     @rule(force=st.booleans())
-    def begin_anew(self, force: bool) -> None:
+    def reinitialize(self, force: bool) -> None:
         try:
-            self.api.begin(force=force)
+            self.api.initialize(force=force)
             assert force
             self.model = Model()
-            # The run belongs to the migration that was set aside, and records nothing of it in this one.
-            self.run.verdict(("hive", "a"), passed=True, error_message=None)
-            assert "another migration was begun here" in str(self.run.failure)
+            # The run belongs to the migration that was set aside: it must record nothing in the new one.
+            self.run.verdict(Verdict(("hive", "a"), passed=True))
+            assert "the state was reinitialized during the run" in str(self.run.failure)
             self.run.close()
             self.begin_run()
             self.is_second_migration = True
@@ -182,8 +199,9 @@ class Machine(RuleBasedStateMachine):
     def move(self, phase: Phase, force: bool) -> None:
         model = self.model
         is_legal = phase in TRANSITIONS[model.phase]
-        if is_legal and phase is Phase.COMPLETED:
-            is_legal = model.gate_is_open
+        if phase is Phase.COMPLETED:
+            # The gate is shut while a run is alive; see complete_between_runs() for the other case.
+            is_legal = False
         if is_legal and phase is Phase.ROLLED_BACK:
             is_legal = model.rollback
         try:
@@ -204,28 +222,30 @@ class Machine(RuleBasedStateMachine):
 
     # --- the run ---
 
-    @rule(key=ours, passed=st.booleans())
+    @rule(key=package_keys, passed=st.booleans())
     def verdict(self, key: tuple[str, str], passed: bool) -> None:
-        self.run.verdict(key, passed, None)
+        self.run.verdict(Verdict(key, passed, None))
         assert self.run.failure is None
-        self.model.give(key, passed)
+        self.model.record(key, passed)
 
-    @rule(key=ours)
+    @rule(key=package_keys)
     def skip(self, key: tuple[str, str]) -> None:
         self.run.skip(key, "no time", key[1])
         assert self.run.failure is None
         self.model.outstanding[key] = "skipped"
 
-    @rule(pending=st.sets(ours), deselected=st.sets(ours))
+    @rule(pending=st.sets(package_keys), deselected=st.sets(package_keys))
     def plan(self, pending: set[tuple[str, str]], deselected: set[tuple[str, str]]) -> None:
         entries = [outstanding(utc_now(), key, "pending") for key in pending]
         entries += [outstanding(utc_now(), key, "deselected") for key in deselected - pending]
-        self.run.plan(entries)
+        self.run.plan(RunPlan(entries))
         for key in deselected - pending:
             if key not in self.model.verdicts and key not in self.model.outstanding:
                 self.model.outstanding[key] = "deselected"
         for key in pending:
-            self.model.verdicts.pop(key, None)
+            # Validating a Completed migration again does not make it incomplete.
+            if self.model.phase is not Phase.COMPLETED:
+                self.model.verdicts.pop(key, None)
             self.model.outstanding[key] = "pending"
 
     @rule()
@@ -237,43 +257,64 @@ class Machine(RuleBasedStateMachine):
                 self.model.phase = Phase.COMPLETED
 
     @rule()
+    def complete_between_runs(self) -> None:
+        if self.model.phase is Phase.VALIDATION:
+            self.run.finish(0, {})
+            assert self.run.failure is None
+            self.run.close()
+            try:
+                self.do("set_phase", phase=Phase.COMPLETED.value)
+                assert self.model.gate_is_open
+                self.model.phase = Phase.COMPLETED
+            except GateBlockedError:
+                assert not self.model.gate_is_open
+            self.begin_run()
+
+    @rule()
     def checkpoint(self) -> None:
-        with self.run._store.held(reuse=True):
-            self.run._checkpoint()
+        log = self.run._log
+        assert isinstance(log, FileRunLog)
+        with log._files.hold(reuse=True):
+            log._checkpoint()
 
     @rule()
     def end_run(self) -> None:
-        self.run.finish(0, {}, 0.0)
+        self.run.finish(0, {})
         assert self.run.failure is None
         self.run.close()
         self.begin_run()
 
     @rule()
     def kill_run(self) -> None:
-        """Its descriptors are closed without a word, and what it had in memory is gone."""
+        """Start another run. The descriptors of this one are closed, and what it had in memory is lost."""
+        self.run.close()
         self.begin_run()
 
     # --- what happens to the files ---
 
     @rule(share=st.floats(0.01, 0.99))
     def tear(self, share: float) -> None:
-        """A writer is killed in the middle of its line."""
+        """Leave a part of a line, as a killed writer does."""
         line = self.log.read_bytes().splitlines()[-1]
         with self.log.open("ab") as file:
             file.write(line[: max(1, int(len(line) * share))])
 
-    @rule(share=st.none() | st.floats(0, 0.99), keys=st.lists(ours, min_size=1, max_size=4), passed=st.booleans())
+    @rule(
+        share=st.none() | st.floats(0, 0.99),
+        keys=st.lists(package_keys, min_size=1, max_size=4),
+        passed=st.booleans(),
+    )
     def lose_log(self, share: float | None, keys: list[tuple[str, str]], passed: bool) -> None:
-        """The log is deleted or cut beneath a run that has verdicts in memory. From then on the document holds what no log tells."""
+        """Delete or cut the log of a run with verdicts in memory; the document then holds more than the log."""
         self.checkpoint()
         for key in keys[1:]:
             self.verdict(key, passed)
         if share is None or self.is_second_migration:
-            # What is left of a log that was cut in an earlier migration is taken for the log of another one, and refused.
+            # A log that was cut within an earlier migration is taken for that of another one, and refused.
             self.log.unlink()
         else:
             content = self.log.read_bytes()
-            # Not between two lines: a run that did not see the lines that were cut off could not see that they were there.
+            # Not between two lines: a run cannot notice the loss of lines that it has not read.
             os.truncate(self.log, len(content[: int(len(content) * share)].removesuffix(b"\n")))
         self.edits += 1
         self.verdict(keys[0], not passed)
@@ -294,9 +335,9 @@ class Machine(RuleBasedStateMachine):
         assert self.copy is not None
         self.path.write_bytes(self.copy)
 
-    @rule(key=theirs, passed=st.booleans(), seed=st.integers(0, 99), windows=st.booleans())
+    @rule(key=foreign_keys, passed=st.booleans(), seed=st.integers(0, 99), windows=st.booleans())
     def edit(self, key: tuple[str, str], passed: bool, seed: int, windows: bool) -> None:
-        """PowerShell reads the document, changes it and writes it whole, and a line into the log."""
+        """Change the document and append a line to the log, as PowerShell does."""
         if not self.path.exists():
             return
         chance = random.Random(seed)
@@ -311,10 +352,22 @@ class Machine(RuleBasedStateMachine):
         document["validation_results"] = [*document["validation_results"], verdict]
         document["note"] = document["metadata"]["note"] = verdict["note"] = seed
         document = dict(chance.sample(list(document.items()), len(document)))
-        text = json.dumps(document, indent=chance.choice([None, 2, 4]), ensure_ascii=chance.random() < 0.5) + "\n"
-        self.path.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode() if windows else text.encode())
+        text = (
+            json.dumps(document, indent=chance.choice([None, 2, 4]), ensure_ascii=chance.random() < 0.5)
+            + "\n"
+        )
+        self.path.write_bytes(
+            b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode() if windows else text.encode()
+        )
         details = f"Test '{key[1]}' for '{key[0]}': {'PASSED' if passed else 'FAILED'}"
-        line = json.dumps({"level": "INFO", "details": details, "action": "ValidationResult", "timestamp": "2030-01-01T00:00:00.0+01:00"})
+        line = json.dumps(
+            {
+                "level": "INFO",
+                "details": details,
+                "action": "ValidationResult",
+                "timestamp": "2030-01-01T00:00:00.0+01:00",
+            }
+        )
         if self.log.read_bytes().endswith(b"\n"):
             with self.log.open("ab") as file:
                 file.write(line.encode() + (b"\r\n" if windows else b"\n"))
@@ -338,21 +391,29 @@ class Machine(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
     def check_the_end(self) -> None:
-        self.run.finish(0, {}, 0.0)
+        self.run.finish(0, {})
         assert self.run.failure is None
         self.the_state_is_the_model()
-        kinds = {problem.kind for problem in self.api.verify().problems}
-        assert kinds <= {"completed_past_gate", "unexplained", "effect_missing", "entries_missing"}, kinds
+        assert kinds_found(self.api) <= {
+            "completed_past_gate",
+            "unexplained",
+            "effect_missing",
+            "loss_reported",
+        }
         assert not list(self.folder.glob("*.tmp-*"))
 
 
 def test_against_the_model(rounds: Callable[[int, int], int], figures: Callable[[str], None]) -> None:
-    """Whatever happens to a state, in whatever order, it says what the model says after every step."""
+    """Whatever happens to a state, in whatever order, it equals the model after every step."""
     examples, steps = rounds(300, 5000), 40
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=examples, stateful_step_count=steps, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
         ),
     )
-    figures(f"{examples} examples of up to {steps} steps: the state was the model's after each")
+    figures(f"{examples} examples of up to {steps} steps: the state equalled the model after each")

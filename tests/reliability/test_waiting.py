@@ -1,4 +1,4 @@
-"""Waiting for a lock: one that stays held, one whose holder is killed or stopped, one whose file is deleted."""
+"""Waiting for a lock that stays held, whose holder is killed or stopped, or whose file is deleted."""
 
 from __future__ import annotations
 
@@ -13,12 +13,24 @@ from typing import TYPE_CHECKING
 
 import pytest
 from processes import Words, run_all, start
-from writers import assert_sound, in_validation, no_check, operation, quiet, recorder_at, tracker_at, write_as_run, write_by_api, written
+from writers import (
+    assert_sound,
+    in_validation,
+    no_check,
+    operation,
+    quiet,
+    run_at,
+    tracker_at,
+    write_as_run,
+    write_by_api,
+    written,
+)
 
-from pytest_migration_state.core.errors import StateLockedError, StateWriteError
-from pytest_migration_state.core.lock import _LOOK_AGAIN, StateLock
-from pytest_migration_state.core.store import Store
-from pytest_migration_state.core.tracker import MigrationTracker
+from pytest_migration_state.domain.verdict import Verdict
+from pytest_migration_state.errors import StateLockedError, StateWriteError
+from pytest_migration_state.storage.files.lock import _PATH_CHECK_INTERVAL, StateLock
+from pytest_migration_state.storage.files.store import FileStore
+from pytest_migration_state.tracking.tracker import MigrationTracker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +46,7 @@ def _hold(state: Path, words: Words) -> None:
 
 
 def test_held_lock(state: Path) -> None:
-    """A lock that stays held is an error after the timeout that names the holder; a killed holder frees it at once."""
+    """After the timeout, an error names the holder; when the holder is killed, the lock is free at once."""
     tracker_at(state).commit([operation("before", 1)])
     words = Words()
     holder = start(partial(_hold, state, words))
@@ -47,7 +59,7 @@ def test_held_lock(state: Path) -> None:
     assert "still locked after 0.3 s" in str(caught.value)
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
     # Readers do not wait.
-    assert written(Store(state, notify=quiet).read(), "before") == [1]
+    assert written(FileStore(state, notify=quiet).read(), "before") == [1]
     holder.kill()
     began = time.monotonic()
     MigrationTracker(state, lock_timeout=5).commit([operation("new", 1)])
@@ -56,7 +68,7 @@ def test_held_lock(state: Path) -> None:
 
 
 def test_killed_while_others_wait(state: Path) -> None:
-    """Whoever waits goes on as soon as the holder is killed."""
+    """Waiting writers go on as soon as the holder is killed."""
     tracker_at(state).commit([])
     words = Words()
     holder = start(partial(_hold, state, words))
@@ -72,34 +84,37 @@ def test_killed_while_others_wait(state: Path) -> None:
 
 
 def test_run_beside_a_held_lock(state: Path) -> None:
-    """A run waits once for a lock that stays held, not at every verdict, and records everything when it is free."""
+    """A run waits for a held lock once, not at every verdict, and records everything when it is free."""
     tracker_at(state).commit([])
-    run = recorder_at(state, "run-1")
+    run = run_at(state, "run-1")
     run.open(no_check, {})
-    run._timeout = 0.3
+    run._log._timeout = 0.3  # type: ignore[union-attr]  # the run is open
     words = Words()
     holder = start(partial(_hold, state, words))
     assert words.heard(10) == ["held"]
     began = time.monotonic()
     for number in range(1, 51):
-        run.verdict(("new", str(number)), passed=True, error_message=None)
+        run.verdict(Verdict(("new", str(number)), passed=True))
     assert time.monotonic() - began < 1.5
     assert isinstance(run.failure, StateLockedError)
     assert len(run.unrecorded) == 50
     holder.kill()
-    run.finish(0, {}, 0.0)
+    run.finish(0, {})
     assert run.failure is None
-    assert written(Store(state, notify=quiet).read(), "new") == list(range(1, 51))
+    assert written(FileStore(state, notify=quiet).read(), "new") == list(range(1, 51))
     words.close()
     assert_sound(state)
 
 
-def test_stopped_writers(state: Path, rounds: Callable[[int, int], int], figures: Callable[[str], None]) -> None:
-    """A writer that is stopped anywhere, in the middle of its writing too, delays the others and breaks nothing."""
+def test_stopped_writers(
+    state: Path, rounds: Callable[[int, int], int], figures: Callable[[str], None]
+) -> None:
+    """A writer that is stopped anywhere, even in the middle of a write, only delays the others."""
     chance = random.Random(6)
     names = [f"writer-{number}" for number in range(3)]
     children = [
-        start(partial(write, state, name, 400)) for write, name in zip((write_by_api, write_as_run, write_by_api), names, strict=True)
+        start(partial(write, state, name, 400))
+        for write, name in zip((write_by_api, write_as_run, write_by_api), names, strict=True)
     ]
     stops = 0
     for _ in range(rounds(60, 600)):
@@ -110,14 +125,14 @@ def test_stopped_writers(state: Path, rounds: Callable[[int, int], int], figures
         child.send(signal.SIGCONT)
         time.sleep(chance.uniform(0, 0.005))
     assert [child.wait() for child in children] == [0, 0, 0]
-    document = Store(state, notify=quiet).read()
+    document = FileStore(state, notify=quiet).read()
     assert [written(document, name) for name in names] == [list(range(1, 401))] * 3
     assert_sound(state)
     figures(f"{stops} stops of 3 writers: 1200 of 1200 writes there")
 
 
 def test_stopped_and_killed(state: Path) -> None:
-    """A writer that was stopped with the lock in its hand keeps the others waiting until it is killed."""
+    """A writer that was stopped while it held the lock keeps the others waiting until it is killed."""
     tracker_at(state).commit([])
     words = Words()
     holder = start(partial(_hold, state, words))
@@ -130,8 +145,10 @@ def test_stopped_and_killed(state: Path) -> None:
     words.close()
 
 
-def test_lock_file_deleted(state: Path, rounds: Callable[[int, int], int], figures: Callable[[str], None]) -> None:
-    """While somebody deletes the lock file over and over, what was acknowledged stays, and the chain is unbroken."""
+def test_lock_file_deleted(
+    state: Path, rounds: Callable[[int, int], int], figures: Callable[[str], None]
+) -> None:
+    """If the lock file is deleted over and over, nothing acknowledged is lost, and the chain is unbroken."""
     tracker_at(state).commit([])
     lock = state.with_name(f"{state.name}.lock")
     words = Words()
@@ -145,7 +162,12 @@ def test_lock_file_deleted(state: Path, rounds: Callable[[int, int], int], figur
     def write(name: str) -> None:
         tracker = tracker_at(state)
         for number in range(1, count + 1):
-            request = {"operation": "add_validation_result", "component": name, "test_name": str(number), "passed": True}
+            request = {
+                "operation": "add_validation_result",
+                "component": name,
+                "test_name": str(number),
+                "passed": True,
+            }
             while True:
                 try:
                     tracker.commit([request])
@@ -157,17 +179,20 @@ def test_lock_file_deleted(state: Path, rounds: Callable[[int, int], int], figur
     names = [f"writer-{number}" for number in range(4)]
     run_all([*(partial(write, name) for name in names), partial(write_as_patient_run, state, "run", count)])
     deleter.kill()
-    document = Store(state, notify=quiet).read()
+    document = FileStore(state, notify=quiet).read()
     for name in (*names, "run"):
         assert written(document, name) == list(range(1, count + 1))
     tracker_at(state).commit([])
     assert_sound(state)
-    figures(f"lock file deleted all the time: {5 * count} of {5 * count} writes there, {len(words.heard())} refused and tried again")
+    figures(
+        f"lock file deleted all the time: {5 * count} of {5 * count} writes there, "
+        f"{len(words.heard())} refused and tried again"
+    )
     words.close()
 
 
 def test_lock_file_moved_away(state: Path) -> None:
-    """A lock on a file that was moved away excludes nobody: it is noticed, and the one at the path is waited for."""
+    """If the lock file was moved away, a writer notices, and waits for the one that is at the path now."""
     tracker = MigrationTracker(state, create=True, lock_timeout=0.2, notify=quiet)
     tracker.commit([])
     lock = state.with_name(f"{state.name}.lock")
@@ -175,7 +200,7 @@ def test_lock_file_moved_away(state: Path) -> None:
     words = Words()
     holder = start(partial(_hold, state, words))
     assert words.heard(10) == ["held"]
-    time.sleep(_LOOK_AGAIN)
+    time.sleep(_PATH_CHECK_INTERVAL)
     with pytest.raises(StateLockedError, match=f"process {holder.pid} "):
         tracker.commit([])
     holder.kill()
@@ -185,8 +210,8 @@ def test_lock_file_moved_away(state: Path) -> None:
 
 
 def write_as_patient_run(state: Path, name: str, count: int) -> None:
-    """A run that may be refused on the way: at its end everything is recorded."""
-    run = recorder_at(state, name)
+    """Write as a run whose writes may be refused meanwhile, and assert that all are recorded at its end."""
+    run = run_at(state, name)
     for _ in range(100):
         try:
             run.open(no_check, {})
@@ -194,16 +219,16 @@ def write_as_patient_run(state: Path, name: str, count: int) -> None:
         except StateWriteError:
             continue
     for number in range(1, count + 1):
-        run.verdict((name, str(number)), passed=True, error_message=None)
+        run.verdict(Verdict((name, str(number)), passed=True))
     for _ in range(100):
-        run.finish(0, {}, 0.0)
+        run.finish(0, {})
         if run.failure is None:
             return
     raise AssertionError(run.failure)
 
 
-def test_forked_in_the_middle(state: Path) -> None:
-    """A process that is forked while another thread of its parent writes shares neither its lock nor what it holds."""
+def test_forked_during_a_write(state: Path) -> None:
+    """A process forked while another thread of its parent writes shares neither its lock nor its document."""
     tracker = tracker_at(state)
     tracker.commit([operation("before", 1)])
     stop = threading.Event()
@@ -215,10 +240,14 @@ def test_forked_in_the_middle(state: Path) -> None:
             count += 1
             tracker.commit([operation("parent", count)])
 
+    def write_ten(name: str) -> None:
+        for number in range(1, 11):
+            tracker.commit([operation(name, number)])
+
     writer = threading.Thread(target=write_on)
     writer.start()
     try:
-        children = [start(lambda name=f"child-{n}": [tracker.commit([operation(name, i)]) for i in range(1, 11)]) for n in range(20)]  # type: ignore[misc]  # a default argument binds the name
+        children = [start(partial(write_ten, f"child-{number}")) for number in range(20)]
         assert [child.wait() for child in children] == [0] * 20
     finally:
         stop.set()
@@ -230,8 +259,10 @@ def test_forked_in_the_middle(state: Path) -> None:
     assert_sound(state)
 
 
-def test_interrupted_anywhere(state: Path, rounds: Callable[[int, int], int], figures: Callable[[str], None]) -> None:
-    """An exception out of a signal (Ctrl-C, a test's time limit) in the middle of recording: memory and files stay in step."""
+def test_interrupted_anywhere(
+    state: Path, rounds: Callable[[int, int], int], figures: Callable[[str], None]
+) -> None:
+    """After an exception from a signal (Ctrl-C, a time limit) anywhere, memory and files agree."""
 
     class Interrupted(BaseException):
         pass
@@ -242,23 +273,23 @@ def test_interrupted_anywhere(state: Path, rounds: Callable[[int, int], int], fi
     def work() -> None:
         signal.signal(signal.SIGALRM, interrupt)
         chance = random.Random(7)
-        run = recorder_at(state, "run")
+        run = run_at(state, "run")
         run.open(no_check, {})
         interrupted, number, beside = 0, 0, tracker_at(state)
         while interrupted < limit:
             try:
-                # And again: one that comes while a finalizer runs is swallowed.
+                # Repeated, because an exception during a finalizer is swallowed.
                 signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.0001, 0.01), 0.05)
                 while True:
                     number += 1
-                    run.verdict(("run", str(number)), passed=True, error_message=None)
+                    run.verdict(Verdict(("run", str(number)), passed=True))
                     if number % 50 == 0:
                         beside.commit([operation("beside", number)])
             except Interrupted:
                 interrupted += 1
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
-        run.finish(0, {}, 0.0)
+        run.finish(0, {})
         assert run.failure is None, run.failure
         words.say(str(number))
 
@@ -267,18 +298,22 @@ def test_interrupted_anywhere(state: Path, rounds: Callable[[int, int], int], fi
     run_all([work])
     count = int(words.heard()[-1])
     words.close()
-    document = Store(state, notify=quiet).read()
+    document = FileStore(state, notify=quiet).read()
     there = written(document, "run")
-    # The verdict in whose middle the exception came was handed over, or it was not.
+    # A verdict that was interrupted may be recorded or not.
     assert len(set(range(1, count + 1)) - set(there)) <= limit
     assert written(document, "beside") == sorted(set(written(document, "beside")))
     assert_sound(state)
     figures(f"{limit} interrupts in {count} verdicts: {len(there)} recorded, chain unbroken")
 
 
-def test_group_of_states_in_one_folder(folder: Path) -> None:
+def test_two_states_in_one_folder(folder: Path) -> None:
     """Two states in one folder have a lock and a log each."""
     one, other = folder / "one.json", folder / "other.json"
     run_all([partial(write_by_api, one, "one", 50), partial(write_as_run, other, "other", 50)])
-    assert written(tracker_at(one).read(), "one") == list(range(1, 51)) == written(tracker_at(other).read(), "other")
+    assert (
+        written(tracker_at(one).read(), "one")
+        == list(range(1, 51))
+        == written(tracker_at(other).read(), "other")
+    )
     in_validation(one)

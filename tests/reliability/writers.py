@@ -6,14 +6,15 @@ import json
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from pytest_migration_state.core.errors import MigrationStateError, StateNotFoundError
-from pytest_migration_state.core.events import outstanding
-from pytest_migration_state.core.journal import read_lines
-from pytest_migration_state.core.phases import TRANSITIONS, Phase
-from pytest_migration_state.core.run import RunRecorder
-from pytest_migration_state.core.store import Store
-from pytest_migration_state.core.text import utc_now
-from pytest_migration_state.core.tracker import MigrationTracker
+from pytest_migration_state.domain.phases import TRANSITIONS, Phase
+from pytest_migration_state.domain.run_events import outstanding
+from pytest_migration_state.domain.verdict import Verdict
+from pytest_migration_state.errors import MigrationStateError, StateNotFoundError
+from pytest_migration_state.storage.files.audit_log import read_lines
+from pytest_migration_state.storage.files.store import FileStore
+from pytest_migration_state.text import utc_now
+from pytest_migration_state.tracking.run_writer import RunPlan, RunWriter
+from pytest_migration_state.tracking.tracker import MigrationTracker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,12 +22,18 @@ if TYPE_CHECKING:
 
     from processes import Words
 
-    from pytest_migration_state.core.document import Document
+    from pytest_migration_state.domain.document import Document
+    from pytest_migration_state.verification.report import Problem
 
 JsonObject = dict[str, Any]
 
 #: The way from the beginning to Validation.
-TO_VALIDATION = (Phase.BACKUP_IN_PROGRESS, Phase.CONTAINER_TERMINATION, Phase.NATIVE_DEPLOYMENT, Phase.VALIDATION)
+TO_VALIDATION = (
+    Phase.BACKUP_IN_PROGRESS,
+    Phase.CONTAINER_TERMINATION,
+    Phase.NATIVE_DEPLOYMENT,
+    Phase.VALIDATION,
+)
 
 
 def quiet(_: str) -> None:
@@ -41,20 +48,22 @@ def tracker_at(path: Path, **more: Any) -> MigrationTracker:
     return MigrationTracker(path, create=True, notify=quiet, **more)
 
 
-def recorder_at(path: Path, run_id: str) -> RunRecorder:
-    return RunRecorder(path, run_id, notify=quiet)
+def run_at(path: Path, run_id: str) -> RunWriter:
+    return RunWriter(path, run_id, notify=quiet)
 
 
 def in_validation(path: Path) -> MigrationTracker:
-    """A state in Validation."""
+    """Create a state in Validation."""
     tracker = tracker_at(path)
     for phase in TO_VALIDATION:
         tracker.commit([{"operation": "set_phase", "phase": phase}])
     return tracker
 
 
-def write_by_api(path: Path, name: str, count: int, done: Callable[[int], object] = lambda number: number) -> None:
-    """``count`` operations of every kind through the API: after each, ``done`` is called with its number from 1."""
+def write_by_api(
+    path: Path, name: str, count: int, done: Callable[[int], object] = lambda number: number
+) -> None:
+    """Commit ``count`` operations through the API, and call ``done`` after each with its number, from 1."""
     tracker = tracker_at(path)
     for number in range(1, count + 1):
         tracker.commit([operation(name, number)])
@@ -62,48 +71,72 @@ def write_by_api(path: Path, name: str, count: int, done: Callable[[int], object
 
 
 def operation(name: str, number: int) -> JsonObject:
-    """The operation of this number: every third of one kind, each telling whose it is and which."""
+    """Return an operation with the name of its writer and its number; every third is of the same kind."""
     match number % 3:
         case 0:
             return {"operation": "add_processed_container", "name": name, "container_id": str(number)}
         case 1:
-            return {"operation": "add_validation_result", "component": name, "test_name": str(number), "passed": True}
+            return {
+                "operation": "add_validation_result",
+                "component": name,
+                "test_name": str(number),
+                "passed": True,
+            }
         case _:
             return {"operation": "add_preserved_data", "key": f"{name}:{number}", "backup_path": "/backups"}
 
 
 def write_as_run(
-    path: Path, name: str, count: int, done: Callable[[int], object] = lambda number: number, *, planned: int | None = None
+    path: Path,
+    name: str,
+    count: int,
+    done: Callable[[int], object] = lambda number: number,
+    *,
+    planned: int | None = None,
 ) -> None:
-    """A run with ``count`` verdicts, all of them planned or the first so many: what a pytest run writes."""
-    run = recorder_at(path, name)
+    """Write what a pytest run with ``count`` verdicts does.
+
+    :param planned: how many of them are planned; ``None`` for all.
+    """
+    run = run_at(path, name)
     run.open(no_check, {})
-    run.plan([outstanding(utc_now(), (name, str(number)), "pending") for number in range(1, (count if planned is None else planned) + 1)])
+    if planned is None:
+        planned = count
+    entries = [outstanding(utc_now(), (name, str(number)), "pending") for number in range(1, planned + 1)]
+    run.plan(RunPlan(entries))
     for number in range(1, count + 1):
-        run.verdict((name, str(number)), passed=True, error_message=None, run_id=name)
+        run.verdict(Verdict((name, str(number)), passed=True, run_id=name))
         assert run.failure is None, run.failure
         done(number)
-    run.finish(0, {"passed": count}, 0.0)
+    run.finish(0, {"passed": count})
     assert run.failure is None, run.failure
     run.close()
 
 
 def written(document: Document, name: str) -> list[int]:
-    """The numbers of the operations and verdicts of ``name`` that the state holds, sorted; one that is there twice is there twice."""
+    """Return the sorted numbers of what ``name`` wrote and the state holds, duplicates included."""
     return sorted(
         [int(test_name) for component, test_name in document.verdicts if component == name]
         + [int(item["id"]) for item in document.fields["docker_containers_removed"] if item["name"] == name]
-        + [int(key.removeprefix(f"{name}:")) for key in document.fields["data_preserved"] if key.startswith(f"{name}:")]
+        + [
+            int(key.removeprefix(f"{name}:"))
+            for key in document.fields["data_preserved"]
+            if key.startswith(f"{name}:")
+        ]
     )
 
 
 def read_over_and_over(path: Path, words: Words) -> None:
-    """A reader without the lock: through the library, and of the bare file as any script would. Says what is wrong."""
+    """Read without the lock, both through the library and the bare file, and say what is wrong."""
     most, reads = 0, 0
     while True:
         try:
-            document = Store(path, notify=quiet).read()
-            known = len(document.verdicts) + len(document.fields["docker_containers_removed"]) + len(document.fields["data_preserved"])
+            document = FileStore(path, notify=quiet).read()
+            known = (
+                len(document.verdicts)
+                + len(document.fields["docker_containers_removed"])
+                + len(document.fields["data_preserved"])
+            )
             if known < most:
                 words.say(f"wrong the state went back from {most} to {known}")
             most = known
@@ -122,8 +155,31 @@ def read_over_and_over(path: Path, words: Words) -> None:
             words.say("reads 16")
 
 
+#: What the messages of the kind ``missing`` contain, and a kind for each: a loss that the log reports itself is not
+#: the same as one that it does not.
+_MISSING = {
+    "as it says itself": "loss_reported",
+    "lines were removed": "lines_removed",
+    "its end was cut off": "end_cut_off",
+    "is gone, and with it": "log_missing",
+    "the document is missing": "document_missing",
+}
+
+
+def kind_of(problem: Problem) -> str:
+    """Return the kind of a problem, and of a missing thing which one it is."""
+    if problem.kind != "missing":
+        return problem.kind
+    return next(kind for words, kind in _MISSING.items() if words in problem.message)
+
+
+def kinds_found(tracker: MigrationTracker) -> set[str]:
+    """Return the kinds of problems (see :func:`kind_of`) that ``verify`` reports."""
+    return {kind_of(problem) for problem in tracker.verify().problems}
+
+
 def assert_sound(path: Path) -> None:
-    """An unbroken chain, a document that holds what the log tells, legal transitions only, and nothing left lying about."""
+    """Assert an unbroken chain, a document that fits the log, legal transitions, and no temporary files."""
     report = tracker_at(path).verify()
     assert report.sound, report.problems
     phases = [Phase.NOT_STARTED]

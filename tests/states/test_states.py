@@ -1,6 +1,6 @@
 """States that earlier versions wrote: each opens with the gate that it had, or shut with a reason.
 
-``write.py`` has written them and says what stands in ``expected.json``.
+``write.py`` wrote them and describes the content of ``expected.json``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EXPECTED = "expected.json"
 
 
 class Expected(TypedDict):
-    """What ``expected.json`` says: how the version that wrote the state judges it."""
+    """The content of ``expected.json``: how the version that wrote the state judges it."""
 
     about: str
     phase: str | None
@@ -38,7 +38,7 @@ class Expected(TypedDict):
 
 
 def expected_of(kind: str) -> Expected:
-    """What the version that wrote ``kind`` says of it."""
+    """The expectations recorded for ``kind``."""
     found: Expected = json.loads((HERE / kind / EXPECTED).read_bytes())
     return found
 
@@ -49,23 +49,23 @@ OPENED = [kind for kind in KINDS if kind not in REFUSED]
 
 
 def copied(kind: str, folder: Path) -> MigrationTracker:
-    """A copy of the state in ``folder``, opened. What it has to tell a person is no error here."""
+    """A copy of the state in ``folder``, opened. Notices to users are ignored."""
     shutil.copytree(HERE / kind, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(EXPECTED))
     return MigrationTracker(folder / DOCUMENT, notify=lambda _: None)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file of the state but its lock."""
+    """Every file of the state except its lock."""
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".lock"}
 
 
 def blockers(gate: GateResult) -> set[tuple[str | None, ...]]:
-    """What keeps the gate shut, as ``expected.json`` names it."""
+    """The blockers, as ``expected.json`` names them."""
     return {(blocker.kind, blocker.component, blocker.test_name) for blocker in gate.blockers}
 
 
 def revision(state: MigrationState) -> int:
-    """How many changes the state has seen; a document of another tool does not count them."""
+    """The number of changes to the state; a document of another tool does not count them."""
     return state.metadata.revision or 0
 
 
@@ -75,14 +75,14 @@ def names(items: Iterable[Any]) -> list[tuple[str, str]]:
 
 
 def test_there_are_states() -> None:
-    """The first release has its states here, and each of them says in a sentence what it is."""
+    """The states of the first release are here, and each has a sentence that describes it."""
     assert any(kind.startswith("0.1.0/") for kind in KINDS)
     assert all(expected_of(kind)["about"] for kind in KINDS)
 
 
 @pytest.mark.parametrize("kind", OPENED)
 def test_read(kind: str, tmp_path: Path) -> None:
-    """Read only: phase and number of verdicts are the same, the gate is as it was or shut with a reason; no file is changed."""
+    """Reading keeps phase and verdicts, and the gate as it was or shut with a reason; no file changes."""
     expected, tracker = expected_of(kind), copied(kind, tmp_path)
     before = contents(tmp_path)
     gate, state = tracker.gate(), tracker.state
@@ -99,7 +99,7 @@ def test_read(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", OPENED)
 def test_written(kind: str, tmp_path: Path) -> None:
-    """An entry of one's own can be written; it counts as a change, and the gate is the same afterwards."""
+    """A new entry can be written; it counts as a change, and the gate is the same afterwards."""
     tracker = copied(kind, tmp_path)
     gate, before = tracker.gate(), tracker.state
     written = tracker.write_audit("Handover", "opened by a later version")
@@ -111,7 +111,7 @@ def test_written(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", OPENED)
 def test_nothing_lost(kind: str, tmp_path: Path) -> None:
-    """A document that is written back holds every verdict and every outstanding validation, and the keys of other tools."""
+    """A rewritten document has every verdict, every outstanding validation and other tools' keys."""
     tracker = copied(kind, tmp_path)
     before, keys = tracker.state, top_level(tmp_path)
     tracker.write_audit("Handover", "opened by a later version")
@@ -119,20 +119,24 @@ def test_nothing_lost(kind: str, tmp_path: Path) -> None:
     assert after.validation_results == before.validation_results
     assert after.outstanding_validations == before.outstanding_validations
     document = json.loads((tmp_path / DOCUMENT).read_bytes())
-    assert names(document["validation_results"]) == [(verdict.component, verdict.test_name) for verdict in before.validation_results]
-    assert names(document["outstanding_validations"]) == [(entry.component, entry.test_name) for entry in before.outstanding_validations]
+    assert names(document["validation_results"]) == [
+        (verdict.component, verdict.test_name) for verdict in before.validation_results
+    ]
+    assert names(document["outstanding_validations"]) == [
+        (entry.component, entry.test_name) for entry in before.outstanding_validations
+    ]
     assert document.keys() >= keys
 
 
 def top_level(folder: Path) -> set[str]:
-    """The document's own keys; none where there is no document."""
+    """The document's keys; none if there is no document."""
     path = folder / DOCUMENT
     return set(json.loads(path.read_text("utf-8-sig"))) if path.exists() else set()
 
 
 @pytest.mark.parametrize("kind", REFUSED)
 def test_refused(kind: str, tmp_path: Path) -> None:
-    """What the version that wrote it refuses to open is refused with the same error, by readers and writers, and is not changed."""
+    """A state that the writing version refuses is refused with the same error, and is not changed."""
     expected, tracker = expected_of(kind), copied(kind, tmp_path)
     before = contents(tmp_path)
     with pytest.raises(MigrationStateError) as read:

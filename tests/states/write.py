@@ -43,7 +43,13 @@ from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_migration_state import GateBlockedError, MigrationStateError, MigrationTracker, Policy, __version__
+from pytest_migration_state import (
+    GateBlockedError,
+    MigrationStateError,
+    MigrationTracker,
+    Policy,
+    __version__,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -62,7 +68,10 @@ TO_VALIDATION: Final = ("BackupInProgress", "ContainerTermination", "NativeDeplo
 KILLED: Final = -signal.SIGKILL
 
 #: What every suite is given: the host's neutral name, and pytest's root folder.
-SUITE_FILES: Final = {"conftest.py": f'import socket\n\nsocket.gethostname = lambda: "{HOST}"\n', "pytest.ini": "[pytest]\n"}
+SUITE_FILES: Final = {
+    "conftest.py": f'import socket\n\nsocket.gethostname = lambda: "{HOST}"\n',
+    "pytest.ini": "[pytest]\n",
+}
 #: What every file of tests begins with.
 PREAMBLE: Final = f"""\
 import os, signal, time
@@ -126,10 +135,17 @@ class Making:
     def python(self, *arguments: str, status: int = 0) -> None:
         """Run this interpreter, and see that it ends with ``status``."""
         done = subprocess.run(
-            [sys.executable, *arguments], env=environment(), capture_output=True, encoding="utf-8", timeout=120, check=False
+            [sys.executable, *arguments],
+            env=environment(),
+            capture_output=True,
+            encoding="utf-8",
+            timeout=120,
+            check=False,
         )
         if done.returncode != status:
-            sys.exit(f"{arguments} ended with {done.returncode}, not with {status}:\n{done.stdout}{done.stderr}")
+            sys.exit(
+                f"{arguments} ended with {done.returncode}, not with {status}:\n{done.stdout}{done.stderr}"
+            )
 
     def sample(self, name: str) -> None:
         """Copy a state that PowerShell wrote."""
@@ -176,7 +192,7 @@ def open_but_for_one(making: Making) -> MigrationTracker:
     return tracker
 
 
-# --- phases -----------------------------------------------------------------------------------------------------------
+# --- phases -------------------------------------------------------------------------------------------------
 
 
 @kind
@@ -283,14 +299,16 @@ def with_gate_shut(tracker: MigrationTracker) -> None:
     sys.exit("the gate should be shut")
 
 
-# --- why the gate is shut ---------------------------------------------------------------------------------------------
+# --- why the gate is shut -----------------------------------------------------------------------------------
 
 
 @kind
 def failed(making: Making) -> None:
     """A failed verdict alone keeps the gate shut; Completed was asked for and refused."""
     making.in_validation()
-    making.run("@hive\ndef test_passes(): pass\n\n@hive\ndef test_fails():\n    assert 6 * 7 == 41\n", status=1)
+    making.run(
+        "@hive\ndef test_passes(): pass\n\n@hive\ndef test_fails():\n    assert 6 * 7 == 41\n", status=1
+    )
     with_gate_shut(making.tracker)
 
 
@@ -304,14 +322,18 @@ def failed_by_hand(making: Making) -> None:
 def xfailed(making: Making) -> None:
     """A test that failed as it was expected to keeps the gate shut."""
     making.in_validation()
-    making.run("@hive\ndef test_passes(): pass\n\n@hive\n@pytest.mark.xfail(reason='known')\ndef test_expected(): assert False\n")
+    making.run(
+        "@hive\ndef test_passes(): pass\n\n@hive\n@pytest.mark.xfail(reason='known')\ndef test_expected(): assert False\n"
+    )
 
 
 @kind
 def skipped(making: Making) -> None:
     """A skipped test keeps the gate shut."""
     making.in_validation()
-    making.run("@hive\ndef test_passes(): pass\n\n@hive\n@pytest.mark.skip(reason='needs the old host')\ndef test_skipped(): pass\n")
+    making.run(
+        "@hive\ndef test_passes(): pass\n\n@hive\n@pytest.mark.skip(reason='needs the old host')\ndef test_skipped(): pass\n"
+    )
 
 
 @kind
@@ -325,8 +347,13 @@ def deselected(making: Making) -> None:
 def pending(making: Making) -> None:
     """A run that was stopped leaves tests without a verdict; both had passed before."""
     making.in_validation()
-    making.run("@hive\ndef test_first(): pass\n\n@hive\ndef test_stops(): pass\n\n@hive\ndef test_last(): pass\n")
-    making.run("@hive\ndef test_first(): pass\n\n@hive\ndef test_stops(): pytest.exit('stop')\n\n@hive\ndef test_last(): pass\n", status=2)
+    making.run(
+        "@hive\ndef test_first(): pass\n\n@hive\ndef test_stops(): pass\n\n@hive\ndef test_last(): pass\n"
+    )
+    making.run(
+        "@hive\ndef test_first(): pass\n\n@hive\ndef test_stops(): pytest.exit('stop')\n\n@hive\ndef test_last(): pass\n",
+        status=2,
+    )
 
 
 @kind
@@ -401,7 +428,7 @@ def test_never_begun(): pass
     )  # fmt: skip
 
 
-# --- policies and special verdicts ------------------------------------------------------------------------------------
+# --- policies and special verdicts --------------------------------------------------------------------------
 
 
 @kind
@@ -472,7 +499,11 @@ def names(making: Making) -> None:
 def two_thousand_verdicts(making: Making) -> None:
     """The verdicts of 2,000 tests, three of them failed."""
     making.in_validation()
-    making.write({"t.py": "@hive\n@pytest.mark.parametrize('n', range(2000))\ndef test(n): assert n not in (0, 999, 1999)\n"})
+    making.write(
+        {
+            "t.py": "@hive\n@pytest.mark.parametrize('n', range(2000))\ndef test(n): assert n not in (0, 999, 1999)\n"
+        }
+    )
     making.pytest("t.py", status=1)
 
 
@@ -501,7 +532,7 @@ def forgotten(making: Making) -> None:
     making.tracker.forget_validation(str(run.component), str(run.test_name), reason="it was a mistake")
 
 
-# --- killed -----------------------------------------------------------------------------------------------------------
+# --- killed -------------------------------------------------------------------------------------------------
 
 #: Five tests that pass, or of which the third kills the run.
 DEADLY: Final = """
@@ -600,13 +631,23 @@ def torn_commit(making: Making) -> None:
     tracker = open_but_for_one(making)
     before = len(LOG.read_bytes())
     with earlier_document():
-        verdict = {"operation": "add_validation_result", "component": AIDER, "test_name": "file_access_test", "passed": True}
-        tracker.apply([verdict, *({"operation": "write_audit", "action": "Note", "details": text} for text in ("one", "two"))])
+        verdict = {
+            "operation": "add_validation_result",
+            "component": AIDER,
+            "test_name": "file_access_test",
+            "passed": True,
+        }
+        tracker.apply(
+            [
+                verdict,
+                *({"operation": "write_audit", "action": "Note", "details": text} for text in ("one", "two")),
+            ]
+        )
     content = LOG.read_bytes()
     LOG.write_bytes(content[: content.index(b"\n", before) + 1])
 
 
-# --- documents and logs that are gone or behind -----------------------------------------------------------------------
+# --- documents and logs that are gone or behind -------------------------------------------------------------
 
 
 @kind
@@ -702,7 +743,9 @@ def unlogged_changes(making: Making) -> None:
     log = LOG.read_bytes()
     with without_log():
         tracker.add_validation_result(HIVE, "native_execution_test", passed=True)
-        tracker.add_validation_result(AIDER, "file_access_test", passed=False, error_message="Permission denied")
+        tracker.add_validation_result(
+            AIDER, "file_access_test", passed=False, error_message="Permission denied"
+        )
     LOG.write_bytes(log)
 
 
@@ -721,7 +764,7 @@ def unlogged_changes_told(making: Making) -> None:
     making.tracker.write_audit("Handover", "the log takes entries again")
 
 
-# --- PowerShell and other tools ---------------------------------------------------------------------------------------
+# --- PowerShell and other tools -----------------------------------------------------------------------------
 
 
 @kind
@@ -807,14 +850,19 @@ def keys_of_other_tools(making: Making) -> None:
     """A state with keys of another tool on every level, to which we have written afterwards."""
     tracker = open_but_for_one(making)
     document = json.loads(DOCUMENT.read_bytes())
-    document["x_other_tool"] = {"ticket": "OPS-17", "ratio": 1.0, "big": 12345678901234567890, "nested": [[1], [], {"k": []}]}
+    document["x_other_tool"] = {
+        "ticket": "OPS-17",
+        "ratio": 1.0,
+        "big": 12345678901234567890,
+        "nested": [[1], [], {"k": []}],
+    }
     document["metadata"]["x_owner"] = "operations"
     document["validation_results"][1]["x_seen_by"] = ["ops"]
     DOCUMENT.write_text(json.dumps(document, indent=1), encoding="utf-8")
     tracker.add_validation_result(ZERO, "dependency_install", passed=True)
 
 
-# --- writing them all -------------------------------------------------------------------------------------------------
+# --- writing them all ---------------------------------------------------------------------------------------
 
 
 def judged(about: str) -> dict[str, Any]:
@@ -863,7 +911,14 @@ def traces(folder: Path, strange: re.Pattern[bytes]) -> list[str]:
 
 def of_this_machine() -> re.Pattern[bytes]:
     """What must not stand in any file: this machine's folders, its name and the user's."""
-    folders = {Path(tempfile.gettempdir()), Path.home(), Path.cwd(), STATES.parents[1], Path(sys.prefix), Path(sys.base_prefix)}
+    folders = {
+        Path(tempfile.gettempdir()),
+        Path.home(),
+        Path.cwd(),
+        STATES.parents[1],
+        Path(sys.prefix),
+        Path(sys.base_prefix),
+    }
     paths = [re.escape(str(folder)) for folder in folders if len(folder.parts) > 1]
     who = rf"\b{re.escape(getpass.getuser())}@|[@\"]{re.escape(socket.gethostname())}\b"
     return re.compile("|".join([*paths, who]).encode())
@@ -879,7 +934,7 @@ def main() -> None:
     """Write every kind, or nothing."""
     target = STATES / __version__
     if target.exists():
-        sys.exit(f"{target} is there already: the states of a release are written once")
+        sys.exit(f"{target} already exists: the states of a release are written once")
     strange = of_this_machine()
     neutral()
     with tempfile.TemporaryDirectory() as place:

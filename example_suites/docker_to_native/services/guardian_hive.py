@@ -21,7 +21,7 @@ class Handler(BaseHTTPRequestHandler):
     """Answers ``/health`` and ``/check?command=TEXT`` with JSON."""
 
     def do_GET(self) -> None:
-        # Read anew for each request, so that a changed rule counts at once.
+        # Read again for each request, so that a changed rule counts at once.
         try:
             denied = json.loads((FOLDER / "rules" / "rules.json").read_text(encoding="utf-8"))["deny"]
         except (OSError, ValueError, KeyError) as error:

@@ -42,7 +42,9 @@ class Native:
         """What the backup's manifest says of the container's volumes."""
         manifest = json.loads((self.backup.parent / "backup-manifest.json").read_text(encoding="utf-8"))
         volumes: list[dict[str, Any]] = next(
-            container["volumes"] for container in manifest["containers"] if container["container_name"] == self.backup.name
+            container["volumes"]
+            for container in manifest["containers"]
+            if container["container_name"] == self.backup.name
         )
         return volumes
 
@@ -52,6 +54,8 @@ def native(request: pytest.FixtureRequest, migration_state: MigrationTracker) ->
     """The component that the test's marker names."""
     name = request.node.get_closest_marker("migration_component").args[0]
     state = migration_state.state
-    process_id = next(process.process_id for process in state.native_processes_started if process.name == name)
+    process_id = next(
+        process.process_id for process in state.native_processes_started if process.name == name
+    )
     preserved = {key: Path(path) for key, path in state.data_preserved.items() if path}
     return Native(process_id, preserved[f"{name}-data"], preserved[f"{name}-backup"])

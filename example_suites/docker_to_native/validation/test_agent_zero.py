@@ -41,10 +41,15 @@ def test_works_with_the_preserved_settings(native: Native) -> None:
 
 def test_knows_its_instructions_to_the_end(native: Native) -> None:
     """The instructions are whole: the agent knows when to stop."""
-    assert ask(native, "instructions")["answer"].splitlines()[-1] == "Stop after the last step and say what was done."
+    assert (
+        ask(native, "instructions")["answer"].splitlines()[-1]
+        == "Stop after the last step and say what was done."
+    )
 
 
 def test_backup_is_what_was_saved(native: Native) -> None:
     """The backup, from which the configuration came and would come again, still has the checksum of its manifest."""
     for volume in native.saved_volumes:
-        assert folder_checksum(Path(volume["backup_path"])) == volume["checksum"], f"{volume['backup_path']} was changed since it was saved"
+        assert folder_checksum(Path(volume["backup_path"])) == volume["checksum"], (
+            f"{volume['backup_path']} was changed since it was saved"
+        )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pytest_migration_state.cli import output
-from pytest_migration_state.cli.commands import LineError, UsageError
-from pytest_migration_state.cli.parser import PROGRAM, parse
+from pytest_migration_state.cli.arguments import PROGRAM
+from pytest_migration_state.cli.errors import LineError, UsageError
+from pytest_migration_state.cli.parser import parse
 
-TYPE_CHECKING = False  # as in the package itself: typing is not loaded
+TYPE_CHECKING = False  # type checkers read it as typing's, which is not loaded: --help would pay for it
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Final
 
-    from pytest_migration_state.core.errors import GateBlockedError
+    from pytest_migration_state.errors import GateBlockedError
 
 DONE: Final = 0
 REFUSED: Final = 1
@@ -21,7 +22,7 @@ INTERRUPTED: Final = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; gives its exit status.
+    """Run one command and return its exit status.
 
     :param arguments: as typed after ``migration-state``; by default those of this process.
     """
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except LineError as error:
         return _report(error.cause, f"line {error.number}: ")
-    except Exception as error:  # noqa: BLE001  # no traceback reaches a user; what is unforeseen says where it happened
+    except Exception as error:  # noqa: BLE001  # no traceback reaches a user
         return _report(error)
     return status
 
@@ -43,12 +44,12 @@ def _run(arguments: Sequence[str] | None) -> int:
         options = parse(arguments)
     except SystemExit:  # help and version
         return DONE
-    status: int = options.command(options)
+    status: int = options.run(options)
     return status
 
 
 def _report(error: Exception, where: str = "") -> int:
-    from pytest_migration_state.core import errors
+    from pytest_migration_state import errors
 
     status, sentence, *more = WRONG_USAGE, str(error)
     match error:
@@ -62,24 +63,29 @@ def _report(error: Exception, where: str = "") -> int:
         case errors.MigrationStateError() | output.OutputError():
             status = UNUSABLE
         case OSError():
-            status, sentence = UNUSABLE, f"{error.filename or 'the operating system'}: {error.strerror or error}"
+            status, sentence = (
+                UNUSABLE,
+                f"{error.filename or 'the operating system'}: {error.strerror or error}",
+            )
         case _:
-            status, sentence = UNUSABLE, _unforeseen(error)
+            status, sentence = UNUSABLE, _unexpected(error)
     output.complain(f"{PROGRAM}: error: {where}{sentence}", *more)
     return status
 
 
 def _gate_blocked(error: GateBlockedError) -> list[str]:
-    from pytest_migration_state.cli.render import listed
+    from pytest_migration_state.reports.terminal import listed
 
     if len(error.blockers) == 1:
         return [str(error)]
-    return [f"The gate to Completed is shut: {len(error.blockers)} blockers", *listed([blocker.message for blocker in error.blockers])]
+    blockers = listed([f"{blocker.message}; {blocker.fix}" for blocker in error.blockers])
+    return [f"The gate to Completed is shut: {len(error.blockers)} blockers", *blockers]
 
 
-def _unforeseen(error: Exception) -> str:
+def _unexpected(error: Exception) -> str:
     from pathlib import Path
     from traceback import extract_tb
 
     frame = extract_tb(error.__traceback__)[-1]
-    return f"unforeseen {type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno} ({error}); please report it"
+    where = f"{Path(frame.filename).name}, line {frame.lineno}"
+    return f"unexpected {type(error).__name__} in {where} ({error}); please report it"

@@ -1,4 +1,4 @@
-"""What reaches a terminal, a pipe or a CI service's log: text made harmless, or JSON as bytes."""
+"""Output to a terminal, a pipe or the log of a CI service: printable text, or JSON as bytes."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ import sys
 from contextlib import contextmanager, suppress
 from time import monotonic
 
-TYPE_CHECKING = False  # as in the package itself: typing is not loaded
+TYPE_CHECKING = False  # type checkers read it as typing's, which is not loaded: --help would pay for it
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Final, TextIO
 
 #: How often progress is shown, in seconds.
 _PROGRESS_INTERVAL: Final = 0.2
-#: Back to the start of the line, and clear it: ECMA-48's EL.
+#: Return to the start of the line and clear it (EL of ECMA-48).
 _CLEARED: Final = "\r\x1b[K"
 
 
 class OutputError(Exception):
-    """Standard output takes no more; the message says why."""
+    """Writing to standard output failed."""
 
 
 def prepare() -> None:
-    """Make sure that no character of a sentence can fail in the terminal's encoding."""
+    """Escape characters that the terminal's encoding does not have, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def lines(texts: Iterable[str]) -> None:
-    """Print each text on a line of its own, whatever is in it."""
-    from pytest_migration_state.core.text import printable
+    """Print each text on a line of its own, made printable."""
+    from pytest_migration_state.text import to_printable
 
-    _write("".join(f"{printable(text)}\n" for text in texts))
+    _write("".join(f"{to_printable(text)}\n" for text in texts))
 
 
 def json_bytes(pieces: Iterable[bytes]) -> None:
@@ -43,23 +43,23 @@ def json_bytes(pieces: Iterable[bytes]) -> None:
 
 
 def flush() -> None:
-    """Make sure that what was printed has arrived."""
+    """Flush standard output."""
     _write("")
 
 
 def complain(*texts: str) -> None:
-    """Print each text on a line of its own on standard error, whatever is in it."""
-    from pytest_migration_state.core.text import printable
+    """Print each text on a line of its own on standard error, made printable."""
+    from pytest_migration_state.text import to_printable
 
-    # Nobody can be told that standard error is gone.
+    # There is nowhere to report that standard error is closed.
     with suppress(OSError, ValueError, AttributeError):
-        sys.stderr.write("".join(f"{printable(text)}\n" for text in texts))
+        sys.stderr.write("".join(f"{to_printable(text)}\n" for text in texts))
         sys.stderr.flush()
 
 
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """What shows a person at a terminal how many bytes of how many are done; ``None`` where nobody looks."""
+    """Yield a progress callback (bytes done, bytes in all); ``None`` if stderr is not a terminal."""
     terminal = sys.stderr
     if terminal is None or not terminal.isatty():
         yield None
@@ -83,18 +83,19 @@ def progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
 
 
 def for_powershell(text: str) -> None:
-    """Print a line in the encoding in which PowerShell reads what a program prints: on Windows the console's."""
+    """Print a line in the encoding in which PowerShell reads it: on Windows that of the console."""
     if sys.platform == "win32" and isinstance(sys.stdout, io.TextIOWrapper):
         import ctypes
 
-        # Python takes the ANSI code page for a pipe; a user's name in the path could not be read then.
+        # Python would use the ANSI code page for a pipe, and PowerShell could not read a user's name in the
+        # path.
         if code_page := ctypes.windll.kernel32.GetConsoleOutputCP():
             sys.stdout.reconfigure(encoding="utf-8" if code_page == 65001 else f"cp{code_page}")
     _write(f"{text}\n")
 
 
 def _write(content: str | Iterable[bytes]) -> None:
-    if sys.stdout is None:  # it was closed before we were started
+    if sys.stdout is None:  # it was closed before this process was started
         return
     try:
         if isinstance(content, str):
@@ -103,7 +104,7 @@ def _write(content: str | Iterable[bytes]) -> None:
             sys.stdout.buffer.writelines(content)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader has seen enough, as head(1) does. What the command found or did stays its exit status.
+        # The reader stopped reading, as head(1) does. The exit status stays that of the command.
         _silence(sys.stdout)
     except OSError as error:
         _silence(sys.stdout)
@@ -111,7 +112,7 @@ def _write(content: str | Iterable[bytes]) -> None:
 
 
 def _silence(stream: TextIO) -> None:
-    """Lead the stream nowhere, so that the interpreter does not fail on it once more at its end."""
+    """Redirect the stream to nowhere, so that the interpreter does not fail on it again at its exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

@@ -8,29 +8,36 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from pytest_migration_state.core.text import storable
+from pytest_migration_state.text import to_storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_migration_state.core.document import JsonObject
+    from pytest_migration_state.types import JsonObject
 
 #: Where CI services name the commit that they build.
-_COMMIT: Final = ("GITHUB_SHA", "CI_COMMIT_SHA", "BUILD_SOURCEVERSION", "GIT_COMMIT", "CIRCLE_SHA1", "BITBUCKET_COMMIT")
+_COMMIT: Final = (
+    "GITHUB_SHA",
+    "CI_COMMIT_SHA",
+    "BUILD_SOURCEVERSION",
+    "GIT_COMMIT",
+    "CIRCLE_SHA1",
+    "BITBUCKET_COMMIT",
+)
 #: Where they name the page of the job.
 _JOB: Final = ("CI_JOB_URL", "BUILD_URL", "CIRCLE_BUILD_URL")
 
 
-def whereabouts() -> JsonObject:
+def environment_info() -> JsonObject:
     """Versions and, where the environment names them, git commit and CI job."""
     found: JsonObject = {
         "python_version": platform.python_version(),
         "pytest_version": pytest.__version__,
     }
     if commit := _first(os.environ, _COMMIT):
-        found["git_commit"] = storable(commit)
+        found["git_commit"] = to_storable(commit)
     if job := _job_url(os.environ):
-        found["ci_job_url"] = storable(job)
+        found["ci_job_url"] = to_storable(job)
     return found
 
 

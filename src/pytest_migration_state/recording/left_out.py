@@ -40,11 +40,14 @@ class LeftOut:
         return " ".join(sorted(_digest(name, path) for name, path in self._files.items()))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
         """See what was left out: --lf takes items out of a report, and reports files that it did not look at as empty."""
         self._full.result = None
         report = yield
-        # pytest's own implementation, which collects, leaves its call on the report until it has been looked at.
+        # pytest's own implementation, which collects, leaves its call on the report until it has been looked
+        # at.
         was_looked_at = hasattr(report, "call") or bool(report.result) or not report.passed
         if not was_looked_at:
             self.unseen[collector.nodeid] = _digest(collector.nodeid, collector.path)
@@ -52,12 +55,19 @@ class LeftOut:
             self._files[collector.nodeid] = collector.path
         if report.passed and report.result and self._full.result:
             kept = {id(node) for node in report.result}
-            self.items += [(node, node.nodeid) for node in self._full.result if isinstance(node, pytest.Item) and id(node) not in kept]
+            self.items += [
+                (node, node.nodeid)
+                for node in self._full.result
+                if isinstance(node, pytest.Item) and id(node) not in kept
+            ]
         return report
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_ignore_collect(self, collection_path: Path) -> Generator[None, bool | None, bool | None]:
-        """See what an installed plugin leaves out. What pytest's options or a conftest ignore is meant to be ignored."""
+        """See what an installed plugin leaves out.
+
+        What pytest's options or a conftest ignore is meant to be ignored.
+        """
         ignored = yield
         if ignored and not self._is_meant(collection_path):
             for path in self._test_files(collection_path):
@@ -68,7 +78,11 @@ class LeftOut:
     def _is_meant(self, path: Path) -> bool:
         """Whether pytest's own options or a conftest ignore the path."""
         hook = self._config.pluginmanager.hook.pytest_ignore_collect
-        others = [found.plugin for found in hook.get_hookimpls() if not _is_of_pytest_or_conftest(found.plugin, found.plugin_name)]
+        others = [
+            found.plugin
+            for found in hook.get_hookimpls()
+            if not _is_of_pytest_or_conftest(found.plugin, found.plugin_name)
+        ]
         ask = self._config.pluginmanager.subset_hook_caller(hook.name, others)
         try:
             return bool(ask(collection_path=path, path=None, config=self._config))

@@ -1,7 +1,7 @@
 """Which test a report is about: the report says its node id, and the item that is running says the rest.
 
-The same on a single process and on xdist's workers. A report that its node id alone does not tie to a test of the plan is
-given a tag, which crosses to the controller with it.
+The same on a single process and on xdist's workers. A report that its node id alone does not tie to a test of
+the plan is given a tag, which crosses to the controller with it.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from pytest_migration_state.recording.collection import MARKER, CollectionWatch, MarkerError, file_of, keys_of
-from pytest_migration_state.recording.verdicts import Attempt
+from pytest_migration_state.recording.attempts import Attempt
+from pytest_migration_state.recording.collection import CollectionWatch, file_of
+from pytest_migration_state.recording.marker import MARKER, MarkerError, keys_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from pytest_migration_state.core.document import Key
+    from pytest_migration_state.types import Key
 
 #: The attribute of a report that holds its tag: a dict with some of the keys below.
 TAG: Final = "migration_state"
@@ -41,12 +42,16 @@ class RunningTests:
 
     :param watch: what was collected.
     :param ended: called with a test's name in the plan when its item has run, whatever was reported of it.
-    :param added: called with a test's name and validations where it was marked while it ran and then ended its run.
-    :ivar has_logfinish: whether pytest has said of the item that is running that it has ended. Set by whoever hears that.
+    :param added: called with a test's name and validations where it was marked while it ran and then ended
+        its run.
+    :ivar has_logfinish: whether pytest has said of the item that is running that it has ended. Set by whoever
+        hears that.
     """
 
-    def __init__(self, watch: CollectionWatch, ended: Callable[[str], None], added: Callable[[str, list[Key]], None]) -> None:
-        self._watch, self._when_ended, self._when_added = watch, ended, added
+    def __init__(
+        self, watch: CollectionWatch, ended: Callable[[str], None], added: Callable[[str, list[Key]], None]
+    ) -> None:
+        self.watch, self._when_ended, self._when_added = watch, ended, added
         self._item: pytest.Item | None = None
         # Reports of the item that is running, for as long as it is not marked.
         self._unmarked_reports: list[pytest.TestReport] = []
@@ -62,10 +67,12 @@ class RunningTests:
 
     def begin(self, session: pytest.Session) -> None:
         """Take what was collected, once the plan is made."""
-        plan, names = self._watch.plan, self._watch.names
+        plan, names = self.watch.plan, self.watch.names
         ambiguous = {name for node_id, alike in plan.alike.items() for name in (node_id, *alike)}
         self._planned = {*plan.tests, *plan.deselected} - ambiguous
-        self._unmarked = {item.nodeid for item in session.items if names.get(id(item)) is None} - self._planned - ambiguous
+        self._unmarked = (
+            {item.nodeid for item in session.items if names.get(id(item)) is None} - self._planned - ambiguous
+        )
         self._has_naming_hook = bool(session.config.hook.pytest_migration_component.get_hookimpls())
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -75,7 +82,7 @@ class RunningTests:
         self._fixtures.finished.clear()
         self._markers = len(item.own_markers)
         self.has_logfinish = False
-        if self._watch.names.get(id(item)) is not None:
+        if self.watch.names.get(id(item)) is not None:
             self._begun.append(item)
         try:
             result = yield
@@ -84,7 +91,7 @@ class RunningTests:
             raise
         finally:
             self._item = outer
-        if (name := self._watch.names.get(id(item))) is not None:
+        if (name := self.watch.names.get(id(item))) is not None:
             self._when_ended(name)
         return result
 
@@ -116,12 +123,20 @@ class RunningTests:
         if item is None or (node_id in self._unmarked and node_id != item.nodeid):
             # Of another thread, or of no test at all.
             if report.failed and node_id not in self._unmarked:
-                _set(report, PROBLEM, f"a report of '{node_id}' that failed belongs to no test that was collected")
+                _set(
+                    report,
+                    PROBLEM,
+                    f"a report of '{node_id}' that failed belongs to no test that was collected",
+                )
             return
-        name = self._watch.names.get(id(item))
+        name = self.watch.names.get(id(item))
         if name is not None:
             _set(report, TEST, name)
-        elif id(item) not in self._watch.names or MARKER in item.keywords or (self._has_naming_hook and report.when == "teardown"):
+        elif (
+            id(item) not in self.watch.names
+            or MARKER in item.keywords
+            or (self._has_naming_hook and report.when == "teardown")
+        ):
             self._take_late(item, report)
         else:
             self._unmarked_reports.append(report)
@@ -130,13 +145,13 @@ class RunningTests:
 
     def _take_late(self, item: pytest.Item, report: pytest.TestReport) -> None:
         """An item that the plan does not have, and that may be marked by now."""
-        name = item.nodeid if item.nodeid not in self._watch.plan.alike else f"{item.nodeid} (added)"
+        name = item.nodeid if item.nodeid not in self.watch.plan.alike else f"{item.nodeid} (added)"
         keys = self._keys_now(item, name, report)
         if not keys:
-            self._watch.names.setdefault(id(item), None)
+            self.watch.names.setdefault(id(item), None)
             self._unmarked_reports.append(report)
             return
-        self._watch.names[id(item)] = name
+        self.watch.names[id(item)] = name
         self._begun.append(item)
         self._markers = len(item.own_markers)
         before = Attempt()
@@ -148,7 +163,7 @@ class RunningTests:
 
     def _look_at_interrupted(self, item: pytest.Item) -> None:
         """A test that ended its run may have been marked while it ran, and no report says so."""
-        if self._watch.names.get(id(item)) is not None or MARKER not in item.keywords:
+        if self.watch.names.get(id(item)) is not None or MARKER not in item.keywords:
             return
         with contextlib.suppress(Exception):  # whatever is wrong with the marker, the run has ended already
             self._when_added(item.nodeid, keys_of(item, item.nodeid))
@@ -158,10 +173,10 @@ class RunningTests:
         item = self._item
         if item is None or len(item.own_markers) == self._markers:
             return
-        name = self._watch.names.get(id(item))
+        name = self.watch.names.get(id(item))
         if name is None or name != report.nodeid:
             return
-        plan = self._watch.plan
+        plan = self.watch.plan
         if keys := self._keys_now(item, plan.node_ids.get(name, name), report):
             planned = plan.tests.get(name) or plan.deselected.get(name) or []
             _set(report, KEYS, list(dict.fromkeys([*planned, *keys])))
@@ -172,9 +187,9 @@ class RunningTests:
         except MarkerError as error:
             _set(report, PROBLEM, f"{item.nodeid}: {error}")
             return []
-        owner = self._watch.names.get(id(item)) or name
+        owner = self.watch.names.get(id(item)) or name
         for component, test_name in keys:
-            first = self._watch.claimed.setdefault((component, test_name), owner)
+            first = self.watch.claimed.setdefault((component, test_name), owner)
             if first != owner:
                 message = f"{item.nodeid}: the validation '{test_name}' of '{component}' is that of {first} too; give one another test_name"
                 _set(report, PROBLEM, message)
@@ -198,9 +213,17 @@ class RunningTests:
         finished = self._fixtures.finished
         if not finished:
             return []
-        if item is not None and self._watch.names.get(id(item)) is not None and self._fixtures.uses(item, finished):
+        if (
+            item is not None
+            and self.watch.names.get(id(item)) is not None
+            and self._fixtures.uses(item, finished)
+        ):
             return []
-        found = (self._watch.names[id(other)] for other in self._begun if other is not item and self._fixtures.concerns(other, item))
+        found = (
+            self.watch.names[id(other)]
+            for other in self._begun
+            if other is not item and self._fixtures.concerns(other, item)
+        )
         return [name for name in found if name is not None]
 
 

@@ -1,8 +1,9 @@
 """What a run was asked to run, as a digest by which another run of the same is known.
 
-Taken from the whole invocation: ini file, environment and command line. What cannot change which tests are run is left out
-(verbosity, reports, number of workers, options of this plugin), and paths are relative to pytest's rootdir, so that a retry
-on another machine is the same. Never the words themselves: they may hold secrets.
+Taken from the whole invocation: ini file, environment and command line. What cannot change which tests are
+run is left out (verbosity, reports, number of workers, options of this plugin), and paths are relative to
+pytest's rootdir, so that a retry on another machine is the same. Never the words themselves: they may hold
+secrets.
 """
 
 from __future__ import annotations
@@ -45,7 +46,13 @@ _NARROWING: Final = (
 _PATHS: Final = ("--ignore", "--ignore-glob")
 #: How deep files with arguments may name others.
 _DEPTH: Final = 10
-_NARROWING_WITH_VALUE: Final = ("--lfnf", "--last-failed-no-failures", "--testmon-env", "--mode", "--parent-branch")
+_NARROWING_WITH_VALUE: Final = (
+    "--lfnf",
+    "--last-failed-no-failures",
+    "--testmon-env",
+    "--mode",
+    "--parent-branch",
+)
 
 
 class Selection(NamedTuple):
@@ -65,10 +72,16 @@ class Selection(NamedTuple):
 
 def selection_of(config: pytest.Config) -> Selection:
     """What this run was asked to run."""
-    given = [*config.getini("addopts"), *shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *map(str, config.invocation_params.args)]
+    given = [
+        *config.getini("addopts"),
+        *shlex.split(os.environ.get("PYTEST_ADDOPTS", "")),
+        *map(str, config.invocation_params.args),
+    ]
     words = list(_expanded(given, config.invocation_params.dir))
     rest = _without(words, _WITH_VALUE, _WITHOUT_VALUE)
-    full = [word for word in _without(rest, _NARROWING_WITH_VALUE, _NARROWING) if not word.startswith("--picked")]
+    full = [
+        word for word in _without(rest, _NARROWING_WITH_VALUE, _NARROWING) if not word.startswith("--picked")
+    ]
     default = _default_places(config)
     chosen = not config.args or not set(words + default).issuperset(config.args)
     is_default = chosen or set(config.args).issubset(default)
@@ -101,7 +114,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _without(words: list[str], with_value: tuple[str, ...], without_value: tuple[str, ...]) -> list[str]:
-    """``words`` without these options and their values. Where they cannot be told apart, only options of this plugin are left out."""
+    """``words`` without these options and their values.
+
+    Where they cannot be told apart, only options of this plugin are left out.
+    """
     parser = _Parser(add_help=False, allow_abbrev=False)
     for number, option in enumerate(with_value):
         parser.add_argument(option, action="append", dest=f"value{number}")
@@ -117,7 +133,11 @@ def _expanded(words: list[str], here: Path, depth: int = 0) -> Iterator[str]:
     """``words`` with what stands in a file that is named ``@FILE``, one word a line, as pytest reads it."""
     for word in words:
         try:
-            lines = (here / word[1:]).read_text().splitlines() if word.startswith("@") and depth < _DEPTH else None
+            lines = (
+                (here / word[1:]).read_text().splitlines()
+                if word.startswith("@") and depth < _DEPTH
+                else None
+            )
         except (OSError, ValueError):
             lines = None
         if lines is None:
@@ -138,7 +158,7 @@ def _digest(config: pytest.Config, words: list[str], places: list[str]) -> str:
 
 
 def _in_project(word: str, before: str, here: Path, root: Path) -> str:
-    """A word of the command line, with the path in it relative to ``root``.
+    """Return a word of the command line with the path in it relative to ``root``.
 
     :param before: the word before it, which may be the option whose value it is.
     """

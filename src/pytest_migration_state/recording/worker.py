@@ -1,4 +1,4 @@
-"""The plugin object on one of xdist's workers: it says what it collected and makes its reports fit to cross."""
+"""The plugin object on one of xdist's workers: it hands its plan to the controller, and makes its reports sendable."""
 
 from __future__ import annotations
 
@@ -8,20 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_migration_state import plugin
 from pytest_migration_state.recording.collection import CollectionWatch
 from pytest_migration_state.recording.running import RunningTests
+from pytest_migration_state.recording.sanitize import sanitize, sanitize_unsendable_reports
+from pytest_migration_state.recording.stash import tracker_key
+from pytest_migration_state.recording.xdist_protocol import ADDED, ENDED, NOTICES
 
 if TYPE_CHECKING:
     import warnings
-    from collections.abc import Generator
 
     from pytest_migration_state import MigrationTracker
-    from pytest_migration_state.core.document import Key
+    from pytest_migration_state.types import Key
 
 
 class Worker:
-    """Only the controller records; a worker hands it its plan in a file, before it reports its collection."""
+    """Hands the plan to the controller, in a file, before it reports its collection.
+
+    Only the controller records.
+    """
 
     def __init__(self, config: pytest.Config, handed: dict[str, str]) -> None:
         self._plan_file = Path(handed["plans"]) / f"{config.workerinput['workerid']}.json"  # type: ignore[attr-defined]  # set by xdist
@@ -36,15 +40,20 @@ class Worker:
         self._notices: list[str] = []
         self._handed = handed
         self._tracker: MigrationTracker | None = None
-        config.stash[plugin.tracker_key] = self._get_tracker
-        send_reports_in_any_case(config.pluginmanager)
+        config.stash[tracker_key] = self._get_tracker
+        sanitize_unsendable_reports(config.pluginmanager)
 
     def _get_tracker(self) -> MigrationTracker:
-        """Loaded when the first test asks for it: without it a worker starts in half the time."""
+        """Return the tracker.
+
+        It is loaded when the first test asks for it: a worker starts in half the time without it.
+        """
         if self._tracker is None:
             from pytest_migration_state import MigrationTracker
 
-            self._tracker = MigrationTracker(self._handed["path"], run_id=self._handed["run_id"], notify=self._notices.append)
+            self._tracker = MigrationTracker(
+                self._handed["path"], run_id=self._handed["run_id"], notify=self._notices.append
+            )
         return self._tracker
 
     def _when_ended(self, name: str) -> None:
@@ -67,105 +76,27 @@ class Worker:
         self._running.begin(session)
         temporary = self._plan_file.with_suffix(".tmp")
         try:
-            # ASCII: a lone surrogate in a node id must not keep the plan from being written.
+            # ASCII: a lone surrogate in a node id must not prevent writing the plan.
             temporary.write_text(json.dumps(self._watch.plan.to_object()), encoding="ascii")
             temporary.replace(self._plan_file)
         except OSError:
-            # The controller finds no plan and says so; the tests go on.
+            # The controller finds no plan and reports it; the tests go on.
             return
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
-        """Make a warning fit to cross: one that cannot would take the worker with it."""
+        """Make a warning sendable: one that is not would end the worker."""
         text = str(warning_message.message)
-        if (sendable := plain(text)) != text:
+        if (sendable := sanitize(text)) != text:
             warning_message.message = sendable
 
     def pytest_sessionfinish(self) -> None:
-        """What a person should know is told once, by the controller."""
+        """Hand what users should know to the controller, which prints it once."""
         output: dict[str, Any] = self._config.workeroutput  # type: ignore[attr-defined]  # set by xdist
-        output[NOTICES] = [plain(notice) for notice in self._notices]
-        output[ENDED] = plain(self._ended)
-        output[ADDED] = plain(self._added)
+        output[NOTICES] = [sanitize(notice) for notice in self._notices]
+        output[ENDED] = sanitize(self._ended)
+        output[ADDED] = sanitize(self._added)
 
     def pytest_unconfigure(self) -> None:
         if self._tracker is not None:
             self._tracker.close()
-
-
-def send_reports_in_any_case(plugins: pytest.PytestPluginManager) -> None:
-    """Have each report sent: a value that cannot cross would take the verdict of its test, or the worker, with it.
-
-    Nearly every report can cross, and to look through each of them before would cost more than to record it. So it is done where
-    sending failed, inside xdist's own plugin: to every hook around it nothing has happened. That plugin has no public name; where it
-    is not known by its method, every report is looked through.
-    """
-    xdist: Any = next((found for found in plugins.get_plugins() if hasattr(found, "sendevent")), None)
-    if xdist is None:
-        plugins.register(ReportsMadeFit())
-        return
-    send = xdist.sendevent
-
-    def sendevent(name: str, **content: Any) -> None:
-        try:
-            send(name, **content)
-        except Exception:
-            if name not in {"testreport", "collectreport"}:
-                raise
-            # A channel that is closed says so again.
-            send(name, **plain(content))
-
-    xdist.sendevent = sendevent
-
-
-class ReportsMadeFit:
-    """Makes every report fit to cross."""
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_report_to_serializable(self) -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
-        data = yield
-        return None if data is None else plain(data)
-
-
-#: Under which key of its output a worker hands its notices to the controller, the tests whose end was not reported, and those that
-#: were marked while they ran and then ended the worker's run.
-NOTICES = "migration_state_notices"
-ENDED = "migration_state_ended"
-ADDED = "migration_state_added"
-
-_PLAIN = frozenset({int, float, bool, bytes, type(None)})
-#: Numbers beyond these are sent as text: execnet sends none below, and other limits lie beyond.
-_SMALLEST, _LARGEST = -(2**31), 2**63
-#: How deep a report may be nested: pytest's own need a third of this.
-_DEPTH = 30
-
-
-def plain(value: Any, above: tuple[int, ...] = ()) -> Any:
-    """``value`` with nothing in it that cannot be sent: lone surrogates escaped, unknown objects as their ``repr``.
-
-    :param above: the containers that it stands in, by identity: one that contains itself would have no end.
-    """
-    kind = type(value)
-    if kind in _PLAIN:
-        return value if kind is not int or _SMALLEST <= value <= _LARGEST else _label(value)
-    if kind is str:
-        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
-    if id(value) not in above and len(above) < _DEPTH:
-        inside = (*above, id(value))
-        if isinstance(value, dict):
-            return {plain(key if type(key) in _PLAIN else _label(key)): plain(item, inside) for key, item in value.items()}
-        if isinstance(value, (list, set, frozenset)):
-            return [plain(item, inside) for item in value]
-        if isinstance(value, tuple):
-            return tuple([plain(item, inside) for item in value])
-    return plain(_label(value))
-
-
-def _label(value: object) -> str:
-    """A text for an object that is none (or a kind of text of its own)."""
-    if isinstance(value, str):
-        return str.__str__(value)
-    try:
-        return str.__str__(repr(value))
-    except Exception:  # noqa: BLE001  # an object whose repr fails is still only a remark on a report
-        return f"<{type(value).__name__}>"

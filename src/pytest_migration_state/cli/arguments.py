@@ -1,0 +1,87 @@
+"""Arguments that several commands take, and the parser that they are added to."""
+
+from __future__ import annotations
+
+import argparse
+
+from pytest_migration_state.cli.errors import UsageError
+from pytest_migration_state.domain.policy import SETTINGS
+
+TYPE_CHECKING = False  # type checkers read it as typing's, which is not loaded: --help would pay for it
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Final, NoReturn
+
+#: What the command is called, however it was started.
+PROGRAM: Final = "migration-state"
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help of a fixed width.
+
+    Asking the terminal for its own would load shutil, and with it every archive format.
+    """
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=100)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises its errors, so that they are handled where all others are."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise an error of the command line.
+
+        :raises UsageError: always.
+        """
+        raise UsageError(f"{message} (see '{self.prog} --help')")
+
+
+def add_state(parser: argparse.ArgumentParser, default: str | None) -> None:
+    """Add the option that names the state."""
+    parser.add_argument("-s", "--state", metavar="PATH", default=default, help="the state file")
+
+
+def add_json(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add the option for JSON.
+
+    :param what: what is printed, for the help.
+    """
+    parser.add_argument("--json", action="store_true", help=what)
+
+
+def add_policy(parser: argparse.ArgumentParser) -> None:
+    """Add an option for each setting of the gate's policy."""
+    for setting in SETTINGS:
+        parser.add_argument(
+            f"--{setting.name}",
+            metavar=setting.metavar,
+            action="append",
+            default=[],
+            type=one_of(setting.choices) if setting.choices else str,
+            help=f"the gate: {setting.full_help} (repeatable)",
+        )
+
+
+def add_validation(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that name a validation."""
+    parser.add_argument("component", metavar="COMPONENT", help="the component that was validated")
+    parser.add_argument("test_name", metavar="TEST", help="the test's name")
+
+
+def one_of(words: Sequence[str]) -> Callable[[str], str]:
+    """Return a type of argument that takes one of these words."""
+
+    def check(text: str) -> str:
+        if text not in words:
+            raise argparse.ArgumentTypeError(f"{text!r} cannot be used: it must be one of {', '.join(words)}")
+        return text
+
+    return check
+
+
+def whole_number(text: str) -> int:
+    """Return the number that ``text`` is, from 0."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 20):
+        raise argparse.ArgumentTypeError(f"{text[:200]!r} cannot be used: it must be an integer from 0")
+    return int(text)

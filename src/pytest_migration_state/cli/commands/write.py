@@ -1,0 +1,263 @@
+"""Commands that change the state by one operation."""
+
+from __future__ import annotations
+
+from pytest_migration_state.cli.arguments import add_json, add_policy, add_validation, one_of, whole_number
+from pytest_migration_state.cli.context import report, state_path, tracker_of
+from pytest_migration_state.cli.errors import UsageError
+from pytest_migration_state.cli.registry import command
+from pytest_migration_state.domain.phases import PHASES
+from pytest_migration_state.domain.policy import SETTINGS
+
+TYPE_CHECKING = False  # type checkers read it as typing's, which is not loaded: --help would pay for it
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from typing import Any, Final
+
+#: The levels of an entry of the audit log; those of :data:`~pytest_migration_state.domain.events.LEVELS`.
+_LEVELS: Final = ("INFO", "WARNING", "ERROR")
+_AVAILABILITY: Final = ("available", "unavailable")
+
+
+def _commit(options: Namespace, sentence: str, operation: str, **arguments: Any) -> int:
+    """Carry out one operation and print ``sentence``, or the document."""
+    document = tracker_of(options, create=True).commit([{"operation": operation, **arguments}])
+    return report(options, document, sentence)
+
+
+def _add_document(parser: ArgumentParser) -> None:
+    add_json(parser, "print the state document as it is afterwards")
+
+
+# --- init ---------------------------------------------------------------------------------------------------
+
+
+def _init_arguments(parser: ArgumentParser) -> None:
+    _add_document(parser)
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="set an existing state aside, under a name beside it, and begin again",
+    )
+
+
+@command(
+    "init",
+    "",
+    "--force -s work/migration-state.json",
+    powershell="Initialize-MigrationState",
+    arguments=_init_arguments,
+)
+def init(options: Namespace) -> int:
+    """Begin a migration.
+
+    An existing state is refused; --force sets it aside and begins again. The audit log goes on.
+    """
+    return _commit(
+        options, f"Migration state initialized: {state_path(options)}", "initialize", force=options.force
+    )
+
+
+# --- phase --------------------------------------------------------------------------------------------------
+
+
+def _phase_arguments(parser: ArgumentParser) -> None:
+    _add_document(parser)
+    parser.add_argument("phase", metavar="PHASE", type=one_of(PHASES), help=", ".join(PHASES))
+    parser.add_argument(
+        "--force", action="store_true", help="override transition table, gate and rollback availability"
+    )
+    parser.add_argument("--reason", metavar="TEXT", help="why it was forced, for the audit log")
+    add_policy(parser)
+
+
+@command(
+    "phase",
+    "BackupInProgress",
+    "RolledBack --reason 'the new service loses jobs'",
+    powershell="Set-MigrationPhase",
+    arguments=_phase_arguments,
+)
+def phase(options: Namespace) -> int:
+    """Move the migration to a phase.
+
+    One step at a time, from NotStarted to Completed; to RolledBack from every phase but NotStarted.
+    Completed passes the gate: see 'gate'.
+    """
+    policy = {setting.name: getattr(options, setting.name) for setting in SETTINGS}
+    sentence = f"Phase set to '{options.phase}'"
+    return _commit(
+        options,
+        sentence,
+        "set_phase",
+        phase=options.phase,
+        force=options.force,
+        reason=options.reason,
+        **policy,
+    )
+
+
+# --- container, data, process -------------------------------------------------------------------------------
+
+
+def _container_arguments(parser: ArgumentParser) -> None:
+    _add_document(parser)
+    parser.add_argument("name", metavar="NAME", help="the container's name")
+    parser.add_argument("container_id", metavar="ID", help="its id, as the container engine prints it")
+
+
+@command(
+    "container",
+    "guardian-hive abc123def456",
+    powershell="Add-ProcessedContainer",
+    arguments=_container_arguments,
+)
+def container(options: Namespace) -> int:
+    """Record that a container was removed."""
+    sentence = f"Container '{options.name}' ({options.container_id}) marked as removed"
+    return _commit(
+        options, sentence, "add_processed_container", name=options.name, container_id=options.container_id
+    )
+
+
+def _data_arguments(parser: ArgumentParser) -> None:
+    _add_document(parser)
+    parser.add_argument("key", metavar="KEY", help="what was saved")
+    parser.add_argument("backup_path", metavar="PATH", help="where it was saved")
+
+
+@command(
+    "data",
+    "guardian-hive-config backups/guardian-hive/config.json",
+    powershell="Add-PreservedData",
+    arguments=_data_arguments,
+)
+def data(options: Namespace) -> int:
+    """Record where data was saved."""
+    sentence = f"Data '{options.key}' preserved at '{options.backup_path}'"
+    return _commit(options, sentence, "add_preserved_data", key=options.key, backup_path=options.backup_path)
+
+
+def _process_arguments(parser: ArgumentParser) -> None:
+    _add_document(parser)
+    parser.add_argument("name", metavar="NAME", help="what the process is called")
+    parser.add_argument("--pid", metavar="N", type=whole_number, help="its process id")
+
+
+@command("process", "guardian-hive --pid 12345", powershell="Add-NativeProcess", arguments=_process_arguments)
+def process(options: Namespace) -> int:
+    """Record that a native process was started."""
+    sentence = f"Native process '{options.name}' started"
+    return _commit(options, sentence, "add_native_process", name=options.name, process_id=options.pid)
+
+
+# --- result -------------------------------------------------------------------------------------------------
+
+
+def _result_arguments(parser: ArgumentParser) -> None:
+    _add_document(parser)
+    add_validation(parser)
+    verdict = parser.add_mutually_exclusive_group(required=True)
+    verdict.add_argument("--passed", action="store_true", help="it passed")
+    verdict.add_argument("--failed", action="store_true", help="it failed")
+    parser.add_argument("--error", metavar="TEXT", help="why it failed; only with --failed")
+
+
+@command(
+    "result",
+    "guardian-hive native_execution_test --passed",
+    "guardian-hive native_execution_test --failed --error 'it answers 500'",
+    powershell="Add-ValidationResult",
+    arguments=_result_arguments,
+)
+def result(options: Namespace) -> int:
+    """Record the verdict of a validation.
+
+    It replaces an earlier verdict of the same component and test.
+    """
+    if options.error is not None and options.passed:
+        raise UsageError("--error says why a test failed; leave it out, or say --failed")
+    words = "PASSED" if options.passed else "FAILED"
+    return _commit(
+        options,
+        f"Test '{options.test_name}' for '{options.component}': {words}",
+        "add_validation_result",
+        component=options.component,
+        test_name=options.test_name,
+        passed=options.passed,
+        error_message=options.error,
+    )
+
+
+# --- rollback, error, log -----------------------------------------------------------------------------------
+
+
+def _rollback_arguments(parser: ArgumentParser) -> None:
+    _add_document(parser)
+    help_text = " or ".join(_AVAILABILITY)
+    parser.add_argument("availability", metavar="AVAILABILITY", type=one_of(_AVAILABILITY), help=help_text)
+
+
+@command("rollback", "unavailable", powershell="Set-RollbackAvailability", arguments=_rollback_arguments)
+def rollback(options: Namespace) -> int:
+    """Record whether the migration can be rolled back."""
+    available = options.availability == "available"
+    return _commit(
+        options, f"Rollback set to {options.availability}", "set_rollback_availability", available=available
+    )
+
+
+def _error_arguments(parser: ArgumentParser) -> None:
+    _add_document(parser)
+    parser.add_argument("message", metavar="MESSAGE", help="what went wrong")
+
+
+@command(
+    "error", "'the disk of the new host is full'", powershell="Set-MigrationError", arguments=_error_arguments
+)
+def error(options: Namespace) -> int:
+    """Record an error of the migration."""
+    return _commit(options, f"Error recorded: {options.message}", "set_error", message=options.message)
+
+
+def _log_arguments(parser: ArgumentParser) -> None:
+    _add_document(parser)
+    parser.add_argument("action", metavar="ACTION", help="what kind of entry it is, in one word")
+    parser.add_argument("details", metavar="DETAILS", help="the entry in words")
+    levels = f"{', '.join(_LEVELS)}; INFO if not given"
+    parser.add_argument("--level", metavar="LEVEL", type=one_of(_LEVELS), default="INFO", help=levels)
+
+
+@command(
+    "log",
+    "Notice 'the window was extended to 23:00' --level WARNING",
+    powershell="Write-MigrationAuditLog",
+    arguments=_log_arguments,
+)
+def log(options: Namespace) -> int:
+    """Write an entry to the audit log."""
+    entry = {"action": options.action, "details": options.details, "level": options.level}
+    return _commit(options, f"Entry '{options.action}' written", "write_audit", **entry)
+
+
+# --- forget -------------------------------------------------------------------------------------------------
+
+
+def _forget_arguments(parser: ArgumentParser) -> None:
+    _add_document(parser)
+    add_validation(parser)
+    parser.add_argument(
+        "--reason", metavar="TEXT", required=True, help="why it no longer exists, for the audit log"
+    )
+
+
+@command(
+    "forget",
+    "guardian-hive native_execution_test --reason 'replaced by test_guardian_hive.py'",
+    arguments=_forget_arguments,
+)
+def forget(options: Namespace) -> int:
+    """Take a validation whose test no longer exists off the record."""
+    validation = {"component": options.component, "test_name": options.test_name}
+    sentence = f"Test '{options.test_name}' for '{options.component}' forgotten"
+    return _commit(options, sentence, "forget_validation", **validation, reason=options.reason)

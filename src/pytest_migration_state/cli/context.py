@@ -1,0 +1,48 @@
+"""What a command works on, and how it reports."""
+
+from __future__ import annotations
+
+import os
+
+from pytest_migration_state.cli import output
+
+TYPE_CHECKING = False  # type checkers read it as typing's, which is not loaded: --help would pay for it
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from pytest_migration_state.domain.document import Document
+    from pytest_migration_state.tracking.tracker import MigrationTracker
+    from pytest_migration_state.types import JsonObject
+
+
+def state_path(options: Namespace) -> str:
+    """Return the path of the state: as given, else of the environment, else in the current folder."""
+    path: str | None = options.state
+    return path if path is not None else os.environ.get("MIGRATION_STATE") or "migration-state.json"
+
+
+def tracker_of(options: Namespace, *, create: bool = False) -> MigrationTracker:
+    """Return the tracker of the state. It is loaded when a command runs, and not before."""
+    from pytest_migration_state.tracking.tracker import MigrationTracker
+
+    return MigrationTracker(state_path(options), create=create, notify=_warn)
+
+
+def _warn(sentence: str) -> None:
+    output.complain(f"warning: {sentence}")
+
+
+def report(options: Namespace, document: Document, *sentences: str) -> int:
+    """Print the document with ``--json``, else the sentences; return the exit status of success."""
+    if options.json:
+        output.json_bytes(document.encoded())
+    else:
+        output.lines(sentences)
+    return 0
+
+
+def print_json(value: JsonObject) -> None:
+    """Print a JSON object over several lines."""
+    from pytest_migration_state.json_codec import to_json_bytes
+
+    output.json_bytes([to_json_bytes(value, indent=2), b"\n"])

@@ -1,1 +1,0 @@
-"""The state tracker. It knows nothing of pytest."""

@@ -1,0 +1,286 @@
+"""The state document in its working form: read for what it means, changed, and written back.
+
+What other tools wrote and nobody changes is written back as it was.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_migration_state.domain import schema
+from pytest_migration_state.domain.phases import Phase
+from pytest_migration_state.domain.runs import runs_of
+from pytest_migration_state.json_codec import to_json_bytes
+from pytest_migration_state.text import parse_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from pytest_migration_state.types import JsonObject, Key
+
+
+class Document:
+    """The state in its working form: its fields, with verdicts and outstanding validations indexed.
+
+    :ivar fields: every key of the document but the two indexed lists.
+    :ivar verdicts: the newest verdict of each validation, in the order of the list.
+    :ivar outstanding: the validations without a valid verdict.
+    """
+
+    __slots__ = ("_listed", "_older", "fields", "outstanding", "verdicts")
+
+    def __init__(self, fields: JsonObject) -> None:
+        """Take ownership of ``fields``, a decoded document.
+
+        :raises ValueError: a known key has a value of another type; the message names both.
+        :raises NewerVersionError: the document was written by a newer version of the format.
+        """
+        schema.complete(fields)
+        self.fields = fields
+        self.verdicts: dict[Key, JsonObject] = {}
+        self.outstanding: dict[Key, JsonObject] = {}
+        # Other tools record a validation twice, and the older verdict stays until one written by this package
+        # replaces both. Where that is so, these hold every verdict in the list's order, and the keys of the
+        # older ones.
+        self._listed: dict[Key | tuple[str, str, int], JsonObject] = {}
+        self._older: dict[Key, list[tuple[str, str, int]]] = {}
+        results = fields.pop("validation_results")
+        for verdict in results:
+            self.verdicts[verdict["component"], verdict["test_name"]] = verdict
+        if len(self.verdicts) < len(results):
+            self._list_all(results)
+        for entry in fields.pop("outstanding_validations"):
+            self.outstanding[entry["component"], entry["test_name"]] = entry
+
+    def _list_all(self, results: list[JsonObject]) -> None:
+        for position, verdict in enumerate(results):
+            key = (verdict["component"], verdict["test_name"])
+            if verdict is self.verdicts[key]:
+                self._listed[key] = verdict
+            else:
+                self._listed[*key, position] = verdict
+                self._older.setdefault(key, []).append((*key, position))
+
+    def copy(self) -> Document:
+        """Return a document that can be changed without changing this one. Verdicts and items are shared."""
+        other = object.__new__(Document)
+        other.fields = {key: _copied(value) for key, value in self.fields.items()}
+        other.verdicts = dict(self.verdicts)
+        other.outstanding = dict(self.outstanding)
+        other._listed = dict(self._listed)
+        other._older = dict(self._older)
+        return other
+
+    # --- what the rules ask for ---
+
+    @property
+    def phase(self) -> Phase:
+        """The current phase."""
+        return Phase(self.fields["phase"])
+
+    @property
+    def rollback_available(self) -> bool:
+        """Whether the migration can be rolled back."""
+        return self.fields["rollback_available"] is not False
+
+    @property
+    def metadata(self) -> JsonObject:
+        """The metadata of the state."""
+        found: JsonObject = self.fields["metadata"]
+        return found
+
+    @property
+    def migration_id(self) -> str | None:
+        """The id of the migration, or ``None`` in a document of another tool."""
+        return self.metadata.get("migration_id")
+
+    @property
+    def audit(self) -> tuple[int, str] | None:
+        """Sequence number and hash of the last log entry in this document; ``None`` if it names none."""
+        audit = self.metadata.get("audit")
+        return (audit["seq"], audit["hash"]) if audit else None
+
+    @property
+    def open_runs(self) -> Mapping[str, JsonObject]:
+        """The runs that began and were not seen to end, by id."""
+        runs = self.metadata.get("open_runs")
+        return runs if isinstance(runs, dict) else {}
+
+    @property
+    def collecting_runs(self) -> dict[str, JsonObject]:
+        """The open runs whose plan is not recorded yet, by id."""
+        runs = self.open_runs.items()
+        return {run_id: run for run_id, run in runs if isinstance(run, dict) and run.get("collecting")}
+
+    def is_known(self, key: Key) -> bool:
+        """Return True if a validation has a verdict or is outstanding."""
+        return key in self.verdicts or key in self.outstanding
+
+    def is_settled(self, key: Key) -> bool:
+        """Return True if an outstanding validation has a verdict that settles it although it is still listed.
+
+        For the verdict of a run the order of the log decides and no clock: a verdict that is still there came
+        after the plan, and waits only for other runs (in a Completed migration it may be older, and counts).
+        Clocks decide only about the verdicts of other tools.
+        """
+        verdict = self.verdicts.get(key)
+        entry = self.outstanding[key]
+        if verdict is None:
+            return False
+        if entry["reason"] == "pending" and self.phase is Phase.COMPLETED:
+            return True
+        if verdict.get("run_id"):
+            runs = runs_of(entry)
+            return entry["reason"] == "pending" and bool(runs) and self.open_runs.keys().isdisjoint(runs)
+        tested_at = verdict.get("tested_at")
+        since = entry.get("since")
+        return tested_at is not None and since is not None and parse_time(tested_at) > parse_time(since)
+
+    # --- what events are applied to (see domain.events.Target) ---
+
+    def begin(self, migration: JsonObject) -> None:
+        """Become the document of another migration. The position in the log stays."""
+        audit = self.metadata.get("audit")
+        new = new_document(migration["started_at"], migration["migration_id"], migration["platform"])
+        for name in self.__slots__:
+            setattr(self, name, getattr(new, name))
+        if audit:
+            self.metadata["audit"] = audit
+
+    def set_field(self, name: str, value: Any) -> None:
+        """Set a top-level key."""
+        self.fields[name] = value
+
+    def set_data(self, key: str, path: str | None) -> None:
+        """Record where data was saved; ``None`` removes the key."""
+        _merge(self.fields["data_preserved"], {key: path})
+
+    def append_item(self, name: str, item: JsonObject) -> None:
+        """Append to a list."""
+        self.fields[name].append(item)
+
+    def set_verdict(self, key: Key, verdict: JsonObject | None) -> None:
+        """Record a verdict in place of every other one of its validation; ``None`` removes them."""
+        self.verdicts.pop(key, None)
+        if self._listed:
+            for older in self._older.pop(key, ()):
+                del self._listed[older]
+            self._listed.pop(key, None)
+            if verdict is not None:
+                self._listed[key] = verdict
+        if verdict is not None:
+            self.verdicts[key] = verdict
+
+    def outstanding_entry(self, key: Key) -> JsonObject | None:
+        """Return what is outstanding of a validation."""
+        return self.outstanding.get(key)
+
+    def set_outstanding(self, key: Key, entry: JsonObject | None) -> None:
+        """Record what is outstanding of a validation; ``None`` removes it."""
+        if entry is None:
+            self.outstanding.pop(key, None)
+        else:
+            self.outstanding[key] = entry
+
+    def merge_metadata(self, patch: JsonObject) -> None:
+        """Apply a JSON Merge Patch (RFC 7396) to the metadata."""
+        _merge(self.metadata, patch)
+        if self.metadata.get("open_runs") == {}:
+            del self.metadata["open_runs"]
+
+    def touch(self, timestamp: str) -> None:
+        """Record that the document was changed."""
+        self.metadata["revision"] = (self.metadata.get("revision") or 0) + 1
+        self.fields["last_updated"] = timestamp
+
+    # --- writing ---
+
+    def _in_order(self) -> Iterator[tuple[str, Any]]:
+        """Yield the top level: the format's keys in the format's order, then those of other tools."""
+        indexed = {
+            "validation_results": (self._listed or self.verdicts).values(),
+            "outstanding_validations": self.outstanding.values(),
+        }
+        for key in schema.KEYS:
+            yield key, indexed.get(key, self.fields.get(key))
+        yield from ((key, value) for key, value in self.fields.items() if key not in schema.KEYS)
+
+    def to_object(self) -> JsonObject:
+        """Return the document as a JSON object. It shares its parts with this document: do not change it."""
+        found = dict(self._in_order())
+        return found | {key: list(found[key]) for key in schema.LISTS}
+
+    def encoded(self) -> Iterator[bytes]:
+        """Yield the document's bytes in pieces: the text of a large list is never in memory as a whole."""
+        opening = b"{\n"
+        for key, value in self._in_order():
+            yield b"%b  %b: " % (opening, to_json_bytes(key))
+            opening = b",\n"
+            yield from _encoded_list(value) if key in schema.LISTS else (_indented(value),)
+        yield b"\n}\n"
+
+
+def _indented(value: object) -> bytes:
+    """Return a value at the document's first level.
+
+    JSON strings contain no line ends, so each is one of the layout.
+    """
+    return to_json_bytes(value, 2).replace(b"\n", b"\n  ")
+
+
+_PIECE: Final = 256
+
+
+def _encoded_list(items: Iterable[JsonObject]) -> Iterator[bytes]:
+    """Yield a list of objects, :data:`_PIECE` of them at a time."""
+    rest = iter(items)
+    opening = b"["
+    while piece := list(islice(rest, _PIECE)):
+        # Without the brackets and line ends of a list of its own.
+        yield opening + _indented(piece)[1:-4]
+        opening = b","
+    yield b"[]" if opening == b"[" else b"\n  ]"
+
+
+def new_document(now: str | None, migration_id: str, platform: str) -> Document:
+    """Return the document of a migration that begins at ``now`` (``None``: not yet)."""
+    return Document(
+        {
+            "phase": Phase.NOT_STARTED.value,
+            "started_at": now,
+            "last_updated": now,
+            "metadata": {
+                "version": schema.FORMAT_VERSION,
+                "migration_type": "docker_to_native",
+                "platform": platform,
+                "migration_id": migration_id,
+                "revision": 0,
+            },
+        }
+    )
+
+
+def clashing_key(keys: Iterable[str], new: str) -> str | None:
+    """Return the key that differs from ``new`` only in case, which PowerShell does not distinguish."""
+    folded = new.casefold()
+    return next((key for key in keys if key != new and key.casefold() == folded), None)
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy of an object or a list: of an object as deep as :func:`_merge` changes it."""
+    if isinstance(value, dict):
+        return {key: _copied(item) if isinstance(item, dict) else item for key, item in value.items()}
+    return list(value) if isinstance(value, list) else value
+
+
+def _merge(target: JsonObject, patch: JsonObject) -> None:
+    """Apply a JSON Merge Patch (RFC 7396): objects are merged, ``null`` removes."""
+    for key, value in patch.items():
+        if value is None:
+            target.pop(key, None)
+        elif isinstance(value, dict):
+            # Into a new dict: the event keeps its data, and may have to be applied again.
+            _merge(target.setdefault(key, {}), value)
+        else:
+            target[key] = value

@@ -1,0 +1,284 @@
+"""The operations on a migration: what each takes, when it is refused, and the event that it becomes.
+
+The methods of :class:`~pytest_migration_state.MigrationTracker`, the commands of the command line and the
+lines of ``apply`` are these functions and nothing else, so that the three cannot differ. Everything here is
+pure: each function decides on the document that it is handed.
+
+A request is the name of an operation and its arguments in one mapping, as a line of JSON can hold it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from pytest_migration_state.domain import events
+from pytest_migration_state.domain.document import clashing_key
+from pytest_migration_state.domain.gate import evaluate
+from pytest_migration_state.domain.phases import FINAL_PHASES, Phase, check_transition
+from pytest_migration_state.domain.policy import COLLECTION, RESERVED, SETTINGS, Policy
+from pytest_migration_state.domain.runs import run_name
+from pytest_migration_state.domain.verdict import Verdict
+from pytest_migration_state.errors import GateBlockedError, InvalidArgumentError, MigrationStateError
+from pytest_migration_state.text import to_storable
+
+if TYPE_CHECKING:
+    from pytest_migration_state.domain.document import Document
+    from pytest_migration_state.domain.events import Event
+    from pytest_migration_state.domain.gate import Context
+    from pytest_migration_state.types import JsonObject
+
+#: The operation that begins a migration. It needs no document, so it is decided by the tracker.
+INITIALIZE: Final = "initialize"
+#: Windows numbers processes in 32 bits, and no other system uses more.
+_HIGHEST_PROCESS_ID: Final = 2**32 - 1
+
+
+# --- arguments ----------------------------------------------------------------------------------------------
+
+
+def require_name(argument: str, value: object) -> str:
+    """Return a name as it is stored.
+
+    :raises InvalidArgumentError: it is not a string, or empty.
+    """
+    if not isinstance(value, str):
+        raise InvalidArgumentError(argument, value, "it must be a string")
+    if not value.strip():
+        raise InvalidArgumentError(argument, value, "it must not be empty")
+    return to_storable(value)
+
+
+def require_component(argument: str, value: object) -> str:
+    """Return the name of a component as it is stored.
+
+    :raises InvalidArgumentError: it is empty, or one of the names under which this package keeps records of
+        its own.
+    """
+    name = require_name(argument, value)
+    if name.strip() in RESERVED:
+        raise InvalidArgumentError(
+            argument, value, "this name is reserved for what belongs to no component; choose another"
+        )
+    return name
+
+
+def require_bool(argument: str, value: object) -> bool:
+    """Return ``value`` if it is true or false.
+
+    :raises InvalidArgumentError: it is something else.
+    """
+    if not isinstance(value, bool):
+        raise InvalidArgumentError(argument, value, "it must be true or false")
+    return value
+
+
+def _require_text(argument: str, value: object) -> str:
+    if value is not None and not isinstance(value, str):
+        raise InvalidArgumentError(argument, value, "it must be a string")
+    return to_storable(value or "")
+
+
+# --- operations ---------------------------------------------------------------------------------------------
+
+
+def set_phase(
+    document: Document,
+    now: str,
+    phase: str,
+    *,
+    force: bool = False,
+    reason: str | None = None,
+    policy: Policy | None = None,
+    context: Context | None = None,
+) -> Event:
+    """Decide a transition.
+
+    :param force: overrides the table of transitions, the gate and ``rollback_available``.
+    :param reason: why it is forced, for the log.
+    :raises InvalidTransitionError: ``phase`` cannot follow the current one.
+    :raises RollbackUnavailableError: → RolledBack while rollback is unavailable.
+    :raises GateBlockedError: → Completed while the gate is shut.
+    """
+    current = document.phase
+    requested = Phase.of(phase)
+    force = require_bool("force", force)
+    reason = _require_text("reason", reason)
+    refusal: MigrationStateError | None = None
+    try:
+        check_transition(current, requested, rollback_available=document.rollback_available)
+        if requested is Phase.COMPLETED and not (result := evaluate(document, policy, context)).open:
+            raise GateBlockedError(result.blockers)
+    except MigrationStateError as error:
+        if not force:
+            raise
+        refusal = error
+    metadata: JsonObject = {}
+    if requested is Phase.COMPLETED and not refusal and policy and policy != Policy():
+        metadata["completed_with"] = policy.to_object()
+    elif "completed_with" in document.metadata:
+        metadata["completed_with"] = None
+    forced = reason if refusal else None
+    is_final = requested in FINAL_PHASES
+    return events.phase_changed(now, current, requested, final=is_final, forced=forced, metadata=metadata)
+
+
+def _set_phase(document: Document, now: str, *, context: Context | None = None, **arguments: Any) -> Event:
+    settings = {setting.name: arguments.pop(setting.name, ()) for setting in SETTINGS}
+    return set_phase(document, now, policy=Policy.of(settings), context=context, **arguments)
+
+
+def add_processed_container(document: Document, now: str, name: str, container_id: str) -> Event:
+    """Record that a container was removed."""
+    return events.container_removed(
+        now, require_name("name", name), require_name("container_id", container_id)
+    )
+
+
+def add_preserved_data(document: Document, now: str, key: str, backup_path: str) -> Event:
+    """Record where data was saved.
+
+    :raises InvalidArgumentError: ``key`` differs from an existing one only in case.
+    """
+    key = require_name("key", key)
+    if other := clashing_key(document.fields["data_preserved"], key):
+        reason = f"'{other}' already exists and differs only in case, which PowerShell does not distinguish"
+        raise InvalidArgumentError("key", key, reason)
+    return events.data_preserved(key, require_name("backup_path", backup_path))
+
+
+def add_native_process(document: Document, now: str, name: str, process_id: int | None = None) -> Event:
+    """Record that a native process was started."""
+    if process_id is not None and (type(process_id) is not int or not 0 < process_id <= _HIGHEST_PROCESS_ID):
+        reason = f"it must be an integer from 1 to {_HIGHEST_PROCESS_ID}"
+        raise InvalidArgumentError("process_id", process_id, reason)
+    return events.process_started(now, require_name("name", name), process_id)
+
+
+def add_validation_result(
+    document: Document,
+    now: str,
+    component: str,
+    test_name: str,
+    passed: bool,
+    error_message: str | None = None,
+) -> Event:
+    """Record a verdict."""
+    key = require_component("component", component), require_name("test_name", test_name)
+    message = _require_text("error_message", error_message) or None
+    return events.verdict_recorded(now, Verdict(key, require_bool("passed", passed), message))
+
+
+def set_rollback_availability(document: Document, now: str, available: bool) -> Event:
+    """Record whether the migration can be rolled back."""
+    return events.rollback_set(require_bool("available", available))
+
+
+def set_error(document: Document, now: str, message: str) -> Event:
+    """Record an error of the migration."""
+    return events.error_set(now, require_name("message", message))
+
+
+def forget_validation(document: Document, now: str, component: str, test_name: str, reason: str) -> Event:
+    """Take a validation, or an unfinished run, off the record.
+
+    :raises InvalidArgumentError: nothing of this name is on record.
+    """
+    key = require_name("component", component), require_name("test_name", test_name)
+    for run_id in document.open_runs:
+        if key == (COLLECTION, run_name(run_id)):
+            return events.run_forgotten(run_id, require_name("reason", reason))
+    if not document.is_known(key):
+        unknown = f"'{component}' has neither a verdict nor an outstanding validation of this name"
+        raise InvalidArgumentError("test_name", test_name, unknown)
+    return events.forgotten(*key, require_name("reason", reason))
+
+
+def write_audit(document: Document, now: str, action: str, details: str, level: str = "INFO") -> Event:
+    """Write an entry to the audit log."""
+    if level not in events.LEVELS:
+        raise InvalidArgumentError("level", level, f"it must be one of {', '.join(events.LEVELS)}")
+    return events.Event(require_name("action", action), _require_text("details", details), {}, level)
+
+
+# --- requests -----------------------------------------------------------------------------------------------
+
+
+class _Operation(NamedTuple):
+    """An operation that a request may name.
+
+    :ivar decide: returns its event, or raises.
+    :ivar required: the arguments that it must have.
+    :ivar optional: the arguments that it may have.
+    """
+
+    decide: Callable[..., Event] | None
+    required: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+
+
+#: Every operation that a request may name.
+OPERATIONS: Final = {
+    INITIALIZE: _Operation(None, (), ("force",)),
+    "set_phase": _Operation(
+        _set_phase, ("phase",), ("force", "reason", *(setting.name for setting in SETTINGS))
+    ),
+    "add_processed_container": _Operation(add_processed_container, ("name", "container_id")),
+    "add_preserved_data": _Operation(add_preserved_data, ("key", "backup_path")),
+    "add_native_process": _Operation(add_native_process, ("name",), ("process_id",)),
+    "add_validation_result": _Operation(
+        add_validation_result, ("component", "test_name", "passed"), ("error_message",)
+    ),
+    "set_rollback_availability": _Operation(set_rollback_availability, ("available",)),
+    "set_error": _Operation(set_error, ("message",)),
+    "forget_validation": _Operation(forget_validation, ("component", "test_name", "reason")),
+    "write_audit": _Operation(write_audit, ("action", "details"), ("level",)),
+}
+
+
+class Request(NamedTuple):
+    """A request whose names are known and complete. What its arguments hold is checked by the operation."""
+
+    operation: str
+    arguments: JsonObject
+
+    def decide(self, document: Document, now: str, context_of: Callable[[Document], Context]) -> Event:
+        """Return the event that the request becomes.
+
+        :param context_of: returns what the gate must know besides the state and the policy.
+        :raises MigrationStateError: the operation refuses it.
+        """
+        decide = OPERATIONS[self.operation].decide
+        assert decide is not None
+        if self.operation == "set_phase":
+            return decide(document, now, context=context_of(document), **self.arguments)
+        return decide(document, now, **self.arguments)
+
+
+def parse_request(request: Mapping[str, Any]) -> Request:
+    """Return what ``request`` asks for. ``None`` counts as not given.
+
+    :raises InvalidArgumentError: there is no such operation, or an argument is missing or unknown.
+    """
+    if not isinstance(request, Mapping):
+        raise InvalidArgumentError(
+            "operation", request, "it must be an object with 'operation' and its arguments"
+        )
+    arguments = {name: value for name, value in request.items() if value is not None}
+    operation = arguments.pop("operation", None)
+    if operation is None:
+        raise InvalidArgumentError(
+            "operation", "", f"it is missing; it must be one of {', '.join(OPERATIONS)}"
+        )
+    if not isinstance(operation, str) or operation not in OPERATIONS:
+        raise InvalidArgumentError("operation", operation, f"it must be one of {', '.join(OPERATIONS)}")
+    _, required, optional = OPERATIONS[operation]
+    for name in required:
+        if name not in arguments:
+            raise InvalidArgumentError("operation", operation, f"its argument '{name}' is missing")
+    for name in request:
+        if name != "operation" and name not in required + optional:
+            known = ", ".join(required + optional)
+            unknown = f"it has no argument {str(name)[:80]!r}; its arguments are {known}"
+            raise InvalidArgumentError("operation", operation, unknown)
+    return Request(operation, arguments)

@@ -1,0 +1,74 @@
+"""Open runs (runs of tests that began and were not seen to end) and the validations that wait for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pytest_migration_state.domain.phases import Phase
+from pytest_migration_state.domain.policy import COLLECTION
+from pytest_migration_state.text import to_printable
+
+if TYPE_CHECKING:
+    from pytest_migration_state.types import JsonObject, Key, Liveness
+
+#: What a plugin left out that chose whole files: its name, before the digest of the selection.
+_REST: Final = "everything else"
+
+
+def runs_of(entry: JsonObject) -> list[str]:
+    """Return the runs that will give an outstanding validation its verdict, the newest first."""
+    others = entry.get("other_runs")
+    run_ids = [entry.get("run_id"), *(others if isinstance(others, list) else ())]
+    return [run_id for run_id in run_ids if isinstance(run_id, str)]
+
+
+def loses_verdict(entry: JsonObject, phase: object) -> bool:
+    """Return True if a validation that becomes outstanding in this phase loses its verdict."""
+    return entry["reason"] == "pending" and (phase != Phase.COMPLETED or bool(entry.get("detail")))
+
+
+def waiting_for(entry: JsonObject, run_ids: list[str]) -> JsonObject:
+    """Return a pending validation that waits for the verdicts of these runs."""
+    waiting = {key: value for key, value in entry.items() if key not in {"run_id", "other_runs"}}
+    if run_ids:
+        waiting["run_id"] = run_ids[0]
+    if len(run_ids) > 1:
+        waiting["other_runs"] = run_ids[1:]
+    return waiting
+
+
+def run_name(run_id: str) -> str:
+    """Return the name under which an unfinished run is outstanding."""
+    return f"run {run_id}"
+
+
+def rest_name(selection: str) -> str:
+    """Return the name under which the files are outstanding that a plugin left out of this selection."""
+    return f"{_REST} ({selection})"
+
+
+def is_rest(key: Key) -> bool:
+    """Return True if an outstanding validation stands for the files that a plugin left out."""
+    return key[0] == COLLECTION and key[1].startswith(f"{_REST} (")
+
+
+def run_in_words(run_id: str, run: object, liveness: Liveness) -> str:
+    """Return an open run in words: where it runs or ran, since when, and whether it is alive."""
+    fields = run if isinstance(run, dict) else {}
+    words = run_name(run_id)
+    if fields.get("host"):
+        words += f" on {fields['host']} (process {fields.get('process_id')})"
+    if fields.get("started_at"):
+        words += f", begun {fields['started_at']},"
+    return to_printable(f"{words} {_what_became_of(fields, liveness)}")
+
+
+def _what_became_of(run: JsonObject, liveness: Liveness) -> str:
+    if run.get("finished_at"):
+        return f"ended with exit status {run.get('exit_status')} before it was known which tests it would run"
+    if liveness == "alive":
+        return "is running now"
+    words = "was killed" if liveness == "dead" else "has not finished; nothing is known of it"
+    if run.get("collecting"):
+        words += ", and its plan was not recorded yet"
+    return words

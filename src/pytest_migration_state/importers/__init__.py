@@ -1,0 +1,1 @@
+"""Results of other tools become events. Nothing here knows where a state is stored."""

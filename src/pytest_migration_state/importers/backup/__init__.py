@@ -1,0 +1,1 @@
+"""The backups of the operators' PowerShell script, checked against their files."""

@@ -1,0 +1,49 @@
+"""Hooks that never end the run."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_migration_state.recording.nested import RecordingProcess
+
+#: What a hook must not raise: pytest-timeout may strike there too, while the state is locked.
+ANYTHING = (Exception, pytest.fail.Exception)
+
+
+class Guarded(Protocol):
+    """A plugin object whose hooks are guarded."""
+
+    process: RecordingProcess
+
+    def add_error(self, error: BaseException) -> None:
+        """Report an error of the recording at the end."""
+
+
+G = TypeVar("G", bound=Guarded)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def guarded(hook: Callable[Concatenate[G, P], R]) -> Callable[Concatenate[G, P], R | None]:
+    """Return a hook that never ends the run: an error in it is reported at the end, and raises the exit status.
+
+    A process that a test forked runs the hooks too; it is not the run, and records nothing.
+    """
+
+    @functools.wraps(hook)
+    def guard(self: G, /, *args: P.args, **kwargs: P.kwargs) -> R | None:
+        if not self.process.is_current:
+            return None
+        try:
+            return hook(self, *args, **kwargs)
+        except ANYTHING as error:  # whatever it is, the tests go on
+            self.add_error(error)
+            return None
+
+    return guard

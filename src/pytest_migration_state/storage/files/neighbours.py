@@ -1,0 +1,49 @@
+"""Other states and logs in the folder of a state: PowerShell writes the lines of all of them to one log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pytest_migration_state.domain.document import Document
+from pytest_migration_state.json_codec import decode_object
+from pytest_migration_state.storage.files.audit_log import read_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_migration_state.storage.files.paths import StatePaths
+    from pytest_migration_state.storage.records import Line
+
+#: The log in a state's folder to which PowerShell writes the lines of every state.
+_SHARED_LOG: Final = "migration-audit.log"
+#: How many documents of other states in the folder are read.
+_LIMIT: Final = 50
+
+
+def foreign_lines(paths: StatePaths) -> Iterator[Line]:
+    """Yield the lines in PowerShell's shared log, if the state has another log.
+
+    They may be about this state.
+    """
+    if paths.log.name == _SHARED_LOG:
+        return
+    try:
+        for line in read_lines(paths.log.with_name(_SHARED_LOG)):
+            if line.hash is None and line.content:
+                yield line
+    except OSError:
+        return
+
+
+def other_documents(paths: StatePaths) -> list[Document]:
+    """Return the other states in the folder, if PowerShell may have written their lines to this state's log."""
+    if paths.log.name != _SHARED_LOG:
+        return []
+    found = []
+    for path in sorted(paths.document.parent.glob("*.json"))[:_LIMIT]:
+        if path != paths.document:
+            try:
+                found.append(Document(decode_object(path.read_bytes())))
+            except (OSError, ValueError):
+                continue
+    return found

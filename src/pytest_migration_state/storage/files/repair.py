@@ -1,0 +1,61 @@
+"""Repairing the end of an audit log whose writer was killed."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pytest_migration_state.storage.files import log_file
+from pytest_migration_state.storage.files.atomic import replace, write_temporary
+from pytest_migration_state.storage.records import DamagedLineError, is_whole, parse_line, part_of
+
+if TYPE_CHECKING:
+    from pytest_migration_state.storage.files.log_file import LogFile
+
+
+def repair_tail(log: LogFile) -> str | None:
+    """Repair what a killed writer left at the end: a line without end, or a part of what it committed together.
+
+    :returns: the name of the file that it was set aside in; ``None`` if nothing had to be.
+    :raises OSError: it cannot be written.
+    """
+    if _unfinished(log) is None:
+        return None
+    try:
+        log.lock()
+        # Look again under the lock: it may have been another program in the middle of its line.
+        end, size = log.end_of_lines(), log.size()
+        if end < size and is_whole(log.read(end)):
+            log_file.os_write(log.descriptor, b"\n")
+        start = _unfinished(log)
+        if start is None:
+            return None
+        rest = log.read(start)
+        try:
+            foreign = [raw for raw in rest.split(b"\n")[:-1] if parse_line(raw).hash is None]
+        except DamagedLineError:
+            # This is more than a killed writer leaves: reading on says what.
+            return None
+        aside = _set_aside(log, rest)
+        os.ftruncate(log.descriptor, start)
+        log_file.os_write(log.descriptor, b"".join(raw + b"\n" for raw in foreign))
+        return aside
+    finally:
+        log.unlock()
+
+
+def _unfinished(log: LogFile) -> int | None:
+    """Return the offset behind which the log was not written to its end; ``None`` if it was."""
+    last = log.find_last_entry()
+    if last and (part := part_of(last[1])).number < part.total:
+        first = log.find_entry(last[1].position.seq - part.number + 1)
+        return (first or last)[0]
+    end = log.end_of_lines()
+    return end if end < log.size() else None
+
+
+def _set_aside(log: LogFile, torn: bytes) -> str:
+    aside = log.path.with_name(f"{log.path.name}.torn-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
+    replace(write_temporary(log.path, [torn]), aside)
+    return aside.name

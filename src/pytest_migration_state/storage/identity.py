@@ -1,0 +1,24 @@
+"""Who writes, and on which platform."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import sys
+
+from pytest_migration_state.text import to_storable
+
+
+def this_actor() -> str:
+    """Return who writes: ``user@host``."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user id without a name
+        user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+    return to_storable(f"{user}@{socket.gethostname()}")
+
+
+def this_platform() -> str:
+    """Return the platform as the document names it: ``windows``, ``linux`` or ``macos``."""
+    return {"win32": "windows", "darwin": "macos"}.get(sys.platform, "linux")

@@ -1,0 +1,178 @@
+"""Records of the audit log, the same in every store: how a line is read and written, and how entries are chained.
+
+An entry written by this package has a sequence number and a hash: SHA-256 over the hash of the entry before
+it, every byte since that entry's line, and its own line without the hash. Lines of other programs (four keys,
+no hash) in between are covered by the hash of the next entry.
+
+Entries that are committed together say so (``"part":[1,3]``): they count when the last of them is in the log,
+so that a writer killed in the middle of its write leaves all of them or none. Everything here is pure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from pytest_migration_state.domain.events import Event
+from pytest_migration_state.json_codec import decode_object, strip_bom, to_json_bytes
+
+if TYPE_CHECKING:
+    from pytest_migration_state.types import JsonObject
+
+# Copied for each entry: looking the algorithm up costs OpenSSL more than hashing a line.
+_SHA256: Final = hashlib.sha256()
+#: The hash before the first entry.
+GENESIS_HASH: Final = "0" * 64
+#: The hash at the end of an entry's line.
+HASH_AT_END: Final = re.compile(rb',"hash":"([0-9a-f]{64})"\}\Z')
+#: What is wrong with a last line without a line end.
+NO_LINE_END: Final = "it has no line end: its writer was killed in it"
+
+
+class Position(NamedTuple):
+    """An entry, by its sequence number and hash."""
+
+    seq: int
+    hash: str
+
+
+class Entry(NamedTuple):
+    """An entry written by this package, as read."""
+
+    position: Position
+    action: str
+    timestamp: str
+    data: JsonObject
+
+
+class Line(NamedTuple):
+    """One line of the log, whoever wrote it.
+
+    :ivar number: counted from 1.
+    :ivar raw: its bytes without the line end.
+    :ivar content: the JSON object in it; ``None`` if it is not one.
+    :ivar hash: its hash, if it is an entry written by this package.
+    :ivar damage: what is wrong with an entry written by this package, in words; ``None`` if nothing is.
+    """
+
+    number: int
+    raw: bytes
+    content: JsonObject | None
+    hash: str | None
+    damage: str | None = None
+
+    @property
+    def position(self) -> Position:
+        """The position of an entry written by this package."""
+        assert self.content is not None
+        assert self.hash is not None
+        return Position(self.content["seq"], self.hash)
+
+
+class DamagedLineError(ValueError):
+    """A line was an entry written by this package and is no longer whole."""
+
+
+def parse_line(raw: bytes, number: int = 0) -> Line:
+    """Return what is in one line.
+
+    :raises DamagedLineError: it is, or was, an entry written by this package and cannot be read as one.
+    """
+    text = strip_bom(raw)
+    looks_like_entry = b'"seq":' in text or b'"hash":"' in text
+    try:
+        content = decode_object(text)
+    except ValueError as error:
+        if looks_like_entry:
+            raise DamagedLineError(f"it was an entry and is no longer a JSON object ({error})") from None
+        return Line(number, raw, None, None)
+    if not looks_like_entry or not ({"seq", "hash"} & content.keys()):
+        return Line(number, raw, content, None)
+    digest = HASH_AT_END.search(raw)
+    if not digest or type(content.get("seq")) is not int or not isinstance(content.get("data"), dict):
+        raise DamagedLineError("the entry was modified: its seq, data or hash is invalid")
+    return Line(number, raw, content, digest[1].decode())
+
+
+def is_whole(raw: bytes) -> bool:
+    """Return True if a line lacks nothing but its line end."""
+    try:
+        parse_line(raw)
+        decode_object(strip_bom(raw))
+    except ValueError:
+        return False
+    return True
+
+
+def chained_hash(previous: str, between: bytes, body: bytes) -> str:
+    """Return the hash of an entry.
+
+    :param previous: the hash of the entry before it.
+    :param between: every byte since that entry.
+    :param body: its line without the hash.
+    """
+    digest = _SHA256.copy()
+    digest.update(previous.encode() + between + body)
+    return digest.hexdigest()
+
+
+def without_hash(raw: bytes) -> bytes:
+    """Return an entry's line without its hash: what the hash is computed of."""
+    return HASH_AT_END.sub(b"}", raw)
+
+
+def encode_entry(
+    event: Event,
+    timestamp: str,
+    author: JsonObject,
+    previous: Position,
+    between: bytes,
+    part: tuple[int, int] = (1, 1),
+) -> tuple[bytes, Position]:
+    """Return an entry's line, with its line end, and its position.
+
+    :param author: who writes; see :func:`author_fields`.
+    :param part: its number, from 1, among the entries that are committed together, and how many those are.
+    """
+    seq = previous.seq + 1
+    if part[1] > 1:
+        author = {"part": part, **author}
+    action, details, data, level = event
+    record = {"timestamp": timestamp, "level": level, "action": action, "details": details, "seq": seq}
+    body = to_json_bytes({**record, **author, "data": data})
+    digest = chained_hash(previous.hash, between, body)
+    return body[:-1] + b',"hash":"' + digest.encode() + b'"}\n', Position(seq, digest)
+
+
+def event_of(line: bytes) -> tuple[Event, str]:
+    """Return the event, and its timestamp, that :func:`encode_entry` wrote as ``line``."""
+    entry = decode_object(line)
+    return Event(entry["action"], entry["details"], entry["data"], entry["level"]), entry["timestamp"]
+
+
+def author_fields(run_id: str | None, actor: str) -> JsonObject:
+    """Return who writes, as :func:`encode_entry` takes it."""
+    return {"run_id": run_id, "actor": actor}
+
+
+def gap_position(data: JsonObject) -> Position | None:
+    """Return the entry before a gap that an entry with this ``data`` reports; ``None`` if it reports none."""
+    named = data.get("continues")
+    return Position(named["seq"], named["hash"]) if isinstance(named, dict) else None
+
+
+class Part(NamedTuple):
+    """The number of an entry among those that were committed together, and how many those are."""
+
+    number: int
+    total: int
+
+
+def part_of(line: Line) -> Part:
+    """Return which part of a commit an entry is."""
+    match line.content and line.content.get("part"):
+        case [int() as number, int() as total] if 1 <= number <= total:
+            return Part(number, total)
+        case _:
+            return Part(1, 1)

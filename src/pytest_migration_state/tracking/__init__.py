@@ -1,0 +1,1 @@
+"""The façade over a state, and what a run of tests writes."""

@@ -1,0 +1,348 @@
+"""The façade of a migration state: what the plugin, the command line and users call."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import warnings
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_migration_state.domain import events
+from pytest_migration_state.domain.document import new_document
+from pytest_migration_state.domain.gate import Context, evaluate
+from pytest_migration_state.domain.operations import INITIALIZE
+from pytest_migration_state.errors import (
+    GateBlockedError,
+    InvalidArgumentError,
+    MigrationStateWarning,
+    StateNotFoundError,
+)
+from pytest_migration_state.importers.backup.record import import_backup
+from pytest_migration_state.storage.base import DEFAULT_TIMEOUT
+from pytest_migration_state.storage.opening import open_store
+from pytest_migration_state.text import utc_now
+from pytest_migration_state.tracking.requests import decide_all, parse_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from pytest_migration_state.domain.document import Document
+    from pytest_migration_state.domain.events import Event
+    from pytest_migration_state.domain.gate import GateResult
+    from pytest_migration_state.domain.policy import Policy
+    from pytest_migration_state.importers.backup.finding import BackupResult
+    from pytest_migration_state.models import AuditEntry, MigrationState
+    from pytest_migration_state.storage.base import Decide
+    from pytest_migration_state.storage.records import Line
+    from pytest_migration_state.verification.report import VerifyReport
+
+
+class MigrationTracker:
+    """The state of one migration. Threads may share a tracker; processes may share a state.
+
+    Nothing is read or written before a method is called. Methods that change the state have the change on the
+    disk when they return, and return the new :class:`~pytest_migration_state.MigrationState`. Each may raise
+    ``StateNotFoundError``, ``StateDamagedError``, ``StateVersionError``, ``StateLockedError``,
+    ``StateWriteError`` and, for an argument that no state may hold, ``InvalidArgumentError``.
+
+    :param path: the document, such as ``migration-state.json``. Audit log and lock are beside it.
+    :param create: create the state if there is none, instead of raising ``StateNotFoundError``.
+    :param run_id: the run that the entries in the audit log belong to.
+    :param lock_timeout: how long to wait for another process that holds the state, in seconds.
+    :param notify: called with a sentence about what a person should know although the work goes on; by
+        default a
+        :class:`~pytest_migration_state.MigrationStateWarning` is issued after the work.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        create: bool = False,
+        run_id: str | None = None,
+        lock_timeout: float = DEFAULT_TIMEOUT,
+        notify: Callable[[str], None] | None = None,
+    ) -> None:
+        self.path: Final = Path(path)
+        self._create = create
+        self._run_id = run_id
+        self._notices: deque[str] = deque()
+        self._notify = notify
+        self._store: Final = open_store(
+            self.path, run_id=run_id, lock_timeout=lock_timeout, notify=self._notices.append
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r})"
+
+    @property
+    def audit_log_path(self) -> Path:
+        """Where the audit log of this state is."""
+        return Path(self._store.log_address)
+
+    # --- operations -----------------------------------------------------------------------------------------
+
+    def initialize(self, force: bool = False) -> MigrationState:
+        """Begin a migration.
+
+        :param force: set an existing state aside beside the new one; its log goes on.
+        :raises StateExistsError: there is a state already and ``force`` was not given.
+        """
+        return self._do("initialize", force=force)
+
+    def set_phase(
+        self, phase: str, *, force: bool = False, reason: str | None = None, policy: Policy | None = None
+    ) -> MigrationState:
+        """Move to ``phase``. Validation → Completed passes the gate in the same hold of the lock.
+
+        :param force: overrides the table of transitions, the gate and ``rollback_available``; the log says
+            so.
+        :param reason: why it was forced, for the log.
+        :param policy: the gate's policy.
+        :raises InvalidTransitionError: ``phase`` cannot follow the current one.
+        :raises GateBlockedError: the gate is shut; a ``GateBlocked`` entry is in the log.
+        :raises RollbackUnavailableError: → RolledBack while rollback is unavailable.
+        """
+        settings = policy.to_object() if policy else {}
+        return self._do("set_phase", phase=phase, force=force, reason=reason, **settings)
+
+    def add_processed_container(self, name: str, container_id: str) -> MigrationState:
+        """Record that a container was removed."""
+        return self._do("add_processed_container", name=name, container_id=container_id)
+
+    def add_preserved_data(self, key: str, backup_path: str | os.PathLike[str]) -> MigrationState:
+        """Record where data was saved. An existing key gets the new path.
+
+        :raises InvalidArgumentError: also if ``key`` differs from an existing one only in case.
+        """
+        return self._do("add_preserved_data", key=key, backup_path=os.fspath(backup_path))
+
+    def add_native_process(self, name: str, process_id: int | None = None) -> MigrationState:
+        """Record that a native process was started."""
+        return self._do("add_native_process", name=name, process_id=process_id)
+
+    def add_validation_result(
+        self, component: str, test_name: str, passed: bool, error_message: str | None = None
+    ) -> MigrationState:
+        """Record a verdict. It replaces an earlier one of the same validation; the log keeps both."""
+        return self._do(
+            "add_validation_result",
+            component=component,
+            test_name=test_name,
+            passed=passed,
+            error_message=error_message,
+        )
+
+    def set_rollback_availability(self, available: bool) -> MigrationState:
+        """Record whether → RolledBack is possible."""
+        return self._do("set_rollback_availability", available=available)
+
+    def set_error(self, message: str) -> MigrationState:
+        """Record an error of the migration."""
+        return self._do("set_error", message=message)
+
+    def forget_validation(self, component: str, test_name: str, reason: str) -> MigrationState:
+        """Take a validation whose test no longer exists off the record; the log says so, with the reason."""
+        return self._do("forget_validation", component=component, test_name=test_name, reason=reason)
+
+    def write_audit(self, action: str, details: str, level: str = "INFO") -> MigrationState:
+        """Write an entry to the audit log.
+
+        :param level: INFO, WARNING or ERROR.
+        """
+        return self._do("write_audit", action=action, details=details, level=level)
+
+    def apply(self, operations: Iterable[Mapping[str, Any]]) -> MigrationState:
+        """Carry out operations, all of them or none.
+
+        Each is decided on the state as those before have left it, and raises what the method of its name
+        raises, with its ``position`` (from 1).
+
+        :param operations: each names its ``operation``, a method of this class that changes the state, and
+            that method's arguments. In place of a ``policy``, ``set_phase`` has the lists ``require`` and
+            ``allow``.
+        """
+        return _snapshot(self.commit(operations))
+
+    def import_backup(
+        self,
+        manifest: str | os.PathLike[str],
+        root: str | os.PathLike[str] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> MigrationState:
+        """Check the backups that a manifest describes against their files, and record the results.
+
+        Each container gets a verdict with the test name ``backup``. It is passed only if every checksum was
+        computed from the files and is right; then ``data_preserved`` names the container's folder too, as
+        ``<container>-backup``. The files are read before the state is locked; all containers are recorded, or
+        none.
+
+        :param manifest: the ``backup-manifest.json`` of the operators' PowerShell script.
+        :param root: where the manifest's ``backup_root`` is mounted here; by default where the manifest says
+            it is.
+        :param progress: called with the bytes read so far and the bytes to read.
+        :raises InvalidArgumentError: ``manifest`` cannot be read or is not a manifest, or a key would differ
+            from an existing one only in case.
+        """
+        return _snapshot(self.commit_backups(self.check_backups(manifest, root, progress)))
+
+    @staticmethod
+    def check_backups(
+        manifest: str | os.PathLike[str],
+        root: str | os.PathLike[str] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[BackupResult]:
+        """Check the backups of :meth:`import_backup` without recording anything."""
+        from pytest_migration_state.importers.backup.check import check
+        from pytest_migration_state.importers.backup.manifest import read_manifest
+
+        return check(read_manifest(manifest), root, progress)
+
+    def _do(self, operation: str, **arguments: Any) -> MigrationState:
+        return self.apply([{"operation": operation, **arguments}])
+
+    # --- the working form, for the command line and the recorder --------------------------------------------
+
+    def commit(self, requests: Iterable[Mapping[str, Any]]) -> Document:
+        """:meth:`apply` without the snapshot."""
+        parsed = parse_all(requests)
+        # A migration can be begun whatever the state is like; every other operation needs one that can be
+        # read.
+        begins = bool(parsed) and parsed[0].operation == INITIALIZE
+
+        def decide(document: Document, *, exists: bool = True) -> list[Event]:
+            return decide_all(parsed, document, self._store, self.context, exists=exists)
+
+        try:
+            if begins:
+                blank = new_document(None, "", "")
+                return self._store.initialize(lambda exists: decide(blank, exists=exists)).document
+            return self._committed(decide)
+        except GateBlockedError as error:
+            if not begins:
+                self._record_refusal(error)
+            raise
+        finally:
+            self._pass_notices_on()
+
+    def commit_backups(self, results: Sequence[BackupResult]) -> Document:
+        """Record the results of :meth:`import_backup`, without the snapshot."""
+
+        def decide(document: Document) -> list[Event]:
+            now = utc_now()
+            draft = document.copy()
+            decided = []
+            for result in results:
+                decided.append(import_backup(draft, now, result))
+                events.apply(draft, decided[-1].data, now)
+            return decided
+
+        try:
+            return self._committed(decide)
+        finally:
+            self._pass_notices_on()
+
+    def _committed(self, decide: Decide) -> Document:
+        commit = self._store.commit(decide, create=self._create)
+        if commit.created:
+            self._notices.append(f"{self.path}: created, in phase {commit.document.phase}")
+        return commit.document
+
+    def _record_refusal(self, error: GateBlockedError) -> None:
+        """Record in the log that Completed was asked for and refused, if there is a state."""
+        with suppress(StateNotFoundError):
+            self._store.commit(lambda _: [events.gate_blocked(error.blockers)])
+
+    def read(self) -> Document:
+        """:attr:`state` without the snapshot."""
+        try:
+            return self._store.read()
+        finally:
+            self._pass_notices_on()
+
+    def _pass_notices_on(self) -> None:
+        while self._notices:
+            notice = self._notices.popleft()
+            if self._notify:
+                self._notify(notice)
+            else:
+                warnings.warn(notice, MigrationStateWarning, stacklevel=_callers_level())
+
+    # --- reading --------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> MigrationState:
+        """The state as it is now, read without the lock."""
+        return _snapshot(self.read())
+
+    def gate(self, policy: Policy | None = None) -> GateResult:
+        """Return whether Validation → Completed would be allowed now and, if not, every reason.
+
+        :param policy: the gate's policy; ``None``: an empty one.
+        """
+        document = self.read()
+        return evaluate(document, policy, self.context(document))
+
+    def context(self, document: Document) -> Context:
+        """Return what the gate must know besides the state and the policy."""
+        return Context(str(self.path), self._store.liveness_of(document.open_runs), self._run_id)
+
+    def read_audit(self, last: int | None = None) -> list[AuditEntry]:
+        """Return the lines of the audit log that are JSON objects, the oldest first.
+
+        Other lines are warned about.
+
+        :param last: only the last so many; ``None``: all.
+        """
+        from pytest_migration_state.models import AuditEntry
+
+        return [AuditEntry.of(line.content) for line in self.audit_lines(last) if line.content is not None]
+
+    def audit_lines(self, last: int | None = None) -> list[Line]:
+        """Return the lines behind :meth:`read_audit`."""
+        if last is not None and last < 0:
+            raise InvalidArgumentError("last", last, "it must be an integer from 0")
+        lines: deque[Line] = deque(maxlen=last)
+        try:
+            for line in self._store.audit_lines():
+                if line.content is not None:
+                    lines.append(line)
+                elif line.raw.strip():
+                    what = line.damage or "it is not a JSON object"
+                    self._notices.append(f"{self._store.log_address}: line {line.number}: {what}")
+        except FileNotFoundError:
+            self._notices.append(f"{self._store.log_address}: there is no audit log")
+        self._pass_notices_on()
+        return list(lines)
+
+    def verify(self) -> VerifyReport:
+        """Check the hash chain, and the document against the log. Nothing is locked or changed.
+
+        :returns: the report; damage of the log is in it.
+        :raises MigrationStateError: the document cannot be used.
+        """
+        from pytest_migration_state.verification.verify import verify
+
+        return verify(self._store)
+
+    def close(self) -> None:
+        """Close the files. A closed tracker opens them again when it is used."""
+        self._store.close()
+
+
+def _callers_level() -> int:
+    """Return the ``stacklevel`` of the code that called into this module."""
+    frame = inspect.currentframe()
+    level = 0
+    while frame and frame.f_globals is globals():
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def _snapshot(document: Document) -> MigrationState:
+    from pytest_migration_state.models import MigrationState
+
+    return MigrationState.model_validate(document.to_object())
