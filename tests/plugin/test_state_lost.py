@@ -180,6 +180,15 @@ module.{name} = mistake
 """
 
 
+def test_equal_plans_are_recorded_once(suite: Suite) -> None:
+    """Workers that collected the same, and could not collect the same, leave one entry in the log."""
+    suite.write({"test_it.py": "@component\ndef test_a(): pass", "test_broken.py": "import no_such_module"})
+    result = suite.run("--continue-on-collection-errors", how=XDIST)
+    assert result.status == 1
+    assert suite.books == {"::test_a": "passed", "test_broken.py": "collection_error"}
+    assert [entry["action"] for entry in suite.log()].count("ValidationPlanned") == 1
+
+
 def test_plan_that_cannot_be_recorded_once(suite: Suite) -> None:
     """A plan whose recording failed is read again from the next worker, although it is equal."""
     suite.write({"conftest.py": ONE_MISTAKE})

@@ -77,6 +77,7 @@ class Controller:
             return
         if plan is not None:
             self._record_plan(plan, worker_slot(node))
+            self.plans.note_recorded()
 
     @pytest.hookimpl(optionalhook=True)
     @guarded
