@@ -22,6 +22,7 @@ from writers import in_validation, no_check, quiet, run_at, tracker_at, written
 from powershell_writer import PowerShellError, PowerShellWriter
 from pytest_migration_state.cli.main import main
 from pytest_migration_state.domain.run_events import outstanding
+from pytest_migration_state.domain.run_plan import RunPlan
 from pytest_migration_state.domain.verdict import Verdict
 from pytest_migration_state.errors import (
     GateBlockedError,
@@ -34,7 +35,6 @@ from pytest_migration_state.storage.files.audit_log import AuditLogFile, read_li
 from pytest_migration_state.storage.files.document_file import DocumentFile
 from pytest_migration_state.storage.files.store import FileStore
 from pytest_migration_state.text import utc_now
-from pytest_migration_state.tracking.run_writer import RunPlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable

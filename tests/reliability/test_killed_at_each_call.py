@@ -14,11 +14,11 @@ from writers import assert_sound, in_validation, kind_of, no_check, operation, q
 
 from pytest_migration_state.domain.policy import Policy
 from pytest_migration_state.domain.run_events import outstanding
+from pytest_migration_state.domain.run_plan import RunPlan
 from pytest_migration_state.domain.verdict import Verdict
 from pytest_migration_state.errors import GateBlockedError, MigrationStateError, StateNotFoundError
 from pytest_migration_state.storage.files.store import FileStore
 from pytest_migration_state.text import utc_now
-from pytest_migration_state.tracking.run_writer import RunPlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable

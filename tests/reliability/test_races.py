@@ -15,12 +15,12 @@ from pytest_migration_state.domain import events
 from pytest_migration_state.domain.document import new_document
 from pytest_migration_state.domain.gate import evaluate
 from pytest_migration_state.domain.run_events import outstanding
+from pytest_migration_state.domain.run_plan import RunPlan
 from pytest_migration_state.domain.verdict import Verdict
 from pytest_migration_state.errors import GateBlockedError
 from pytest_migration_state.storage.files.audit_log import AuditLogFile
 from pytest_migration_state.storage.files.store import FileStore
 from pytest_migration_state.text import utc_now
-from pytest_migration_state.tracking.run_writer import RunPlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -31,6 +31,7 @@ from writers import kinds_found, no_check, quiet, run_at, tracker_at
 from pytest_migration_state.domain.phases import TRANSITIONS, Phase
 from pytest_migration_state.domain.policy import Policy
 from pytest_migration_state.domain.run_events import outstanding
+from pytest_migration_state.domain.run_plan import RunPlan
 from pytest_migration_state.domain.verdict import Verdict
 from pytest_migration_state.errors import (
     GateBlockedError,
@@ -42,7 +43,6 @@ from pytest_migration_state.errors import (
 from pytest_migration_state.storage.files.run_log import FileRunLog
 from pytest_migration_state.storage.files.store import FileStore
 from pytest_migration_state.text import utc_now
-from pytest_migration_state.tracking.run_writer import RunPlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_migration_state.domain.phases import TRANSITIONS, Phase
 from pytest_migration_state.domain.run_events import outstanding
+from pytest_migration_state.domain.run_plan import RunPlan
 from pytest_migration_state.domain.verdict import Verdict
 from pytest_migration_state.errors import MigrationStateError, StateNotFoundError
 from pytest_migration_state.storage.files.audit_log import read_lines
 from pytest_migration_state.storage.files.store import FileStore
 from pytest_migration_state.text import utc_now
-from pytest_migration_state.tracking.run_writer import RunPlan, RunWriter
+from pytest_migration_state.tracking.run_writer import RunWriter
 from pytest_migration_state.tracking.tracker import MigrationTracker
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from memory_store import NOW, MemoryStore
 from pytest_migration_state import GateBlockedError, InvalidTransitionError, MigrationTracker, Policy
 from pytest_migration_state.domain.events import container_removed, verdict_recorded
 from pytest_migration_state.domain.run_events import outstanding
+from pytest_migration_state.domain.run_plan import RunPlan
 from pytest_migration_state.domain.verdict import Verdict
-from pytest_migration_state.tracking.run_writer import RunPlan, RunWriter
+from pytest_migration_state.tracking.run_writer import RunWriter
 
 if TYPE_CHECKING:
     from pytest_migration_state.storage.base import StateStore

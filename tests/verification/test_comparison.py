@@ -14,8 +14,9 @@ import pytest
 from powershell_writer import PowerShellError, PowerShellWriter
 from pytest_migration_state import MigrationTracker, Policy
 from pytest_migration_state.domain.run_events import outstanding
+from pytest_migration_state.domain.run_plan import RunPlan
 from pytest_migration_state.text import utc_now
-from pytest_migration_state.tracking.run_writer import RunPlan, RunWriter
+from pytest_migration_state.tracking.run_writer import RunWriter
 from pytest_migration_state.verification import verify
 from state_files import DOCUMENT, STATES, edit, in_validation, kinds, lines, log_of, put_lines, read, sample
 

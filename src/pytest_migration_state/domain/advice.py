@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, Final
 
 from pytest_migration_state.domain.policy import COLLECTION
-from pytest_migration_state.domain.runs import is_rest, run_in_words, run_name
+from pytest_migration_state.domain.runs import REST, is_rest, run_in_words, run_name
 from pytest_migration_state.text import first_line, to_printable
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Advice:
 
         :param is_own: whether the run itself asks.
         """
-        message = self.run(run_id, run, liveness)
+        message = run_in_words(run_id, run, liveness)
         if is_own:
             message = f"{run_name(run_id)}, this one, ended before it was known which tests it would run"
         first = "let it finish" if liveness == "alive" and not is_own else "run the same again"
@@ -90,10 +90,6 @@ class Advice:
         return message, self.run_all("run its marked tests")
 
     # --- parts of them --------------------------------------------------------------------------------------
-
-    def run(self, run_id: str, run: JsonObject, liveness: Liveness) -> str:
-        """Return an open run in words."""
-        return run_in_words(run_id, run, liveness)
 
     def run_all(self, what: str) -> str:
         """Return the command that runs all tests."""
@@ -119,7 +115,7 @@ class Advice:
 def _name(key: Key) -> str:
     component, test_name = key
     if is_rest(key):
-        return "everything else"
+        return REST
     if component == COLLECTION:
         return to_printable(test_name)
     return f"'{to_printable(test_name)}' of '{to_printable(component)}'"

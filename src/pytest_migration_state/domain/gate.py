@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from pytest_migration_state.domain.advice import Advice
 from pytest_migration_state.domain.phases import Phase
 from pytest_migration_state.domain.policy import ALLOWABLE, COLLECTION, Policy
-from pytest_migration_state.domain.runs import run_name, runs_of
+from pytest_migration_state.domain.runs import run_in_words, run_name, runs_of
 from pytest_migration_state.types import Blocker, JsonObject
 
 if TYPE_CHECKING:
@@ -127,9 +127,7 @@ def _outstanding(question: _Question) -> Iterator[Blocker]:
         ]
         run = None
         if awaited:
-            run = question.advice.run(
-                awaited[0], document.open_runs[awaited[0]], context.liveness_of(awaited[0])
-            )
+            run = run_in_words(awaited[0], document.open_runs[awaited[0]], context.liveness_of(awaited[0]))
         yield Blocker("outstanding", *key, *question.advice.on_outstanding(key, entry, run))
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pytest_migration_state.domain import events
+from pytest_migration_state.domain.arguments import require_bool, require_name, require_text
 from pytest_migration_state.domain.document import clashing_key
 from pytest_migration_state.domain.gate import evaluate
 from pytest_migration_state.domain.phases import FINAL_PHASES, Phase, check_transition
@@ -20,7 +21,6 @@ from pytest_migration_state.domain.policy import COLLECTION, RESERVED, SETTINGS,
 from pytest_migration_state.domain.runs import run_name
 from pytest_migration_state.domain.verdict import Verdict
 from pytest_migration_state.errors import GateBlockedError, InvalidArgumentError, MigrationStateError
-from pytest_migration_state.text import to_storable
 
 if TYPE_CHECKING:
     from pytest_migration_state.domain.document import Document
@@ -37,18 +37,6 @@ _HIGHEST_PROCESS_ID: Final = 2**32 - 1
 # --- arguments ----------------------------------------------------------------------------------------------
 
 
-def require_name(argument: str, value: object) -> str:
-    """Return a name as it is stored.
-
-    :raises InvalidArgumentError: it is not a string, or empty.
-    """
-    if not isinstance(value, str):
-        raise InvalidArgumentError(argument, value, "it must be a string")
-    if not value.strip():
-        raise InvalidArgumentError(argument, value, "it must not be empty")
-    return to_storable(value)
-
-
 def require_component(argument: str, value: object) -> str:
     """Return the name of a component as it is stored.
 
@@ -61,22 +49,6 @@ def require_component(argument: str, value: object) -> str:
             argument, value, "this name is reserved for what belongs to no component; choose another"
         )
     return name
-
-
-def require_bool(argument: str, value: object) -> bool:
-    """Return ``value`` if it is true or false.
-
-    :raises InvalidArgumentError: it is something else.
-    """
-    if not isinstance(value, bool):
-        raise InvalidArgumentError(argument, value, "it must be true or false")
-    return value
-
-
-def _require_text(argument: str, value: object) -> str:
-    if value is not None and not isinstance(value, str):
-        raise InvalidArgumentError(argument, value, "it must be a string")
-    return to_storable(value or "")
 
 
 # --- operations ---------------------------------------------------------------------------------------------
@@ -103,7 +75,7 @@ def set_phase(
     current = document.phase
     requested = Phase.of(phase)
     force = require_bool("force", force)
-    reason = _require_text("reason", reason)
+    reason = require_text("reason", reason)
     refusal: MigrationStateError | None = None
     try:
         check_transition(current, requested, rollback_available=document.rollback_available)
@@ -165,7 +137,7 @@ def add_validation_result(
 ) -> Event:
     """Record a verdict."""
     key = require_component("component", component), require_name("test_name", test_name)
-    message = _require_text("error_message", error_message) or None
+    message = require_text("error_message", error_message) or None
     return events.verdict_recorded(now, Verdict(key, require_bool("passed", passed), message))
 
 
@@ -198,7 +170,7 @@ def write_audit(document: Document, now: str, action: str, details: str, level: 
     """Write an entry to the audit log."""
     if level not in events.LEVELS:
         raise InvalidArgumentError("level", level, f"it must be one of {', '.join(events.LEVELS)}")
-    return events.Event(require_name("action", action), _require_text("details", details), {}, level)
+    return events.Event(require_name("action", action), require_text("details", details), {}, level)
 
 
 # --- requests -----------------------------------------------------------------------------------------------

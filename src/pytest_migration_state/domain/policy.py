@@ -1,16 +1,15 @@
 """The policy of the gate: what it asks for beyond its fixed rules, and what it lets pass.
 
-Each setting is one field of :class:`Policy`. The options of pytest and of the command line, and the JSON
-form, are derived from :data:`SETTINGS`, so that a new setting is one new field.
+Each setting is one parameter of :class:`Policy` and one entry of :data:`SETTINGS`, from which the options of
+pytest and of the command line, and the JSON form, are derived.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-TYPE_CHECKING = (
-    False  # every run of pytest loads this module, with or without the plugin's option: it must be cheap
-)
+# Every run of pytest loads this module, with or without the plugin's option: it must be cheap.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, Final
@@ -30,7 +29,7 @@ RESERVED: Final = frozenset({COLLECTION, UNKNOWN})
 class Setting:
     """What a front end needs to know of one setting. Every setting is a list of names.
 
-    :ivar name: the field of :class:`Policy`; the option is called ``--<name>``, in pytest
+    :ivar name: the parameter of :class:`Policy`; the option is called ``--<name>``, in pytest
         ``--migration-<name>``.
     :ivar metavar: the placeholder of a value in a usage message.
     :ivar help: what the setting does, for the help of an option that may be repeated.
@@ -62,18 +61,15 @@ class Setting:
 
         :raises InvalidArgumentError: the setting cannot have this value.
         """
+        from pytest_migration_state.domain.arguments import require_name
         from pytest_migration_state.errors import InvalidArgumentError
-        from pytest_migration_state.text import to_storable
 
-        if not isinstance(value, str):
-            raise InvalidArgumentError(self.name, value, "it must be a string")
-        if not value.strip():
-            raise InvalidArgumentError(self.name, value, "it must not be empty")
-        if self.choices and value not in self.choices:
+        name = require_name(self.name, value)
+        if self.choices and name not in self.choices:
             raise InvalidArgumentError(self.name, value, f"it must be one of {', '.join(self.choices)}")
-        if value.strip() in self.reserved:
+        if name.strip() in self.reserved:
             raise InvalidArgumentError(self.name, value, "this name is reserved; name a component")
-        return to_storable(value)
+        return name
 
     def check_all(self, values: object) -> tuple[str, ...]:
         """Return the values as they are stored, each once.

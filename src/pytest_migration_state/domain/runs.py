@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pytest_migration_state.types import JsonObject, Key, Liveness
 
 #: What a plugin left out that chose whole files: its name, before the digest of the selection.
-_REST: Final = "everything else"
+REST: Final = "everything else"
 
 
 def runs_of(entry: JsonObject) -> list[str]:
@@ -44,12 +44,12 @@ def run_name(run_id: str) -> str:
 
 def rest_name(selection: str) -> str:
     """Return the name under which the files are outstanding that a plugin left out of this selection."""
-    return f"{_REST} ({selection})"
+    return f"{REST} ({selection})"
 
 
 def is_rest(key: Key) -> bool:
     """Return True if an outstanding validation stands for the files that a plugin left out."""
-    return key[0] == COLLECTION and key[1].startswith(f"{_REST} (")
+    return key[0] == COLLECTION and key[1].startswith(f"{REST} (")
 
 
 def run_in_words(run_id: str, run: object, liveness: Liveness) -> str:

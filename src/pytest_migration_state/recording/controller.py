@@ -27,8 +27,8 @@ class Controller:
     :param add_test: called with a test that was marked while it ran, and its validations.
     :param when_ended: called with a test whose end was not reported.
     :param add_problem: called with what went wrong with the recording.
+    :param notices: what the workers have to say to users is added to it.
     :ivar workers: the slots of all workers.
-    :ivar notices: what the workers have to say to users.
     """
 
     def __init__(
@@ -41,20 +41,17 @@ class Controller:
         add_test: Callable[[str, list[Key]], None],
         when_ended: Callable[[str], object],
         add_problem: Callable[[str], None],
+        notices: list[str],
     ) -> None:
         self.process = process
         self.plans = WorkerPlans(config)
         self.workers: set[object] = set()
-        self.notices: list[str] = []
+        self._notices = notices
         self._handed = handed | {"plans": str(self.plans.folder)}
         self._record_plan = record_plan
         self._add_test = add_test
         self._when_ended = when_ended
-        self._add_problem = add_problem
-
-    def add_error(self, error: BaseException) -> None:
-        """Report an error of the recording at the end."""
-        self._add_problem(f"{type(error).__name__}: {error}")
+        self.add_problem = add_problem
 
     def slot_of(self, report: Any) -> object:
         """Return the worker slot of a report, if each test runs on every worker."""
@@ -73,7 +70,7 @@ class Controller:
             plan = self.plans.read(node)
         except (OSError, ValueError) as error:
             unread = f"the plan of worker {node.gateway.id} could not be read ({error})"
-            self._add_problem(f"{unread}; tests on other machines cannot be recorded")
+            self.add_problem(f"{unread}; tests on other machines cannot be recorded")
             return
         if plan is not None:
             self._record_plan(plan, worker_slot(node))
@@ -84,7 +81,7 @@ class Controller:
     def pytest_testnodedown(self, node: Any) -> None:
         """Take what a worker hands over at its end. One that was killed hands over nothing."""
         output: JsonObject = getattr(node, "workeroutput", {})
-        self.notices += output.get(NOTICES, ())
+        self._notices += output.get(NOTICES, ())
         for name, keys in output.get(ADDED, {}).items():
             self._add_test(name, as_keys(keys))
         for name in output.get(ENDED, ()):

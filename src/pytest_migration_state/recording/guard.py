@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
 
 import pytest
 
+from pytest_migration_state.text import error_in_words
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -21,8 +23,8 @@ class Guarded(Protocol):
 
     process: RecordingProcess
 
-    def add_error(self, error: BaseException) -> None:
-        """Report an error of the recording at the end."""
+    def add_problem(self, problem: str) -> None:
+        """Report a problem of the recording at the end."""
 
 
 G = TypeVar("G", bound=Guarded)
@@ -43,7 +45,7 @@ def guarded(hook: Callable[Concatenate[G, P], R]) -> Callable[Concatenate[G, P],
         try:
             return hook(self, *args, **kwargs)
         except ANYTHING as error:  # whatever it is, the tests go on
-            self.add_error(error)
+            self.add_problem(error_in_words(error))
             return None
 
     return guard

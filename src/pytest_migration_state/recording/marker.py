@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from pytest_migration_state.domain.policy import RESERVED
 from pytest_migration_state.text import to_storable
 
 if TYPE_CHECKING:
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
     from pytest_migration_state.types import Key
 
 MARKER: Final = "migration_component"
-#: Names of records that belong to no component; see :mod:`~pytest_migration_state.domain.policy`, which
-#: workers do not load.
-_RESERVED: Final = frozenset({"(collection)", "(unknown)"})
 
 
 class MarkerError(ValueError):
@@ -53,7 +51,7 @@ def _keys(components: tuple[object, ...], test_name: object, name: str, origin: 
     for component in components:
         if not isinstance(component, str) or not component.strip():
             raise MarkerError(f"{origin} names {component!r} as a component; a name is text and not empty")
-        if component.strip() in _RESERVED:
+        if component.strip() in RESERVED:
             raise MarkerError(
                 f"{origin} names {component!r} as a component; that name is reserved, choose another"
             )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from pytest_migration_state.domain.policy import COLLECTION, UNKNOWN
 from pytest_migration_state.domain.run_events import outstanding
+from pytest_migration_state.domain.run_plan import Look
 from pytest_migration_state.text import to_storable, utc_now
-from pytest_migration_state.tracking.run_writer import Look
 
 if TYPE_CHECKING:
     from pytest_migration_state.recording.plan import Plan

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_migration_state.domain.phases import Phase
+from pytest_migration_state.domain.run_plan import RunPlan
 from pytest_migration_state.domain.runs import run_in_words
 from pytest_migration_state.errors import MigrationStateError
 from pytest_migration_state.recording import running
@@ -24,8 +24,8 @@ from pytest_migration_state.recording.running import RunningTests
 from pytest_migration_state.recording.selection import selection_of
 from pytest_migration_state.recording.stash import says_success, tracker_key
 from pytest_migration_state.reports import pytest_summary
-from pytest_migration_state.text import to_printable
-from pytest_migration_state.tracking.run_writer import RunPlan, RunWriter, new_run_id
+from pytest_migration_state.text import error_in_words, to_printable
+from pytest_migration_state.tracking.run_writer import RunWriter, new_run_id
 from pytest_migration_state.tracking.tracker import MigrationTracker
 
 if TYPE_CHECKING:
@@ -70,11 +70,8 @@ class RecorderPlugin:
         """The state."""
         return self._run.path
 
-    def add_error(self, error: BaseException) -> None:
-        """Report an error of the recording at the end."""
-        self._add_problem(f"{type(error).__name__}: {error}")
-
-    def _add_problem(self, problem: str) -> None:
+    def add_problem(self, problem: str) -> None:
+        """Report a problem of the recording at the end, once."""
         if problem not in self.problems:
             self.problems.append(problem)
 
@@ -101,7 +98,6 @@ class RecorderPlugin:
         self._results = Results(run, self._plan, self.notices, on_every_worker=on_every_worker)
         if self._controller is not None:
             self._plan.workers = self._controller.workers
-            self._controller.notices = self.notices
 
     def _watch_tests(self, config: pytest.Config) -> bool:
         """Register what watches the tests; return True if each of them runs on every worker of xdist."""
@@ -118,7 +114,8 @@ class RecorderPlugin:
             record_plan=self._record_plan,
             add_test=self._add_test,
             when_ended=self._when_ended,
-            add_problem=self._add_problem,
+            add_problem=self.add_problem,
+            notices=self.notices,
         )
         config.pluginmanager.register(controller, "migration_state_controller")
         return controller.plans.on_every_worker
@@ -140,8 +137,11 @@ class RecorderPlugin:
             return [f"migration state: {to_printable(str(self.path))}: nothing is recorded {self._passive}"]
         if self._plan is None:
             return []
-        gate = self._run.gate(self._completion.policy)
-        return pytest_summary.header(self.path, self._run.document, self._earlier_runs, gate)
+        document = self._run.document
+        gate = None
+        if document.phase is Phase.COMPLETED:
+            gate = self._run.gate(self._completion.policy)
+        return pytest_summary.header(self.path, document, self._earlier_runs, gate)
 
     # --- the plan -------------------------------------------------------------------------------------------
 
@@ -164,16 +164,13 @@ class RecorderPlugin:
 
     def _write_plan(self, plan: RunPlan) -> None:
         assert self._results is not None
-        pending = (
-            (entry["component"], entry["test_name"]) for entry in plan.entries if entry["reason"] == "pending"
-        )
-        self._results.without_verdict.update(pending)
+        self._results.expect(plan.entries)
         if not self.process.is_current:
             return
         try:
             settled = self._run.plan(plan)
         except MigrationStateError as error:
-            self._add_problem(f"the plan could not be recorded: {error}")
+            self.add_problem(f"the plan could not be recorded: {error}")
             return
         self.notices += [
             f"{run}; it is settled by this run, which was asked to run the same tests" for run in settled
@@ -187,7 +184,7 @@ class RecorderPlugin:
         try:
             self._add_report(report)
         except ANYTHING as error:
-            self.add_error(error)
+            self.add_problem(error_in_words(error))
 
     def _add_report(self, report: pytest.TestReport) -> None:
         plan, results = self._plan, self._results
@@ -211,7 +208,7 @@ class RecorderPlugin:
         assert self._results is not None
         name: str = tag.get(running.TEST, report.nodeid)
         if problem := tag.get(running.PROBLEM):
-            self._add_problem(problem)
+            self.add_problem(problem)
         if keys := tag.get(running.KEYS):
             self._add_test(name, as_keys(keys))
         for doubtful in tag.get(running.IN_DOUBT, ()):
@@ -250,7 +247,7 @@ class RecorderPlugin:
         """Report a result that was recorded after the run's end: the exit status and the gate did not know it."""
         if attempt is not None and self._is_finished:
             reason = attempt.reason or "no reason given"
-            self._add_problem(f"'{name}' {attempt.outcome} after the end of the session: {reason}")
+            self.add_problem(f"'{name}' {attempt.outcome} after the end of the session: {reason}")
 
     # --- the end --------------------------------------------------------------------------------------------
 
@@ -261,7 +258,7 @@ class RecorderPlugin:
             yield
         except BaseException as error:
             # pytest ends without looking at it, and a fixture that was torn down only now may be what failed.
-            what = f"{type(error).__name__}: {error}"
+            what = error_in_words(error)
             self.problems.append(f"the session did not end well: {what}")
             if self._running is not None and self._results is not None:
                 failure = f"a fixture that it may share failed at the end of the session ({what})"
@@ -278,7 +275,7 @@ class RecorderPlugin:
         results.finish_rest(was_interrupted=self._was_interrupted)
         self._run.retry()
         if says_success(session.exitstatus) and (loss := results.loss()):
-            self._add_problem(loss)
+            self.add_problem(loss)
         problem = self.problems[0] if self.problems else None
         self._completion.complete(self._run, results, problem, session.exitstatus)
         self._is_finished = True
@@ -318,7 +315,7 @@ class RecorderPlugin:
         """Note an internal error; on one of xdist's workers, after which the others may go on, too."""
         self._was_interrupted = True
         error = excinfo.exconly(tryshort=True)[:500]
-        self._add_problem(f"an internal error ended the run, or a worker: {error}")
+        self.add_problem(f"an internal error ended the run, or a worker: {error}")
 
     @guarded
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -344,13 +341,8 @@ class RecorderPlugin:
         if self._controller is not None:
             self._controller.plans.remove()
         if self._results is not None and not self._is_finished:
-            self._add_problem("the session did not come to its end")
+            self.add_problem("the session did not come to its end")
         if not self.has_reported:
-            self._print_fallback()
-
-    def _print_fallback(self) -> None:
-        """Print what matters where pytest prints no summary: after an internal error, with --no-summary or -p no:terminal."""
-        sentences = [*self.problems, *filter(None, [self._completion.sentence])]
-        self.has_reported = bool(sentences)
-        for sentence in sentences:
-            sys.stderr.write(f"migration-state: {to_printable(sentence)}\n")
+            sentences = [*self.problems, *filter(None, [self._completion.sentence])]
+            self.has_reported = bool(sentences)
+            pytest_summary.write_fallback(sentences)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pytest_migration_state.domain.verdict import Outcome
     from pytest_migration_state.recording.merged_plan import MergedPlan
     from pytest_migration_state.tracking.run_writer import RunWriter
-    from pytest_migration_state.types import BlockerKind, Key
+    from pytest_migration_state.types import BlockerKind, JsonObject, Key
 
 #: The phase of xdist's own report of a test whose worker died; pytest knows no such phase.
 CRASHED = "???"
@@ -56,6 +56,11 @@ class Results:
         # Why a test that passed is in doubt, and the tests that ran and were left without a verdict.
         self._doubts: dict[str, str] = {}
         self._withdrawn: set[str] = set()
+
+    def expect(self, entries: Iterable[JsonObject]) -> None:
+        """Expect a verdict of each planned validation that is pending."""
+        pending = (entry for entry in entries if entry["reason"] == "pending")
+        self.without_verdict.update((entry["component"], entry["test_name"]) for entry in pending)
 
     # --- reports --------------------------------------------------------------------------------------------
 

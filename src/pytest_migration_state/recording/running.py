@@ -15,6 +15,7 @@ import pytest
 from pytest_migration_state.recording.attempts import Attempt
 from pytest_migration_state.recording.collection import CollectionWatch, file_of
 from pytest_migration_state.recording.marker import MARKER, MarkerError, keys_of
+from pytest_migration_state.text import error_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -109,7 +110,7 @@ class RunningTests:
         try:
             self.tag(report)
         except Exception as error:  # noqa: BLE001  # a hook of a user, asked once more, may raise anything; the tests go on
-            _set(report, PROBLEM, f"{report.nodeid}: {type(error).__name__}: {error}")
+            _set(report, PROBLEM, f"{report.nodeid}: {error_in_words(error)}")
 
     def tag(self, report: pytest.TestReport) -> None:
         """Tie ``report`` to its test, where its node id alone does not."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -45,17 +46,18 @@ class RunSummary:
     completion: str | None
 
 
-def header(path: Path, document: Document, earlier_runs: Sequence[str], gate: GateResult) -> list[str]:
+def header(path: Path, document: Document, earlier_runs: Sequence[str], gate: GateResult | None) -> list[str]:
     """Return the lines in pytest's header.
 
     :param earlier_runs: the runs that were open when this one began, in words.
+    :param gate: the gate of a Completed migration; ``None`` in another phase.
     """
     status = status_of(document)
     counts = (
         f"{status.passed_count} passed, {len(status.failed)} failed, {len(document.outstanding)} outstanding"
     )
     lines = [f"{to_printable(str(path))}, phase {document.phase}, {counts}", *earlier_runs]
-    if document.phase is Phase.COMPLETED and not gate.open:
+    if gate is not None and not gate.open:
         lines.append(f"Completed although the gate is shut: {gate.blockers[0].message}")
     return [f"migration state: {line}" for line in lines]
 
@@ -108,3 +110,12 @@ def component_lines(document: Document) -> Iterator[str]:
         groups = {"passed": counts.passed, "failed": counts.failed, "outstanding": counts.outstanding}
         words = ", ".join(f"{count} {group}" for group, count in groups.items() if count)
         yield f"{to_printable(component):{width}}  {words}"
+
+
+def write_fallback(sentences: Sequence[str]) -> None:
+    """Print what matters where pytest prints no summary.
+
+    That is after an internal error, with ``--no-summary`` and with ``-p no:terminal``.
+    """
+    for sentence in sentences:
+        sys.stderr.write(f"migration-state: {to_printable(sentence)}\n")

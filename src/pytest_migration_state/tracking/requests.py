@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytest_migration_state.domain import events
-from pytest_migration_state.domain.operations import INITIALIZE, parse_request, require_bool
+from pytest_migration_state.domain.arguments import require_bool
+from pytest_migration_state.domain.operations import INITIALIZE, parse_request
 from pytest_migration_state.errors import InvalidArgumentError, MigrationStateError, StateExistsError
 from pytest_migration_state.text import utc_now
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
 from time import monotonic  # bound at import: a test may replace time.monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pytest_migration_state.domain import events, operations, run_events
 from pytest_migration_state.domain.gate import Context, GateResult, evaluate
 from pytest_migration_state.domain.phases import Phase
-from pytest_migration_state.domain.policy import COLLECTION
-from pytest_migration_state.domain.runs import rest_name, run_in_words, runs_of, waiting_for
+from pytest_migration_state.domain.run_plan import RunPlan, planned, settled_runs
+from pytest_migration_state.domain.runs import run_in_words, waiting_for
 from pytest_migration_state.errors import GateBlockedError, MigrationStateError
 from pytest_migration_state.storage.opening import open_store
 from pytest_migration_state.text import to_storable, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from pytest_migration_state.domain.document import Document
@@ -26,54 +25,6 @@ if TYPE_CHECKING:
     from pytest_migration_state.domain.verdict import Verdict
     from pytest_migration_state.storage.base import RunLog
     from pytest_migration_state.types import Blocker, JsonObject, Key, Liveness
-
-#: For how many selections the files that were looked at are remembered.
-_SELECTIONS: Final = 20
-#: How many validations one line of the plan holds: lines stay short enough to be read.
-_PLAN_PIECE: Final = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What a complete collection looked at.
-
-    :ivar selection: digest of what was asked for, without the options that leave files out by an earlier
-        run's results.
-    :ivar files: the digests of the files that it looked at, separated by spaces.
-    :ivar unseen: the digest of each file that was left out without a look at it (``--lf``, testmon), by node
-        id.
-    :ivar chosen_by_plugin: whether a plugin chose the files, and not what was asked for (picked).
-    :ivar why: why something was left out, in words.
-    """
-
-    selection: str
-    files: str
-    unseen: Mapping[str, str] = field(default_factory=dict)
-    chosen_by_plugin: bool = False
-    why: str | None = None
-
-    @property
-    def is_full(self) -> bool:
-        """Whether nothing was left out."""
-        return not self.unseen and not self.chosen_by_plugin
-
-
-@dataclass(frozen=True, slots=True)
-class RunPlan:
-    """What a run is about to do.
-
-    :ivar entries: the validations that become outstanding. A deselected one counts only if it is not known
-        yet.
-    :ivar collected: files (node ids) that could be collected: an earlier collection error of theirs is
-        settled.
-    :ivar look: what the collection looked at, if that is known.
-    :ivar is_whole: whether the collection came to its end, so that it is known what the run will run.
-    """
-
-    entries: list[JsonObject]
-    collected: Sequence[str] = ()
-    look: Look | None = None
-    is_whole: bool = True
 
 
 class RunWriter:
@@ -153,63 +104,14 @@ class RunWriter:
         def decide(document: Document) -> list[Event]:
             others = {run_id: run for run_id, run in document.open_runs.items() if run_id != self.run_id}
             liveness = self._store.liveness_of(others)
-            settled = self._settled(document, liveness) if plan.is_whole else {}
+            settled = settled_runs(document, plan, self._selection, liveness)
             settled_in_words[:] = [
                 run_in_words(run_id, run, liveness[run_id]) for run_id, run in settled.items()
             ]
-            return self._planned(document, plan, settled, liveness)
+            return planned(document, utc_now(), plan, self.run_id, settled, liveness)
 
         self._open_log.commit(decide)
         return settled_in_words
-
-    def _planned(
-        self,
-        document: Document,
-        plan: RunPlan,
-        settled: Mapping[str, JsonObject],
-        liveness: Mapping[str, Liveness],
-    ) -> list[Event]:
-        runs: JsonObject = dict.fromkeys(settled)
-        if plan.is_whole and self.run_id in document.collecting_runs:
-            runs[self.run_id] = {"collecting": None}
-        metadata: JsonObject = {"open_runs": runs} if runs else {}
-        entries = plan.entries
-        if plan.look and plan.is_whole:
-            entries = entries + _not_looked_at(document, plan.look)
-            metadata |= _remembered(document, plan.look)
-        # A deselected test keeps its existing result.
-        entries = [
-            entry
-            for entry in entries
-            if entry["reason"] != "deselected" or not document.is_known(_key(entry))
-        ]
-        awaited = [run_id for run_id, how in liveness.items() if how != "dead" and run_id not in settled]
-        entries = [self._awaiting(document, entry, awaited) for entry in entries]
-        gone = _collected_again(document, plan, entries)
-        if not (entries or gone or metadata):
-            return []
-        pieces = [
-            entries[start : start + _PLAN_PIECE] for start in range(0, max(len(entries), 1), _PLAN_PIECE)
-        ]
-        first = run_events.planned(pieces[0], gone, metadata, settled)
-        return [first, *(run_events.planned(piece) for piece in pieces[1:])]
-
-    def _settled(self, document: Document, liveness: Mapping[str, Liveness]) -> dict[str, JsonObject]:
-        """Return the runs that were asked to run what this one runs, and that have ended."""
-        return {
-            run_id: run
-            for run_id, run in document.open_runs.items()
-            if isinstance(run, dict)
-            and liveness.get(run_id, "alive") != "alive"
-            and self._selection in {run.get("selection"), run.get("collecting"), run.get("full")}
-        }
-
-    def _awaiting(self, document: Document, entry: JsonObject, others: list[str]) -> JsonObject:
-        """Return a pending validation with the runs that will give its verdict: this one, and unfinished earlier ones."""
-        if entry["reason"] != "pending":
-            return entry
-        before = document.outstanding.get(_key(entry), {})
-        return waiting_for(entry, [self.run_id, *(run_id for run_id in runs_of(before) if run_id in others)])
 
     # --- the tests ------------------------------------------------------------------------------------------
 
@@ -301,53 +203,9 @@ def new_run_id() -> str:
     return secrets.token_hex(8)
 
 
-def _key(entry: JsonObject) -> Key:
-    return entry["component"], entry["test_name"]
-
-
 def _with(blockers: Sequence[Blocker], own: Sequence[Blocker]) -> GateResult:
     """Return the gate's blockers, and those of the run that concern something else."""
     known = {(blocker.component, blocker.test_name) for blocker in blockers}
     return GateResult(
         (*blockers, *(blocker for blocker in own if (blocker.component, blocker.test_name) not in known))
     )
-
-
-def _not_looked_at(document: Document, look: Look) -> list[JsonObject]:
-    """Return what was left out without a look at it, unless an earlier run looked at it as it is now."""
-    if look.is_full:
-        return []
-    before = _collections(document).get(look.selection)
-    known = set(before.split()) if before else set()
-    names = [name for name, digest in look.unseen.items() if digest not in known]
-    if look.chosen_by_plugin and before is None:
-        names.append(rest_name(look.selection))
-    now = utc_now()
-    return [run_events.outstanding(now, (COLLECTION, name), "deselected", look.why) for name in names]
-
-
-def _collected_again(document: Document, plan: RunPlan, entries: Iterable[JsonObject]) -> list[Key]:
-    """Return the files that could not be collected, or were not looked at, earlier, and now could."""
-    failing = {entry["test_name"] for entry in entries if entry["component"] == COLLECTION}
-    failed_before = {name for component, name in document.outstanding if component == COLLECTION} - failing
-    found = set(plan.collected)
-    if plan.look and plan.look.is_full and plan.is_whole:
-        found.add(rest_name(plan.look.selection))
-    return [(COLLECTION, name) for name in sorted(failed_before & found)]
-
-
-def _collections(document: Document) -> Mapping[str, str]:
-    """Return the digests of the files that were looked at when a selection was last fully collected, by selection."""
-    found = document.metadata.get("collections")
-    return found if isinstance(found, dict) else {}
-
-
-def _remembered(document: Document, look: Look) -> JsonObject:
-    """Return the change of the metadata that remembers what was looked at, for the newest selections only."""
-    known = _collections(document)
-    if not look.is_full or known.get(look.selection) == look.files:
-        return {}
-    surplus = [selection for selection in known if selection != look.selection][
-        : max(0, len(known) - _SELECTIONS + 1)
-    ]
-    return {"collections": {**dict.fromkeys(surplus), look.selection: look.files}}

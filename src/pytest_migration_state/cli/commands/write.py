@@ -25,6 +25,19 @@ def _commit(options: Namespace, sentence: str, operation: str, **arguments: Any)
     return report(options, document, sentence)
 
 
+def _commit_described(
+    options: Namespace, action: str, values: tuple[str, ...], operation: str, **arguments: Any
+) -> int:
+    """Carry out one operation, and print what the audit log says of it.
+
+    :param action: of :data:`~pytest_migration_state.domain.events.WORDING`.
+    :param values: the values in its wording.
+    """
+    from pytest_migration_state.domain.events import describe
+
+    return _commit(options, describe(action, *values), operation, **arguments)
+
+
 def _add_document(parser: ArgumentParser) -> None:
     add_json(parser, "print the state document as it is afterwards")
 
@@ -114,10 +127,9 @@ def _container_arguments(parser: ArgumentParser) -> None:
 )
 def container(options: Namespace) -> int:
     """Record that a container was removed."""
-    sentence = f"Container '{options.name}' ({options.container_id}) marked as removed"
-    return _commit(
-        options, sentence, "add_processed_container", name=options.name, container_id=options.container_id
-    )
+    values = options.name, options.container_id
+    arguments = {"name": options.name, "container_id": options.container_id}
+    return _commit_described(options, "ContainerProcessed", values, "add_processed_container", **arguments)
 
 
 def _data_arguments(parser: ArgumentParser) -> None:
@@ -134,8 +146,9 @@ def _data_arguments(parser: ArgumentParser) -> None:
 )
 def data(options: Namespace) -> int:
     """Record where data was saved."""
-    sentence = f"Data '{options.key}' preserved at '{options.backup_path}'"
-    return _commit(options, sentence, "add_preserved_data", key=options.key, backup_path=options.backup_path)
+    values = options.key, options.backup_path
+    arguments = {"key": options.key, "backup_path": options.backup_path}
+    return _commit_described(options, "DataPreserved", values, "add_preserved_data", **arguments)
 
 
 def _process_arguments(parser: ArgumentParser) -> None:
@@ -147,8 +160,8 @@ def _process_arguments(parser: ArgumentParser) -> None:
 @command("process", "guardian-hive --pid 12345", powershell="Add-NativeProcess", arguments=_process_arguments)
 def process(options: Namespace) -> int:
     """Record that a native process was started."""
-    sentence = f"Native process '{options.name}' started"
-    return _commit(options, sentence, "add_native_process", name=options.name, process_id=options.pid)
+    arguments = {"name": options.name, "process_id": options.pid}
+    return _commit_described(options, "ProcessStarted", (options.name,), "add_native_process", **arguments)
 
 
 # --- result -------------------------------------------------------------------------------------------------
@@ -178,9 +191,10 @@ def result(options: Namespace) -> int:
     if options.error is not None and options.passed:
         raise UsageError("--error says why a test failed; leave it out, or say --failed")
     words = "PASSED" if options.passed else "FAILED"
-    return _commit(
+    return _commit_described(
         options,
-        f"Test '{options.test_name}' for '{options.component}': {words}",
+        "ValidationResult",
+        (options.test_name, options.component, words),
         "add_validation_result",
         component=options.component,
         test_name=options.test_name,
@@ -202,8 +216,9 @@ def _rollback_arguments(parser: ArgumentParser) -> None:
 def rollback(options: Namespace) -> int:
     """Record whether the migration can be rolled back."""
     available = options.availability == "available"
-    return _commit(
-        options, f"Rollback set to {options.availability}", "set_rollback_availability", available=available
+    values = (options.availability,)
+    return _commit_described(
+        options, "RollbackAvailability", values, "set_rollback_availability", available=available
     )
 
 

@@ -8,6 +8,7 @@ import secrets
 import stat
 import sys
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -104,6 +105,16 @@ def replace(temporary: Path, target: Path) -> None:
             temporary.unlink(missing_ok=True)
             raise
     flush_folder(target.parent)
+
+
+def set_aside(path: Path, kind: str, content: bytes) -> str:
+    """Keep ``content`` in a new file beside ``path``, and return its name: that of ``path``, ``kind`` and the time.
+
+    :raises OSError: it cannot be written.
+    """
+    aside = path.with_name(f"{path.name}.{kind}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
+    replace(write_temporary(path, [content]), aside)
+    return aside.name
 
 
 def flush_folder(folder: Path) -> None:

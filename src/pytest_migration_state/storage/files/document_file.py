@@ -13,14 +13,13 @@ import os
 import sys
 import time
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pytest_migration_state.domain.document import Document
 from pytest_migration_state.domain.schema import FORMAT_VERSION, NewerVersionError
 from pytest_migration_state.errors import StateDamagedError, StateVersionError, StateWriteError
 from pytest_migration_state.json_codec import decode_object, is_cut_short
-from pytest_migration_state.storage.files.atomic import replace, write_temporary
+from pytest_migration_state.storage.files.atomic import replace, set_aside, write_temporary
 from pytest_migration_state.storage.files.lock import acquire_descriptor
 from pytest_migration_state.storage.files.paths import StatePaths, unreadable
 
@@ -161,14 +160,13 @@ class DocumentFile:
         :returns: that name and the document's digest; ``None`` if there is no document.
         :raises StateWriteError: the copy cannot be written.
         """
-        aside = self.path.with_name(f"{self.path.name}.replaced-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
         try:
             content = self.path.read_bytes()
-            replace(write_temporary(self.path, [content]), aside)
+            aside = set_aside(self.path, "replaced", content)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise StateWriteError(
                 str(self._shown), f"the earlier document cannot be set aside ({error.strerror})"
             ) from error
-        return aside.name, hashlib.sha256(content).digest()
+        return aside, hashlib.sha256(content).digest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pytest_migration_state.errors import StateDamagedError, StateNotFoundError
+from pytest_migration_state.errors import StateDamagedError, StateNotFoundError, StateWriteError
 
 
 def audit_log_name(document_name: str) -> str:
@@ -42,6 +42,25 @@ class StatePaths:
             raise self.is_folder()
         self.log = self.document.with_name(audit_log_name(self.document.name))
         self.lock = self.document.with_name(self.document.name + ".lock")
+
+    def prepare(self, *, create: bool) -> None:
+        """Refuse what needs no lock to be refused and, for a state that may be created, make the folder.
+
+        :raises StateNotFoundError: there is no state, and none is to be created.
+        :raises StateDamagedError: there is a folder in the document's place.
+        :raises StateWriteError: the folder cannot be reached or made.
+        """
+        try:
+            if os.path.isdir(self.document):
+                raise self.is_folder()
+            if create:
+                os.makedirs(self.document.parent, exist_ok=True)
+            elif not (exists(self.document) or exists(self.log)):
+                raise self.not_found()
+        except OSError as error:
+            what = "created" if create else "reached"
+            reason = f"its folder cannot be {what} ({error.strerror})"
+            raise StateWriteError(str(self.shown), reason) from error
 
     def is_folder(self) -> StateDamagedError:
         """Return the error that there is a folder in the document's place."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pytest_migration_state.storage.files import log_file
-from pytest_migration_state.storage.files.atomic import replace, write_temporary
+from pytest_migration_state.storage.files.atomic import set_aside
 from pytest_migration_state.storage.records import DamagedLineError, is_whole, parse_line, part_of
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def repair_tail(log: LogFile) -> str | None:
         except DamagedLineError:
             # This is more than a killed writer leaves: reading on says what.
             return None
-        aside = _set_aside(log, rest)
+        aside = set_aside(log.path, "torn", rest)
         os.ftruncate(log.descriptor, start)
         log_file.os_write(log.descriptor, b"".join(raw + b"\n" for raw in foreign))
         return aside
@@ -53,9 +52,3 @@ def _unfinished(log: LogFile) -> int | None:
         return (first or last)[0]
     end = log.end_of_lines()
     return end if end < log.size() else None
-
-
-def _set_aside(log: LogFile, torn: bytes) -> str:
-    aside = log.path.with_name(f"{log.path.name}.torn-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
-    replace(write_temporary(log.path, [torn]), aside)
-    return aside.name

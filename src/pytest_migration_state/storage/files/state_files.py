@@ -27,7 +27,6 @@ from pytest_migration_state.storage.files.atomic import sweep
 from pytest_migration_state.storage.files.checkpoint import ADOPTED, Checkpoint
 from pytest_migration_state.storage.files.lock import StateLock
 from pytest_migration_state.storage.files.log_writer import LogWriter
-from pytest_migration_state.storage.files.paths import StatePaths, exists
 from pytest_migration_state.storage.files.recovery import apply_all, bring_up_to_date, replay
 from pytest_migration_state.storage.identity import this_platform
 from pytest_migration_state.storage.records import Position
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pytest_migration_state.domain.events import Event
+    from pytest_migration_state.storage.files.paths import StatePaths
     from pytest_migration_state.types import JsonObject
 
 
@@ -109,7 +109,7 @@ class StateFiles:
         with self._mutex:
             self._log.fast_path_ok = False
             if not self._is_loaded:
-                self._prepare(create)
+                self.paths.prepare(create=create)
             with self.lock:
                 created = False
                 try:
@@ -132,26 +132,12 @@ class StateFiles:
     def hold_for_beginning(self) -> Iterator[bool]:
         """Hold the lock whatever the state is like; yields whether there is a document or a log of one."""
         with self._mutex:
-            self._prepare(create=True)
+            self.paths.prepare(create=True)
             with self.lock:
                 self._reset()
                 self._log.open_at_end()
                 yield os.path.lexists(self.paths.document) or self._log.file.head.seq > 0
                 self._is_loaded = True
-
-    def _prepare(self, create: bool) -> None:
-        """Refuse what needs no lock to be refused, and make the folder."""
-        try:
-            if os.path.isdir(self.paths.document):
-                raise self.paths.is_folder()
-            if create:
-                os.makedirs(self.paths.document.parent, exist_ok=True)
-            elif not (exists(self.paths.document) or exists(self.paths.log)):
-                raise self.paths.not_found()
-        except OSError as error:
-            what = "created" if create else "reached"
-            reason = f"its folder cannot be {what} ({error.strerror})"
-            raise StateWriteError(str(self.paths.shown), reason) from error
 
     def _catch_up(self) -> bool:
         """Bring the document of the last time up to date from the log; return False if it must be loaded again."""

@@ -1,0 +1,38 @@
+"""Checks of what a user gives: names, strings, true or false."""
+
+from __future__ import annotations
+
+from pytest_migration_state.errors import InvalidArgumentError
+from pytest_migration_state.text import to_storable
+
+
+def require_name(argument: str, value: object) -> str:
+    """Return a name as it is stored.
+
+    :raises InvalidArgumentError: it is not a string, or empty.
+    """
+    if not isinstance(value, str):
+        raise InvalidArgumentError(argument, value, "it must be a string")
+    if not value.strip():
+        raise InvalidArgumentError(argument, value, "it must not be empty")
+    return to_storable(value)
+
+
+def require_bool(argument: str, value: object) -> bool:
+    """Return ``value`` if it is true or false.
+
+    :raises InvalidArgumentError: it is something else.
+    """
+    if not isinstance(value, bool):
+        raise InvalidArgumentError(argument, value, "it must be true or false")
+    return value
+
+
+def require_text(argument: str, value: object) -> str:
+    """Return a text as it is stored; an empty one for ``None``.
+
+    :raises InvalidArgumentError: it is not a string.
+    """
+    if value is not None and not isinstance(value, str):
+        raise InvalidArgumentError(argument, value, "it must be a string")
+    return to_storable(value or "")

@@ -1,0 +1,171 @@
+"""What a run is about to do, decided on the state as it is. Everything here is pure; the time is passed in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from pytest_migration_state.domain import run_events
+from pytest_migration_state.domain.policy import COLLECTION
+from pytest_migration_state.domain.runs import rest_name, runs_of, waiting_for
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pytest_migration_state.domain.document import Document
+    from pytest_migration_state.domain.events import Event
+    from pytest_migration_state.types import JsonObject, Key, Liveness
+
+#: For how many selections the files that were looked at are remembered.
+_SELECTIONS: Final = 20
+#: How many validations one line of the plan holds: lines stay short enough to be read.
+_PLAN_PIECE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a complete collection looked at.
+
+    :ivar selection: digest of what was asked for, without the options that leave files out by an earlier
+        run's results.
+    :ivar files: the digests of the files that it looked at, separated by spaces.
+    :ivar unseen: the digest of each file that was left out without a look at it (``--lf``, testmon), by node
+        id.
+    :ivar chosen_by_plugin: whether a plugin chose the files, and not what was asked for (picked).
+    :ivar why: why something was left out, in words.
+    """
+
+    selection: str
+    files: str
+    unseen: Mapping[str, str] = field(default_factory=dict)
+    chosen_by_plugin: bool = False
+    why: str | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing was left out."""
+        return not self.unseen and not self.chosen_by_plugin
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What a run is about to do.
+
+    :ivar entries: the validations that become outstanding. A deselected one counts only if it is not known
+        yet.
+    :ivar collected: files (node ids) that could be collected: an earlier collection error of theirs is
+        settled.
+    :ivar look: what the collection looked at, if that is known.
+    :ivar is_whole: whether the collection came to its end, so that it is known what the run will run.
+    """
+
+    entries: list[JsonObject]
+    collected: Sequence[str] = ()
+    look: Look | None = None
+    is_whole: bool = True
+
+
+def settled_runs(
+    document: Document, plan: RunPlan, selection: str, liveness: Mapping[str, Liveness]
+) -> dict[str, JsonObject]:
+    """Return the runs that were asked to run what this one runs, and that have ended.
+
+    :param selection: what this run was asked to run, as a digest.
+    :param liveness: whether each other open run is alive, by id.
+    """
+    if not plan.is_whole:
+        return {}
+    return {
+        run_id: run
+        for run_id, run in document.open_runs.items()
+        if isinstance(run, dict)
+        and liveness.get(run_id, "alive") != "alive"
+        and selection in {run.get("selection"), run.get("collecting"), run.get("full")}
+    }
+
+
+def planned(
+    document: Document,
+    now: str,
+    plan: RunPlan,
+    run_id: str,
+    settled: Mapping[str, JsonObject],
+    liveness: Mapping[str, Liveness],
+) -> list[Event]:
+    """Return the events that record a plan.
+
+    :param run_id: the run whose plan it is.
+    :param settled: the earlier runs that this one settles (see :func:`settled_runs`).
+    :param liveness: whether each other open run is alive, by id.
+    """
+    runs: JsonObject = dict.fromkeys(settled)
+    if plan.is_whole and run_id in document.collecting_runs:
+        runs[run_id] = {"collecting": None}
+    metadata: JsonObject = {"open_runs": runs} if runs else {}
+    entries = plan.entries
+    if plan.look and plan.is_whole:
+        entries = entries + _not_looked_at(document, now, plan.look)
+        metadata |= _remembered(document, plan.look)
+    # A deselected test keeps its existing result.
+    entries = [
+        entry for entry in entries if entry["reason"] != "deselected" or not document.is_known(_key(entry))
+    ]
+    unfinished = [other for other, how in liveness.items() if how != "dead" and other not in settled]
+    entries = [_awaiting(document, entry, run_id, unfinished) for entry in entries]
+    gone = _collected_again(document, plan, entries)
+    if not (entries or gone or metadata):
+        return []
+    starts = range(0, max(len(entries), 1), _PLAN_PIECE)
+    pieces = [entries[start : start + _PLAN_PIECE] for start in starts]
+    first = run_events.planned(pieces[0], gone, metadata, settled)
+    return [first, *(run_events.planned(piece) for piece in pieces[1:])]
+
+
+def _key(entry: JsonObject) -> Key:
+    return entry["component"], entry["test_name"]
+
+
+def _awaiting(document: Document, entry: JsonObject, run_id: str, unfinished: list[str]) -> JsonObject:
+    """Return a pending validation with the runs that will give its verdict: this one, and earlier ones."""
+    if entry["reason"] != "pending":
+        return entry
+    before = document.outstanding.get(_key(entry), {})
+    return waiting_for(entry, [run_id, *(other for other in runs_of(before) if other in unfinished)])
+
+
+def _not_looked_at(document: Document, now: str, look: Look) -> list[JsonObject]:
+    """Return what was left out without a look at it, unless an earlier run looked at it as it is now."""
+    if look.is_full:
+        return []
+    before = _collections(document).get(look.selection)
+    known = set(before.split()) if before else set()
+    names = [name for name, digest in look.unseen.items() if digest not in known]
+    if look.chosen_by_plugin and before is None:
+        names.append(rest_name(look.selection))
+    return [run_events.outstanding(now, (COLLECTION, name), "deselected", look.why) for name in names]
+
+
+def _collected_again(document: Document, plan: RunPlan, entries: list[JsonObject]) -> list[Key]:
+    """Return the files that could not be collected, or were not looked at, earlier, and now could."""
+    failing = {entry["test_name"] for entry in entries if entry["component"] == COLLECTION}
+    failed_before = {name for component, name in document.outstanding if component == COLLECTION} - failing
+    found = set(plan.collected)
+    if plan.look and plan.look.is_full and plan.is_whole:
+        found.add(rest_name(plan.look.selection))
+    return [(COLLECTION, name) for name in sorted(failed_before & found)]
+
+
+def _collections(document: Document) -> Mapping[str, str]:
+    """Return the digests of the files in the last full collection of each selection."""
+    found = document.metadata.get("collections")
+    return found if isinstance(found, dict) else {}
+
+
+def _remembered(document: Document, look: Look) -> JsonObject:
+    """Return the change of the metadata that remembers what was looked at, for the newest selections only."""
+    known = _collections(document)
+    if not look.is_full or known.get(look.selection) == look.files:
+        return {}
+    others = [selection for selection in known if selection != look.selection]
+    surplus = others[: max(0, len(known) - _SELECTIONS + 1)]
+    return {"collections": {**dict.fromkeys(surplus), look.selection: look.files}}
