@@ -679,7 +679,7 @@ MALFORMED = {
     ),
     "a container twice": (
         changed(containers=manifest_of("/srv")["containers"] * 2),
-        "it lists the container 'web' twice, names must differ in more than case",
+        "it lists the container 'web' twice; names must differ in more than case",
     ),
     "a key twice": (
         b'{"backup_root": "/a", "backup_root": "/b"}',

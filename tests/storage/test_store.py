@@ -532,24 +532,19 @@ def test_a_document_that_cannot_be_merged_is_never_replaced(path: Path, tmp_path
     assert before == path.read_bytes()
 
 
-def test_a_document_that_is_just_being_written_is_waited_for(path: Path) -> None:
-    """PowerShell truncates the document and then writes it."""
+@pytest.mark.parametrize(
+    ("in_between", "seconds"),
+    [(lambda whole: b"", 0.2), (lambda whole: whole + whole[-100:], 0.01)],
+    ids=["truncated, as PowerShell begins", "parts of two documents"],
+)
+def test_a_document_that_is_just_being_written_is_waited_for(
+    path: Path, in_between: Callable[[bytes], bytes], seconds: float
+) -> None:
+    """What a reader finds meanwhile is no damage if the next reading finds a document."""
     tracker = in_validation(path)
     whole = path.read_bytes()
-    path.write_bytes(b"")
-    timer = threading.Timer(0.2, path.write_bytes, [whole])
-    timer.start()
-    phase = tracker.state.phase
-    timer.join()
-    assert phase == "Validation"
-
-
-def test_a_document_read_while_it_is_written_is_read_again(path: Path) -> None:
-    """A reader can see parts of two documents. That is no damage if the next reading finds one."""
-    tracker = in_validation(path)
-    whole = path.read_bytes()
-    path.write_bytes(whole + whole[-100:])
-    timer = threading.Timer(0.01, path.write_bytes, [whole])
+    path.write_bytes(in_between(whole))
+    timer = threading.Timer(seconds, path.write_bytes, [whole])
     timer.start()
     phase = tracker.state.phase
     timer.join()

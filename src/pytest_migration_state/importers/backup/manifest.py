@@ -110,7 +110,7 @@ def _manifest(content: bytes) -> Manifest:
     for container in containers:
         if container.name.casefold() in seen:
             raise ValueError(
-                f"it lists the container {_shown(container.name)} twice, names must differ in more than case"
+                f"it lists the container {_shown(container.name)} twice; names must differ in more than case"
             )
         seen.add(container.name.casefold())
     # 5.1 begins its UTF-8 files with a byte order mark, PowerShell 7 does not.
