@@ -11,6 +11,8 @@ def git(*arguments):
 
 assert subprocess.call([sys.executable, "-m", "pytest", f"--migration-state={sys.argv[1]}"]) == 0
 git("init", "--quiet")
+# Bytecode that a worker of xdist is writing would be one more changed "test file" for the other.
+Path(".gitignore").write_text("__pycache__/\n")
 git("add", ".")
 git("commit", "--quiet", "--message", "Begin")
 with Path("test_it.py").open("a") as file:
