@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Options and fixtures shared by all tests."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "deep: not one of the tests that everybody runs; see --deep")
+    config.addinivalue_line("markers", "sample: a part of the deep tests that is quick enough for CI")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the deep tests out where they are not asked for."""
+    """Deselect the deep tests unless they were requested."""
     if config.getoption("--deep"):
         return
     deep = [item for item in items if item.get_closest_marker("deep")]

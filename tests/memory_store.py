@@ -1,4 +1,4 @@
-"""A store in memory, for tests of what is above a store. It loses races on purpose."""
+"""A store in memory, for tests of the layers above a store. It loses races on purpose."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ NOW = "2026-01-15T09:00:00.000Z"
 class MemoryStore:
     """A state in memory; see :class:`~pytest_migration_state.storage.base.StateStore`.
 
-    :ivar rivals: what other writers commit, each just before a commit of this one, which has to ask again then.
-    :ivar asked: how often a decision was asked for.
+    :ivar rivals: events of other writers, each committed just before a commit of this store, which is then
+        decided again.
+    :ivar asked: the number of times that a decision was asked for.
     """
 
     address = log_name = log_address = "memory"
@@ -75,7 +76,7 @@ class MemoryStore:
     def beginning(self, now: str) -> Event:
         return events.initialized(now, "7f3c", "linux", "memory")
 
-    def begin_run(self, run_id: str, decide: Decide) -> tuple[MemoryRunLog, bool]:  # noqa: ARG002  # entries name no run
+    def begin_run(self, run_id: str, decide: Decide) -> tuple[MemoryRunLog, bool]:  # noqa: ARG002
         commit = self.commit(decide, create=True)
         return MemoryRunLog(self), commit.created
 
@@ -125,7 +126,7 @@ class MemoryRunLog:
     def document(self) -> Document:
         return self._store.read()
 
-    def commit(self, decide: Decide, *, reload: bool = False) -> None:  # noqa: ARG002  # there is only one copy
+    def commit(self, decide: Decide, *, reload: bool = False) -> None:  # noqa: ARG002
         self._store.commit(decide)
 
     def record(self, event: Event, now: str) -> None:  # noqa: ARG002  # every entry has the same time

@@ -42,12 +42,12 @@ TRANSITIONS = {
     "Completed": ["RolledBack"],
     "RolledBack": [],
 }
-PIECE = 4096  # what .NET hands to one pwrite()
+PIECE = 4096  # the size of one pwrite() of .NET
 ISO_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?")
 
 
 class PowerShellError(Exception):
-    """What the PowerShell function throws."""
+    """An error that the PowerShell function throws."""
 
 
 def now() -> str:
@@ -82,7 +82,7 @@ def to_powershell_7(value: Any, indent: int = 0) -> str:
 
 
 def to_powershell_51(value: Any, column: int = 0) -> str:
-    """Return `ConvertTo-Json` of Windows PowerShell 5.1: indented from the bracket, two spaces after a colon."""
+    """Return `ConvertTo-Json` of Windows PowerShell 5.1: aligned with the bracket, two spaces after `:`."""
     inner, outer = " " * (column + 4), " " * column
     if isinstance(value, dict):
         items = []
@@ -96,7 +96,7 @@ def to_powershell_51(value: Any, column: int = 0) -> str:
 
 
 def _as_date(value: Any) -> Any:
-    """Return strings that are ISO dates as PowerShell 7, which reads them as dates, prints them."""
+    """Return strings that are ISO dates in the notation of PowerShell 7, which reads them as dates."""
     if isinstance(value, dict):
         return {key: _as_date(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -168,7 +168,7 @@ class PowerShellWriter:
         content = (line + ("\n" if self.flavour == "7" else "\r\n")).encode()
         try:
             descriptor = self._open(self.log, os.O_RDWR | os.O_CREAT)
-        except PowerShellError as error:  # an error on the screen; the function goes on
+        except PowerShellError as error:  # an error on the screen; the function continues
             print(error, file=sys.stderr)
             return
         end = os.fstat(descriptor).st_size
@@ -195,7 +195,7 @@ class PowerShellWriter:
 
     @staticmethod
     def _plus(item: dict[str, Any]) -> Any:
-        """Return `$list += @{...}`: a list grows, and without one there is only the item."""
+        """Return `$list += @{...}`: an existing list grows; otherwise the result is only the item."""
         return lambda old: item if old is None else [*old, item]
 
     # --- the functions --------------------------------------------------------------------------------------

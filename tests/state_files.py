@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_migration_state import MigrationTracker
-from pytest_migration_state.storage.base import DEFAULT_TIMEOUT
+from pytest_migration_state.storage.files.lock import StateLock
 from pytest_migration_state.storage.files.paths import StatePaths
 from pytest_migration_state.storage.files.state_files import StateFiles
 from pytest_migration_state.storage.records import author_fields
@@ -52,7 +52,8 @@ def put_lines(document: Path, content: list[bytes]) -> None:
 
 def files_of(document: Path) -> StateFiles:
     """Return the files of a state, to work on under its lock."""
-    return StateFiles(StatePaths(document), author_fields(None, "ci@runner"), DEFAULT_TIMEOUT, lambda _: None)
+    paths = StatePaths(document)
+    return StateFiles(paths, author_fields(None, "ci@runner"), StateLock(paths.lock), lambda _: None)
 
 
 def read(document: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The errors: their tree, their data, their sentences."""
+"""The errors: their hierarchy, their data and their messages."""
 
 from __future__ import annotations
 
@@ -19,17 +19,26 @@ EXAMPLES: dict[str, tuple[MigrationStateError, dict[str, object], str]] = {
     "InvalidTransitionError": (
         errors.InvalidTransitionError("Validation", "NotStarted", ["Completed", "RolledBack"]),
         {"current": "Validation", "requested": "NotStarted", "allowed": ("Completed", "RolledBack")},
-        "Invalid phase transition from 'Validation' to 'NotStarted'. Valid transitions: Completed, RolledBack",
+        (
+            "Invalid phase transition from 'Validation' to 'NotStarted'. Valid transitions: "
+            "Completed, RolledBack"
+        ),
     ),
     "GateBlockedError": (
         errors.GateBlockedError(BLOCKERS),
         {"blockers": BLOCKERS},
-        "The gate to Completed is shut: 't' of 'c' failed; run it again (and 1 more: see 'migration-state gate')",
+        (
+            "The gate to Completed is shut: 't' of 'c' failed; run it again (and 1 more: see "
+            "'migration-state gate')"
+        ),
     ),
     "RollbackUnavailableError": (
         errors.RollbackUnavailableError("Completed"),
         {"current": "Completed"},
-        "Rollback from 'Completed' is marked as unavailable. If it is possible after all, run 'migration-state rollback available' first",
+        (
+            "Rollback from 'Completed' is marked as unavailable. If it is possible after all, run "
+            "'migration-state rollback available' first"
+        ),
     ),
     "InvalidArgumentError": (
         errors.InvalidArgumentError("level", 3, "it must be one of INFO"),
@@ -50,10 +59,14 @@ EXAMPLES: dict[str, tuple[MigrationStateError, dict[str, object], str]] = {
             errors.StateWriteError,
         )
     },
+    "NothingToAcceptError": (errors.NothingToAcceptError(), {}, "There is nothing to accept: "),
     "StateLockedError": (
         errors.StateLockedError("/p/s.json.lock", 60.0, "process 3 on h (x)"),
         {"path": "/p/s.json.lock", "timeout": 60.0, "holder": "process 3 on h (x)"},
-        "/p/s.json.lock: still locked after 60 s; the last known holder is process 3 on h (x). Let it finish or stop it, then try again",
+        (
+            "/p/s.json.lock: still locked after 60 s; process 3 on h (x) holds it. "
+            "Let it finish or stop it, then try again"
+        ),
     ),
 }
 CLASSES = {
@@ -69,7 +82,7 @@ def test_all_is_complete() -> None:
 
 
 def test_the_docstring_draws_every_error() -> None:
-    """The tree in the module's docstring names each error."""
+    """The tree in the module's docstring contains each error."""
     drawn = re.findall(r"[├└]── (\w+)", errors.__doc__ or "")
     assert sorted(drawn) == sorted(
         name for name in errors.__all__ if name not in {"MigrationStateError", "MigrationStateWarning"}
@@ -78,7 +91,7 @@ def test_the_docstring_draws_every_error() -> None:
 
 
 def test_every_error_has_an_example_here() -> None:
-    """So that the tests below cover all of them."""
+    """The tests below therefore cover all of them."""
     assert sorted(EXAMPLES) == sorted(
         name for name in errors.__all__ if name not in {"MigrationStateError", "MigrationStateWarning"}
     )

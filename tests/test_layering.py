@@ -1,4 +1,4 @@
-"""Which way imports point: the table of rooms, and what an interpreter has loaded after an import."""
+"""The direction of imports: the table of layers, and the modules that an import loads."""
 
 from __future__ import annotations
 
@@ -13,41 +13,45 @@ import pytest_migration_state
 
 PACKAGE = Path(pytest_migration_state.__file__).parent
 NAME = "pytest_migration_state"
-#: Modules that touch files, and what they are built on.
+#: Modules that access files, and the packages that they use for it.
 FILES = {f"{NAME}.storage.files", f"{NAME}.tracking.tracker", f"{NAME}.tracking.run_writer", "filelock"}
 
-#: The rooms from the bottom up, and what each may import besides the standard library and other packages. An import inside
-#: a function or for type checkers counts like any other.
-LEAVES = frozenset({"types", "text", "errors", "json_codec"})
+#: The layers from the bottom up, with the layers that each may import. An import inside a function or for
+#: type checkers counts like any other.
+LEAVES = frozenset({"types", "text", "errors", "json_codec", "regular_files", "importing"})
 TABLE = {
     "types": frozenset[str](),
     "text": frozenset[str](),
+    "regular_files": frozenset[str](),
+    "importing": frozenset[str](),
     "errors": frozenset({"types"}),
     "json_codec": frozenset({"types"}),
     "domain": LEAVES,
     "models": LEAVES | {"domain"},
     "storage.base": LEAVES | {"domain", "storage.records"},
     "storage.records": LEAVES | {"domain"},
+    "storage.identity": frozenset({"text"}),
     "storage": LEAVES | {"domain", "storage.base", "storage.records"},
-    "storage.files": LEAVES | {"domain", "storage.base", "storage.records", "storage"},
-    "storage.opening": LEAVES | {"domain", "storage.base", "storage.files"},
+    "storage.files": LEAVES | {"domain", "storage.base", "storage.records", "storage.identity", "storage"},
+    "storage.opening": LEAVES | {"domain", "storage.base", "storage.files", "storage"},
     "importers": LEAVES | {"domain"},
     "verification": LEAVES | {"domain", "storage.base", "storage.records"},
     "tracking": LEAVES
-    | {"domain", "models", "storage.base", "storage.records", "storage.opening", "importers", "verification"},
+    | {"domain", "models", "storage.base", "storage.records", "storage.identity", "storage.opening"}
+    | {"importers", "verification"},
     "reports": LEAVES | {"domain", "importers", "verification"},
     "recording": LEAVES | {"domain", "tracking", "reports", ""},
     "cli": LEAVES | {"domain", "tracking", "reports", ""},
     "hookspecs": frozenset[str](),
     "plugin": frozenset({"domain", "recording", "hookspecs", ""}),
     "__main__": frozenset({"cli"}),
-    # What users import: lazy, and the names alone.
+    # The package that users import: it imports names lazily.
     "": LEAVES | {"domain", "models", "tracking", "verification"},
 }
 
 
-def room_of(module: str) -> str:
-    """Return the room of a module: the longest name in the table that it begins with."""
+def layer_of(module: str) -> str:
+    """Return the layer of a module: the longest name in the table that it begins with."""
     path = module.removeprefix(NAME).removeprefix(".")
     while path not in TABLE:
         path = path.rpartition(".")[0]
@@ -80,9 +84,9 @@ MODULES = {module_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_point_downward(module: str) -> None:
-    """A room imports only what the table allows; a new arrow needs a new row there."""
-    room = room_of(module)
-    upward = {name for name in imports_of(MODULES[module]) if room_of(name) not in TABLE[room] | {room}}
+    """A layer imports only the layers listed for it in the table."""
+    layer = layer_of(module)
+    upward = {name for name in imports_of(MODULES[module]) if layer_of(name) not in TABLE[layer] | {layer}}
     assert set() == upward
 
 
@@ -99,13 +103,13 @@ def test_no_module_imports_itself_through_others() -> None:
 
 
 def test_only_opening_knows_a_concrete_store() -> None:
-    """A second store is one new module and one line there."""
+    """Adding a second store takes one new module and one line there."""
     importers = {
         module
         for module, path in MODULES.items()
         if any(name.startswith(f"{NAME}.storage.files") for name in imports_of(path))
     }
-    assert {f"{NAME}.storage.opening"} == {name for name in importers if room_of(name) != "storage.files"}
+    assert {f"{NAME}.storage.opening"} == {name for name in importers if layer_of(name) != "storage.files"}
 
 
 # --- what is loaded -----------------------------------------------------------------------------------------
@@ -132,7 +136,7 @@ def loaded_by(code: str) -> set[str]:
     ],
 )
 def test_the_rules_load_no_files_and_no_pytest(module: str) -> None:
-    """They decide without the store, the log, the lock, and without pytest."""
+    """They decide without the store, the log, the lock and pytest."""
     loaded = loaded_by(f"import {NAME}.{module}")
     assert set() == loaded & (FILES | {"pytest", "_pytest"})
 
@@ -148,7 +152,7 @@ def test_the_rules_load_no_files_and_no_pytest(module: str) -> None:
     ],
 )
 def test_what_is_below_the_plugin_loads_no_pytest(module: str) -> None:
-    """Nor the rooms above it."""
+    """It does not load the layers above it either."""
     loaded = loaded_by(f"import {NAME}.{module}")
     above = {name for name in loaded if name.startswith((f"{NAME}.recording", f"{NAME}.cli"))}
     assert set() == above | (loaded & {"pytest", "_pytest", f"{NAME}.plugin"})
@@ -156,7 +160,7 @@ def test_what_is_below_the_plugin_loads_no_pytest(module: str) -> None:
 
 @pytest.mark.parametrize("module", ["store", "state_files", "audit_log", "lock", "atomic"])
 def test_a_store_loads_no_rules(module: str) -> None:
-    """Neither the operations nor the gate: what is allowed is decided above it."""
+    """It needs neither the operations nor the gate, which decide above it."""
     rules = {f"{NAME}.{name}" for name in ("domain.operations", "domain.gate", "tracking.tracker", "models")}
     assert set() == loaded_by(f"import {NAME}.storage.files.{module}") & (rules | {"pydantic"})
 

@@ -45,7 +45,7 @@ def test_the_public_names_are_complete() -> None:
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    """As for any module."""
+    """The package behaves like any module."""
     with pytest.raises(AttributeError, match="module 'pytest_migration_state' has no attribute 'nothing'"):
         getattr(pytest_migration_state, "nothing")  # noqa: B009  # mypy knows that there is none
 
@@ -57,7 +57,7 @@ def test_every_sample_becomes_a_state(name: str) -> None:
     assert document.phase == state(name).phase
 
 
-def test_a_state_in_full(tmp_path: Path) -> None:
+def test_a_whole_state_is_converted(tmp_path: Path) -> None:
     """The values of a PowerShell document, converted to the types of the models."""
     found = MigrationTracker(sample("7.6/validation-with-failures", tmp_path)).state
     assert Phase.VALIDATION is found.phase
@@ -75,8 +75,19 @@ def test_a_state_in_full(tmp_path: Path) -> None:
     ]
 
 
+def test_stale_verdict_says_since_when(tmp_path: Path) -> None:
+    """The time is converted, and a verdict on the newest process has none."""
+    tracker = MigrationTracker(tmp_path / "migration-state.json", create=True, notify=lambda _: None)
+    tracker.add_validation_result("a", "t", passed=True)
+    tracker.add_native_process("a")
+    stale, fresh = tracker.add_validation_result("b", "t", passed=True).validation_results
+    started = tracker.state.native_processes_started[0].started_at
+    assert started is not None
+    assert (stale.stale_since, fresh.stale_since) == (started, None)
+
+
 def test_unknown_keys_are_kept() -> None:
-    """As extra attributes, at every level."""
+    """They are extra attributes, at every level."""
     found = MigrationState.model_validate(
         {
             "phase": "Validation",
@@ -90,6 +101,32 @@ def test_unknown_keys_are_kept() -> None:
         found.validation_results[0].model_extra,
         found.metadata.model_extra,
     ) == ({"x_other_tool": {"ticket": "OPS-17"}}, {"x": 1}, {"x": [1]})
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        pytest.param(
+            {"by": "jane@ops", "at": "2026-01-15T09:00:00Z", "reason": "OPS-7"},
+            ("jane@ops", datetime(2026, 1, 15, 9, tzinfo=UTC), "OPS-7"),
+            id="an object",
+        ),
+        pytest.param("@{by=jane@ops}", (None, None, "@{by=jane@ops}"), id="text of ConvertTo-Json"),
+    ],
+)
+def test_an_override_is_typed(written: object, read: object) -> None:
+    """Every document that the schema accepts is accepted, and no mark is lost."""
+    verdict = {"component": "c", "test_name": "t", "passed": True, "overridden": written}
+    document = Document({"phase": "Validation", "validation_results": [verdict]}).to_object()
+    found = MigrationState.model_validate(document).validation_results[0].overridden
+    assert read == (found and (found.by, found.at, found.reason))
+
+
+def test_a_time_on_the_first_day_is_kept_in_its_own_zone() -> None:
+    """It cannot be converted to UTC."""
+    result = {"component": "c", "test_name": "t", "passed": True, "tested_at": "0001-01-01T00:00:00+14:00"}
+    state = MigrationState.model_validate({"phase": "Validation", "validation_results": [result]})
+    assert state.validation_results[0].tested_at is not None
 
 
 def test_a_snapshot_does_not_change() -> None:
@@ -116,7 +153,7 @@ def test_every_field_is_in_a_model() -> None:
     )
 
 
-def test_an_audit_entry_of_any_tool() -> None:
+def test_an_audit_entry_of_any_tool_is_read() -> None:
     """It has four keys or nine; an invalid time is kept as it is written."""
     theirs = AuditEntry.of(
         {"timestamp": "2026-11-23T00:11:37.3559507-03:00", "level": "WARNING", "action": "a", "details": "d"}

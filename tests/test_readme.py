@@ -65,6 +65,16 @@ def test_every_command_of_a_section_works(section: str, tmp_path: Path) -> None:
             assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_example_by_hand_can_be_run_again(tmp_path: Path) -> None:
+    """A reader changes it and runs it again, on the state that the first run left."""
+    (example,) = (block.text for block in blocks() if block.text.startswith("# by_hand.py"))
+    (tmp_path / "by_hand.py").write_text(example, encoding="utf-8")
+    for _ in range(2):
+        done = shell("python by_hand.py", tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "'native_execution_test' of 'guardian-hive' failed: port 8080 is in use -> " in done.stdout
+
+
 def test_the_quick_start_has_two_blocks() -> None:
     """The Quick start holds exactly two sh blocks: the main job, and the tests."""
     scripts = [block.text for block in blocks() if block.section == "Quick start" and block.language == "sh"]
@@ -73,6 +83,8 @@ def test_the_quick_start_has_two_blocks() -> None:
     assert "-m pytest" in scripts[1]
 
 
+@pytest.mark.deep
+@pytest.mark.sample
 def test_the_quick_start_runs_on_a_clean_copy(tmp_path: Path) -> None:
     """The first block of the Quick start reaches Completed in a clean copy with nothing installed."""
     tracked = subprocess.run(

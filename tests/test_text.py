@@ -7,7 +7,16 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from pytest_migration_state.text import TEXT_LIMIT, parse_time, to_printable, to_storable, utc_now, utc_text
+from pytest_migration_state.text import (
+    TEXT_LIMIT,
+    in_utc,
+    numbered,
+    parse_time,
+    to_printable,
+    to_storable,
+    utc_now,
+    utc_text,
+)
 
 STORED: dict[str, tuple[str, str]] = {
     "plain": ("plain", "plain"),
@@ -30,7 +39,7 @@ def test_text_is_stored_unchanged_where_possible(text: str, expected: str) -> No
     ids=["ASCII", "wide", "surrogates", "20 MB"],
 )
 def test_long_text_is_cut_with_a_mark(text: str) -> None:
-    """At 4 KiB of UTF-8 including the mark, never within a character."""
+    """It is cut to 4 KiB of UTF-8 including the mark, never within a character."""
     cut = to_storable(text)
     assert len(cut.encode()) <= TEXT_LIMIT
     assert re.search(rf" …\[cut: {len(text)} characters, sha256 [0-9a-f]{{16}}\]\Z", cut)
@@ -67,7 +76,7 @@ PRINTED: dict[str, tuple[str, str]] = {
 
 @pytest.mark.parametrize(("text", "expected"), PRINTED.values(), ids=PRINTED.keys())
 def test_printed_text_contains_no_control_sequence(text: str, expected: str) -> None:
-    """Neither for a terminal nor for a CI service, and it is always one line."""
+    """It is safe for a terminal and a CI service, and is always one line."""
     assert expected == to_printable(text)
     expected.encode()
 
@@ -90,7 +99,7 @@ TIMES: dict[str, tuple[str, datetime]] = {
 
 @pytest.mark.parametrize(("text", "expected"), TIMES.values(), ids=TIMES.keys())
 def test_a_time_of_any_tool_is_parsed(text: str, expected: datetime) -> None:
-    """With any offset, any number of digits, and in the notation of PowerShell 5.1."""
+    """It may have any offset, any number of digits, or the notation of PowerShell 5.1."""
     assert expected == parse_time(text)
 
 
@@ -98,13 +107,40 @@ def test_a_time_of_any_tool_is_parsed(text: str, expected: datetime) -> None:
     "text", ["", "yesterday", "2026-13-01T00:00:00Z", "/Date(x)/", "/Date(99999999999999999)/", "12:00"]
 )
 def test_text_that_is_not_a_time_is_refused(text: str) -> None:
-    """Always with a ValueError."""
+    """The error is always a ValueError."""
     with pytest.raises(ValueError, match=r"."):
         parse_time(text)
 
 
-def test_the_notation_of_a_time_in_the_files() -> None:
-    """UTC, milliseconds, Z."""
+IN_UTC: dict[str, tuple[str, str]] = {
+    "milliseconds": ("2026-01-15T09:00:00.123Z", "2026-01-15T09:00:00.123Z"),
+    "seconds": ("2026-01-15T09:00:00Z", "2026-01-15T09:00:00.000Z"),
+    "an offset": ("2026-01-15T21:30:00.1234567-03:00", "2026-01-16T00:30:00.123Z"),
+    "5.1's date": ("/Date(1700000000000)/", "2023-11-14T22:13:20.000Z"),
+    "no offset": ("2026-01-15T09:00:00", "2026-01-15T09:00:00"),
+    "a date": ("2026-01-15", "2026-01-15"),
+    "no time": ("yesterday", "yesterday"),
+    "nothing": ("", ""),
+    "the first day elsewhere": ("0001-01-01T00:00:00+03:00", "0001-01-01T00:00:00+03:00"),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), IN_UTC.values(), ids=IN_UTC.keys())
+def test_a_time_of_any_tool_is_printed_in_utc(text: str, expected: str) -> None:
+    """Text that names no moment is printed as it is."""
+    assert expected == in_utc(text)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "expected"), [(7, 7, "entry 7 is"), (7, 8, "entries 7 to 8 are")], ids=["one", "two"]
+)
+def test_a_range_of_one_is_no_range(first: int, last: int, expected: str) -> None:
+    """It is written as one number, with the words for one."""
+    assert expected == numbered(first, last, "entry {} is", "entries {} to {} are")
+
+
+def test_a_time_is_written_in_utc_with_milliseconds() -> None:
+    """It is UTC, with milliseconds and a Z."""
     moment = datetime(2026, 1, 15, 6, 0, 0, 123_456, tzinfo=timezone(timedelta(hours=-3)))
     assert utc_text(moment) == "2026-01-15T09:00:00.123Z"
 
@@ -119,7 +155,7 @@ def test_the_notation_of_a_time_in_the_files() -> None:
         (1_768_467_600_007_000_000, "2026-01-15T09:00:00.007Z"),
     ],
 )
-def test_the_notation_of_the_current_time(
+def test_the_current_time_is_cut_to_milliseconds(
     monkeypatch: pytest.MonkeyPatch, nanoseconds: int, expected: str
 ) -> None:
     """It is cut to milliseconds, also when the clock is set back."""
@@ -128,6 +164,6 @@ def test_the_notation_of_the_current_time(
 
 
 def test_the_current_time_is_that_of_the_system() -> None:
-    """Within the limits of two readings of the system's clock."""
+    """It lies between two readings of the system's clock."""
     before = datetime.now(UTC).replace(microsecond=0)
     assert before <= parse_time(utc_now()) <= datetime.now(UTC)

@@ -1,9 +1,9 @@
-"""The operator's backup: every container's data copied, and a manifest that says with checksums what was copied.
+"""The operator's backup: a copy of every container's data, and a manifest with checksums.
 
 ::
 
     backups/backup-manifest.json
-    backups/<container>/config/container-metadata.json   what the inventory says of the container
+    backups/<container>/config/container-metadata.json   the container's entry in the inventory
     backups/<container>/volumes/volume-<N>/…             its mounts, in the inventory's order
 """
 
@@ -21,10 +21,11 @@ JsonObject = dict[str, Any]
 
 
 def folder_checksum(folder: Path) -> str:
-    """SHA-256 of the SHA-256 of every file, one after the other in the order of their paths; all in upper-case hex.
+    """Return the checksum of a folder, in upper-case hex.
 
-    The manifest's format sorts in the order of a culture. For names of lower-case letters, digits, ``-`` and ``.``, and this
-    suite has no others, that is the order of the characters' codes.
+    It is the SHA-256 of the concatenated SHA-256 values of all files, in the order of their paths. The
+    manifest's format sorts paths in the order of a culture. The names in this suite contain only lower-case
+    letters, digits, ``-`` and ``.``, for which that order is the order of the character codes.
     """
     files = sorted((path for path in folder.rglob("*") if path.is_file()), key=Path.as_posix)
     if not files:
@@ -41,9 +42,10 @@ def _now() -> str:
 
 
 def back_up(inventory: Path, backup_root: Path) -> JsonObject:
-    """Save the data of every container of ``inventory`` below ``backup_root``; the manifest, which is written there too.
+    """Save the data of every container of ``inventory`` below ``backup_root``, and return the manifest.
 
-    What could not be saved is said in the manifest (``success``, ``error``) and keeps nothing else from being saved.
+    The manifest is also written to ``backup_root``. A failure is noted in the manifest (``success``,
+    ``error``); the rest is still saved.
     """
     started = _now()
     entries = json.loads(inventory.read_text(encoding="utf-8"))
@@ -109,7 +111,7 @@ def _back_up_volume(mount: JsonObject, source: Path, target: Path) -> JsonObject
     if source.is_dir():
         checksum = folder_checksum(source)
         shutil.copytree(source, target)
-        # Both from the files themselves: the copy is what will be restored, so the copy is what is proved.
+        # Read the copy back from the disk: the copy is what will be restored.
         if folder_checksum(target) != checksum:
             error = "The copy has another checksum than its source"
     else:

@@ -1,6 +1,7 @@
-"""Migrate the three containers of ``inventory.json`` to native processes, validated by pytest, gated and audited.
+"""Migrate the three containers of ``inventory.json`` to native processes, and validate them with pytest.
 
-This is the operator: every step is recorded in a migration state, and only the gate says that the migration is completed.
+This is the operator's script. It records every step in a migration state, and only the gate decides whether
+the migration is completed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import IO, TYPE_CHECKING
 
 from pytest_migration_state import MigrationStateError, MigrationTracker, Phase
 
-# The suite's folder is only read: importing its own module leaves nothing there either.
+# Write no bytecode when backup.py is imported: the suite's folder is only read.
 sys.dont_write_bytecode = True
 
 from backup import MANIFEST, JsonObject, back_up  # noqa: E402  # after the line above
@@ -29,12 +30,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SUITE = Path(__file__).resolve().parent
-# Ctrl-C, a request to end, and the terminal being closed; Windows does not know the last.
+# Ctrl-C, a request to end, and the closing of the terminal. SIGHUP does not exist on Windows.
 ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-START_LIMIT = 10.0  # seconds that a native process may take until it is ready
-STOP_LIMIT = 5.0  # seconds that it may take to end by itself
+START_LIMIT = 10.0  # seconds within which a native process must be ready
+STOP_LIMIT = 5.0  # seconds within which it must end after SIGTERM
 
-#: What ``--break`` cuts in half, relative to the work folder: a file that the process reads, or one of the backup itself.
+#: The file that ``--break`` cuts in half, relative to the work folder: one that the process reads, or one of
+#: the backup.
 BREAKABLE = {
     "guardian-hive": "native/guardian-hive/rules/rules.json",
     "worker-aider": "native/worker-aider/settings/glossary.json",
@@ -43,13 +45,13 @@ BREAKABLE = {
 
 
 class StepFailedError(Exception):
-    """A step of the migration failed, and the migration is rolled back. The message is for the operator."""
+    """A failed step of the migration, which is then rolled back. The message is for the operator."""
 
 
 class Migration:
     """One migration, from its first step to the last.
 
-    :ivar started: every process that was started, to be stopped whatever happens.
+    :ivar started: every process that was started; all of them are stopped in the end.
     """
 
     def __init__(self, work: Path, broken: str | None) -> None:
@@ -60,7 +62,7 @@ class Migration:
         self.started: list[subprocess.Popen[bytes]] = []
 
     def run(self) -> None:
-        """Every step in its order, up to phase Completed.
+        """Carry out every step in order, up to phase Completed.
 
         :raises StepFailedError: a step failed.
         """
@@ -72,11 +74,11 @@ class Migration:
         self.validate()
 
     def say(self, line: str) -> None:
-        """Print what was done, beside the phase in which it was done."""
+        """Print a message after the current phase."""
         print(f"{self.tracker.state.phase:<21} {line}")
 
     def back_up_data(self) -> list[JsonObject]:
-        """Save the containers' data, have every saved file checked again, and return the manifest's containers."""
+        """Save the containers' data, have it checked, and return the manifest's containers."""
         self.tracker.set_phase(Phase.BACKUP_IN_PROGRESS)
         backups = self.work / "backups"
         containers: list[JsonObject] = back_up(SUITE / "inventory.json", backups)["containers"]
@@ -84,22 +86,24 @@ class Migration:
         self.break_on_purpose("backups")
         state = self.tracker.import_backup(backups / MANIFEST)
         for result in state.validation_results:
-            self.say(
-                f"{result.component}: backup {'checked' if result.passed else f'NOT SAFE: {result.error_message}'}"
-            )
+            finding = "checked" if result.passed else f"NOT SAFE: {result.error_message}"
+            self.say(f"{result.component}: backup {finding}")
         if unsafe := [result.component for result in state.validation_results if not result.passed]:
             self.show_blockers()
             raise StepFailedError(f"No safe backup of {', '.join(unsafe)}; no container was removed")
         return containers
 
     def remove(self, containers: list[JsonObject]) -> None:
-        """Record the containers as removed. Here ``docker rm`` would be called; the suite has their data only."""
+        """Record the containers as removed.
+
+        A real migration would call ``docker rm``; this suite has only their data.
+        """
         self.tracker.set_phase(Phase.CONTAINER_TERMINATION)
         for container in containers:
-            self.tracker.add_processed_container(container["container_name"], container["container_id"])
-            self.say(
-                f"{container['container_name']}: container {container['container_id'][:12]} recorded as removed"
-            )
+            name = container["container_name"]
+            container_id = container["container_id"]
+            self.tracker.add_processed_container(name, container_id)
+            self.say(f"{name}: container {container_id[:12]} recorded as removed")
 
     def deploy(self, containers: list[JsonObject]) -> None:
         """Restore each container's data, and start the native process that works on it."""
@@ -121,7 +125,7 @@ class Migration:
             self.say(f"{name}: native process {process_id} is ready")
 
     def break_on_purpose(self, folder: str) -> None:
-        """Do the damage that ``--break`` asked for, if it is one to this folder of the work folder."""
+        """Damage the file chosen by ``--break``, if it is below this subfolder of the work folder."""
         if self.broken and BREAKABLE[self.broken].startswith(f"{folder}/"):
             path = self.work / BREAKABLE[self.broken]
             os.truncate(path, path.stat().st_size // 2)
@@ -134,9 +138,10 @@ class Migration:
             return self.launch([sys.executable, str(program), str(folder)], output=log)
 
     def launch(self, command: list[str], output: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
-        """Start a process that reads no input and leaves no bytecode, away from the terminal's Ctrl-C.
+        """Start a process that reads no input, writes no bytecode and does not receive the terminal's Ctrl-C.
 
-        That is for the operator alone, who stops the others: a test must not fail because its service was stopped before it.
+        Only the operator's script receives it, and stops the other processes. Otherwise a test could fail
+        because its service was stopped first.
         """
         environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
         with interruption_postponed():
@@ -153,9 +158,10 @@ class Migration:
         return process
 
     def wait_until_ready(self, name: str, process: subprocess.Popen[bytes]) -> int:
-        """Wait until the process says that it is ready; its process id.
+        """Wait until the process reports that it is ready, and return its process id.
 
-        It says the id itself: in a virtual environment of Windows, the process that was started here is only a launcher.
+        The process reports the id itself: in a virtual environment on Windows, the process started here is
+        only a launcher.
         """
         folder = self.work / "native" / name
         deadline = time.monotonic() + START_LIMIT
@@ -170,14 +176,18 @@ class Migration:
                 raise StepFailedError(f"{name} ended while it was starting: {last_words}")
             if time.monotonic() > deadline:
                 raise StepFailedError(
-                    f"{name} was not ready after {START_LIMIT:g} s; what it says is in {folder / 'output.log'}"
+                    f"{name} was not ready after {START_LIMIT:g} s; "
+                    f"what it says is in {folder / 'output.log'}"
                 )
             time.sleep(0.02)
         process_id: int = json.loads((folder / "ready.json").read_text(encoding="utf-8"))["process_id"]
         return process_id
 
     def validate(self) -> None:
-        """Run the marked tests against the native processes. If they open the gate, pytest completes the migration."""
+        """Run the marked tests against the native processes.
+
+        If the tests open the gate, pytest completes the migration.
+        """
         self.tracker.set_phase(Phase.VALIDATION)
         self.say("running the tests of the three components\n")
         sys.stdout.flush()
@@ -193,7 +203,7 @@ class Migration:
         raise StepFailedError(f"Validation failed for {', '.join(components)}")
 
     def show_blockers(self) -> list[str]:
-        """Print what keeps the gate shut; the components that it is about."""
+        """Print the gate's blockers, and return the components that they are about."""
         blockers = self.tracker.gate().blockers
         if blockers:
             self.say("the gate stays shut:")
@@ -212,18 +222,25 @@ class Migration:
                 validation.component == container.name for validation in state.outstanding_validations
             )
             self.say(
-                f"{container.name}: {verdicts.count(True)} passed, {verdicts.count(False)} failed, {outstanding} outstanding"
+                f"{container.name}: {verdicts.count(True)} passed, {verdicts.count(False)} failed, "
+                f"{outstanding} outstanding"
             )
 
     def roll_back(self, reason: str) -> None:
-        """Record the failure and the rollback. Here the containers would be created again from the inventory and the backups."""
+        """Record the failure and the rollback.
+
+        A real migration would create the containers again from the inventory and the backups.
+        """
         self.say(f"recorded as error: {reason}")
         self.tracker.set_error(reason)
         self.tracker.set_phase(Phase.ROLLED_BACK)
         self.say("rolled back; the processes that were started are stopped")
 
     def stop(self) -> None:
-        """Stop everything that was started and still runs. A second Ctrl-C must not leave half of it behind."""
+        """Stop every process that was started and still runs.
+
+        Signals are ignored, so that all of them are stopped.
+        """
         for number in ENDING_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         for process in self.started:
@@ -238,7 +255,10 @@ class Migration:
 
 @contextmanager
 def interruption_postponed() -> Iterator[None]:
-    """Postpone signals from the start of a process until it is noted: otherwise it would not be stopped."""
+    """Postpone signals while a process is started and added to the list of started processes.
+
+    A process that is not in the list would not be stopped.
+    """
     received: list[int] = []
     handlers = {
         number: signal.signal(number, lambda number, _: received.append(number)) for number in ENDING_SIGNALS
@@ -253,9 +273,9 @@ def interruption_postponed() -> Iterator[None]:
 
 
 def prepare(work: Path | None) -> Path:
-    """The folder to work in, empty.
+    """Return an empty folder to work in, and create it if it is missing.
 
-    :raises OSError: there is something in it already, or it cannot be created.
+    :raises OSError: the folder is not empty, or it cannot be created.
     """
     if work is None:
         return Path(tempfile.mkdtemp(prefix="docker-to-native-")).resolve()
@@ -266,7 +286,7 @@ def prepare(work: Path | None) -> Path:
 
 
 def carry_out(migration: Migration) -> int:
-    """Run the migration and stop what it started, whatever happens; the exit status."""
+    """Run the migration, stop all processes in any case, and return the exit status."""
     try:
         try:
             migration.run()
@@ -300,7 +320,7 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     for number in ENDING_SIGNALS:
-        # All of them end it as Ctrl-C does; one that is ignored, as under nohup, stays so.
+        # Treat all of them like Ctrl-C. A signal that is ignored, as under nohup, stays ignored.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
     try:

@@ -135,6 +135,14 @@ function Set-MigrationPhase {
     #>
     [CmdletBinding()]
     param(
+        # The first word is the path: 'Set-MigrationPhase Completed' would otherwise ask for a phase.
+        [ValidateScript({
+            $phases = 'NotStarted', 'BackupInProgress', 'ContainerTermination', 'NativeDeployment', 'Validation', 'Completed', 'RolledBack'
+            if ($phases -contains $_ -and -not (Test-Path -LiteralPath $_)) {
+                throw "'$_' is a phase, and the first word is the path of the state: write Set-MigrationPhase -NewPhase $_"
+            }
+            $true
+        })]
         [string]$StatePath,
         [Parameter(Mandatory = $true)]
         [ValidateSet('NotStarted', 'BackupInProgress', 'ContainerTermination', 'NativeDeployment', 'Validation', 'Completed', 'RolledBack')]
@@ -230,7 +238,8 @@ function Add-ValidationResult {
     .SYNOPSIS
         Records the verdict of a validation.
     .DESCRIPTION
-        It takes the place of an earlier verdict of the same component and test; the audit log keeps both.
+        It takes the place of an earlier verdict of the same component and test; the audit log keeps both. A pass in place
+        of a failure that a run of tests recorded is shown by every report until a run records another verdict.
     .PARAMETER StatePath
         The state file. Default: $env:MIGRATION_STATE, else migration-state.json in the current folder.
     .PARAMETER Component
@@ -241,10 +250,14 @@ function Add-ValidationResult {
         Did it pass?
     .PARAMETER ErrorMessage
         Why it did not.
+    .PARAMETER Reason
+        Why it counts as passed although a run's test failed, for the reports and the audit log.
     .EXAMPLE
         Add-ValidationResult -Component 'guardian-hive' -TestName 'native_execution_test' -Passed $true
     .EXAMPLE
         Add-ValidationResult -Component 'guardian-hive' -TestName 'api_test' -Passed $false -ErrorMessage 'it answers 500'
+    .EXAMPLE
+        Add-ValidationResult -Component 'guardian-hive' -TestName 'api_test' -Passed $true -Reason 'OPS-7: the test asks the old port'
     #>
     [CmdletBinding()]
     param(
@@ -255,10 +268,12 @@ function Add-ValidationResult {
         [string]$TestName,
         [Parameter(Mandatory = $true)]
         [bool]$Passed,
-        [string]$ErrorMessage
+        [string]$ErrorMessage,
+        [string]$Reason
     )
     $request = @{ operation = 'add_validation_result'; component = $Component; test_name = $TestName; passed = $Passed }
     if ($ErrorMessage) { $request.error_message = $ErrorMessage }
+    if ($Reason) { $request.reason = $Reason }
     $null = Invoke-MigrationChange $StatePath $request
 }
 
@@ -300,6 +315,34 @@ function Set-MigrationError {
         [string]$ErrorMessage
     )
     $null = Invoke-MigrationChange $StatePath @{ operation = 'set_error'; message = $ErrorMessage }
+}
+
+function Approve-MigrationRecord {
+    <#
+    .SYNOPSIS
+        Accepts the state as the document has it, although its record is not whole.
+    .DESCRIPTION
+        That is where 'migration-state verify' finds the audit log gone, cut or changed, or changes that were not logged.
+        Until then a log that lost entries keeps the gate shut; afterwards every report says who accepted it. Where nothing
+        is wrong with the record, it throws.
+    .PARAMETER StatePath
+        The state file. Default: $env:MIGRATION_STATE, else migration-state.json in the current folder.
+    .PARAMETER By
+        Who accepts it.
+    .PARAMETER Reason
+        Why, for the reports and the audit log.
+    .EXAMPLE
+        Approve-MigrationRecord -By 'the operator on duty' -Reason 'OPS-9: the log was deleted with the old disk'
+    #>
+    [CmdletBinding()]
+    param(
+        [string]$StatePath,
+        [Parameter(Mandatory = $true)]
+        [string]$By,
+        [Parameter(Mandatory = $true)]
+        [string]$Reason
+    )
+    $null = Invoke-MigrationChange $StatePath @{ operation = 'accept_record'; by = $By; reason = $Reason }
 }
 
 function Write-MigrationAuditLog {
@@ -396,14 +439,15 @@ function Get-MigrationGate {
         Returns whether the gate to Completed is open, and every reason for it to stay shut.
     .DESCRIPTION
         The object has 'phase', 'open' and 'blockers'; each blocker has 'kind', 'component', 'test_name',
-        'message' (what is wrong) and 'fix' (what to do).
+        'message' (what is wrong) and 'fix' (what to do). 'overridden' has the passed verdicts that were set by hand over
+        a run's failure; they do not keep the gate shut. 'accepted' says who accepted a record that was not whole, and why.
         Where there is no state, the function warns and returns $null.
     .PARAMETER StatePath
         The state file. Default: $env:MIGRATION_STATE, else migration-state.json in the current folder.
     .PARAMETER Require
         Components that must have a verdict.
     .PARAMETER Allow
-        What does not keep the gate shut: skipped, deselected, xfailed.
+        What does not keep the gate shut: skipped, deselected, xfailed, stale.
     .EXAMPLE
         (Get-MigrationGate -Require 'guardian-hive', 'worker-aider').blockers | Format-List component, message, fix
     #>
@@ -411,7 +455,7 @@ function Get-MigrationGate {
     param(
         [string]$StatePath,
         [string[]]$Require = @(),
-        [ValidateSet('skipped', 'deselected', 'xfailed')]
+        [ValidateSet('skipped', 'deselected', 'xfailed', 'stale')]
         [string[]]$Allow = @()
     )
     $path = Resolve-MigrationStatePath $StatePath

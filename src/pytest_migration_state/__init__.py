@@ -1,7 +1,7 @@
 """Migrations validated by pytest, gated and audited.
 
-Names are loaded when they are first used (PEP 562): pytest loads this package in every run of every project that has it
-installed, and must not pay for what it does not use.
+Names are loaded when they are first used (PEP 562): pytest loads this package in every run of every project
+that has it installed, and must not pay for what it does not use.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_migration_state.errors import InvalidTransitionError as InvalidTransitionError
     from pytest_migration_state.errors import MigrationStateError as MigrationStateError
     from pytest_migration_state.errors import MigrationStateWarning as MigrationStateWarning
+    from pytest_migration_state.errors import NothingToAcceptError as NothingToAcceptError
     from pytest_migration_state.errors import RollbackUnavailableError as RollbackUnavailableError
     from pytest_migration_state.errors import StateDamagedError as StateDamagedError
     from pytest_migration_state.errors import StateExistsError as StateExistsError
@@ -44,8 +45,8 @@ _MODULES = {
     "domain.policy": ("Policy",),
     "errors": (
         "GateBlockedError", "InvalidArgumentError", "InvalidTransitionError", "MigrationStateError",
-        "MigrationStateWarning", "RollbackUnavailableError", "StateDamagedError", "StateExistsError",
-        "StateLockedError", "StateNotFoundError", "StateVersionError", "StateWriteError",
+        "MigrationStateWarning", "NothingToAcceptError", "RollbackUnavailableError", "StateDamagedError",
+        "StateExistsError", "StateLockedError", "StateNotFoundError", "StateVersionError", "StateWriteError",
     ),
     "models": (
         "AuditEntry", "ErrorRecord", "Metadata", "MigrationState", "NativeProcess", "OutstandingValidation",
@@ -64,7 +65,8 @@ __all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604  # the names are in o
 def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    with import_module(f"{__name__}.importing").importing:
+        value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     globals()[name] = value
     return value
 

@@ -6,6 +6,7 @@
     ├── InvalidTransitionError     the phase cannot follow the current one
     ├── GateBlockedError           Validation → Completed while the gate is shut
     ├── RollbackUnavailableError   → RolledBack while rollback is unavailable
+    ├── NothingToAcceptError       accept_record() on a state whose record is whole
     ├── InvalidArgumentError       an argument that no state may hold (also a ValueError)
     ├── StateExistsError           initialize() without force on an existing state
     ├── StateNotFoundError         there is no state at this path
@@ -33,6 +34,7 @@ __all__ = [
     "InvalidTransitionError",
     "MigrationStateError",
     "MigrationStateWarning",
+    "NothingToAcceptError",
     "RollbackUnavailableError",
     "StateDamagedError",
     "StateExistsError",
@@ -42,18 +44,26 @@ __all__ = [
     "StateWriteError",
 ]
 
-#: How much of an invalid value its error shows, in characters: the reason comes after it.
+#: The number of characters of an invalid value that its error shows: the reason after it must stay visible.
 _SHOWN: Final = 200
 
 
+def with_notes(error: BaseException, sentence: str | None = None) -> str:
+    """Return the sentence of an exception with the notes that were added to it.
+
+    :param sentence: the sentence, if it is not that of the exception itself.
+    """
+    return "; ".join([sentence or str(error), *getattr(error, "__notes__", ())])
+
+
 class MigrationStateWarning(UserWarning):
-    """Something to know about a state that can still be used (a log begun again, a torn line set aside)."""
+    """A warning about a state that can still be used (a new log was begun, a torn line was set aside)."""
 
 
 class MigrationStateError(Exception):
     """Base of every error of this package.
 
-    :ivar position: which of several operations could not be carried out, counted from 1, or ``None``.
+    :ivar position: the position of the failed operation among several, counted from 1, or ``None``.
     """
 
     position: int | None = None
@@ -109,6 +119,16 @@ class RollbackUnavailableError(MigrationStateError):
         return (
             f"Rollback from '{self.current}' is marked as unavailable. If it is possible after all, run "
             "'migration-state rollback available' first, or force the transition with a reason"
+        )
+
+
+class NothingToAcceptError(MigrationStateError):
+    """Nothing is wrong with the record of a state, so nothing can be accepted."""
+
+    def __str__(self) -> str:
+        return (
+            "There is nothing to accept: the audit log is whole, and the document says what it says. "
+            "What a test, a person or another program recorded is not accepted, but recorded again"
         )
 
 
@@ -171,7 +191,7 @@ class StateLockedError(MigrationStateError):
 
     :ivar path: the lock file.
     :ivar timeout: how long the wait was, in seconds.
-    :ivar holder: the last known holder (process id, host, command), or ``None``.
+    :ivar holder: who holds it, in words; ``None`` if that is not certain.
     """
 
     def __init__(self, path: str, timeout: float, holder: str | None) -> None:
@@ -179,8 +199,8 @@ class StateLockedError(MigrationStateError):
         self.path, self.timeout, self.holder = str(path), timeout, holder
 
     def __str__(self) -> str:
-        who = "the holder is not known"
+        who = "it is not known who holds it"
         if self.holder:
-            who = f"the last known holder is {self.holder}"
+            who = f"{self.holder} holds it"
         waited = f"{self.path}: still locked after {self.timeout:g} s"
         return f"{waited}; {who}. Let it finish or stop it, then try again"

@@ -1,4 +1,4 @@
-"""The hooks that users of the plugin may implement."""
+"""Hooks that users of the plugin may implement."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 def pytest_migration_component(item: pytest.Item) -> str | Sequence[str] | None:
     """Name the component (or components) that ``item`` validates, in place of a marker.
 
-    Asked only for items without a ``migration_component`` marker, so that items that cannot carry one (doctests, items of
-    other plugins) can be recorded too. The name of the validation is the item's node id.
+    The hook is called only for items without a ``migration_component`` marker, so that items that cannot have
+    a marker (doctests, items of other plugins) can be recorded too. The name of the validation is the item's
+    node id.
 
     :param item: the collected item.
-    :returns: one name, several names, or ``None`` to leave the item to other implementations; an item that none of them
-        names is not recorded.
+    :returns: one name, several names, or ``None`` to leave the item to other implementations. If all of them
+        return ``None``, the item is not recorded.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
 
 #: The byte order mark with which Windows programs begin a file in UTF-8.
 BOM: Final = b"\xef\xbb\xbf"
+#: The byte order marks of UTF-16, and the names that PowerShell has for the encodings.
+_UTF16_MARKS: Final = {b"\xff\xfe": "Unicode", b"\xfe\xff": "BigEndianUnicode"}
+#: How much of a text is looked at to tell UTF-16, in bytes.
+_SAMPLE: Final = 512
+#: White space, as JSON knows it.
+_WHITE_SPACE: Final = " \t\r\n"
+_NOT_ASCII: Final = re.compile(r"[^\x00-\x7e]")
 
 
 def _reject_duplicates(pairs: list[tuple[str, Any]]) -> JsonObject:
@@ -61,17 +69,56 @@ def strip_bom(line: bytes) -> bytes:
     return line.removeprefix(BOM).strip()
 
 
-def is_cut_short(data: bytes, error: ValueError) -> bool:
-    """Return True if ``data``, which raised ``error``, looks like the beginning of a document."""
-    if not data.strip():
-        return True
-    if isinstance(error, UnicodeDecodeError):
-        return error.end == len(data)
-    if not isinstance(error, json.JSONDecodeError):
-        return False
-    # The longest token whose beginning is reported at its start, strings apart, is a \uXXXX escape or a
-    # constant.
-    return error.msg.startswith("Unterminated string") or error.pos >= len(error.doc.rstrip()) - 12
+def split_object(data: bytes) -> tuple[JsonObject, bytes]:
+    """Return the JSON object that ``data`` begins with, and what stands behind it.
+
+    :raises ValueError: ``data`` does not begin with an object that :func:`decode_object` accepts.
+    """
+    # What stands behind the object may begin in the middle of a character.
+    text = data.removeprefix(BOM).decode("utf-8", "surrogateescape").lstrip(_WHITE_SPACE)
+    if not text.startswith("{"):
+        raise ValueError("expected a JSON object")
+    try:
+        _, end = _decoder.raw_decode(text)
+    except RecursionError:
+        raise ValueError("too deeply nested") from None
+    found = text[:end].encode("utf-8", "surrogateescape")
+    return decode_object(found), text[end:].encode("utf-8", "surrogateescape")
+
+
+def utf16_of(data: bytes) -> str | None:
+    """Return the name that PowerShell has for the encoding of ``data`` if that is UTF-16; ``None`` if not.
+
+    Without a byte order mark, text is recognized of which most characters are ASCII.
+    """
+    for mark, name in _UTF16_MARKS.items():
+        if data.startswith(mark):
+            return name
+    sample = data[:_SAMPLE]
+    low, high = sample[0::2], sample[1::2]
+    if _is_half_of_utf16(high, low):
+        return "Unicode"
+    return "BigEndianUnicode" if _is_half_of_utf16(low, high) else None
+
+
+def _is_half_of_utf16(high: bytes, low: bytes) -> bool:
+    """Return True if these can be the high and the low bytes of characters of which most are ASCII."""
+    return len(low) > 1 and b"\0" not in low and high.count(0) > len(high) // 2
+
+
+def in_ascii(content: bytes) -> bytes:
+    """Return JSON with each character that is not printable ASCII escaped: the value stays the same.
+
+    :param content: one or more whole lines.
+    """
+    if content.isascii() and b"\x7f" not in content:
+        return content
+    return _NOT_ASCII.sub(lambda found: _escaped(found[0]), content.decode()).encode()
+
+
+def _escaped(character: str) -> str:
+    units = character.encode("utf-16-be").hex()
+    return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
 
 
 def to_json_bytes(value: object, indent: int | None = None) -> bytes:

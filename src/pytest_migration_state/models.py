@@ -1,7 +1,7 @@
 """The state as users see it: frozen, typed, with times as :class:`~datetime.datetime` in UTC.
 
-Loaded only when a :class:`MigrationState` is asked for. The shape of a document is checked in
-:mod:`~pytest_migration_state.domain.document`; what passes there passes here.
+This module is loaded only when a :class:`MigrationState` is requested. The shape of a document is checked in
+:mod:`~pytest_migration_state.domain.document`; a document that passes there is valid here too.
 """
 
 from __future__ import annotations
@@ -11,12 +11,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from pytest_migration_state.domain.override import mark_of
 from pytest_migration_state.domain.phases import Phase
 from pytest_migration_state.text import parse_time
 
 
 def _moment(value: object) -> object:
-    return parse_time(value).astimezone(UTC) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    time = parse_time(value)
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        # The first and the last representable day cannot be converted to another time zone.
+        return time
 
 
 def _message(value: object) -> object:
@@ -27,6 +35,10 @@ def _message(value: object) -> object:
 def _text(value: object) -> object:
     """Return an empty string for null: other tools write it for an unknown path."""
     return "" if value is None else value
+
+
+def _override(value: object) -> object:
+    return mark_of({"overridden": value})
 
 
 Moment = Annotated[datetime, BeforeValidator(_moment)]
@@ -63,17 +75,33 @@ class NativeProcess(_Record):
     started_at: Moment | None = None
 
 
+class Override(_Record):
+    """The mark of a verdict that no run recorded, in place of a failure that a run did record.
+
+    :ivar by: who recorded it, ``user@host``.
+    :ivar at: when, UTC.
+    :ivar reason: why, or ``None`` if no reason was given.
+    """
+
+    by: str | None = None
+    at: Moment | None = None
+    reason: str | None = None
+
+
 class ValidationResult(_Record):
     """The newest verdict of one validation.
 
     :ivar passed: the verdict.
     :ivar error_message: why it failed, or ``None``.
     :ivar tested_at: when the test ended, UTC.
-    :ivar outcome: pytest's word for it (``passed``, ``failed``, ``xfailed``), or ``None`` if pytest did not
+    :ivar outcome: pytest's name for it (``passed``, ``failed``, ``xfailed``), or ``None`` if pytest did not
         record it.
     :ivar duration_seconds: setup, call and teardown together, in seconds.
     :ivar run_id: the run that recorded it, or ``None``.
     :ivar attempts: how often the test was run in that run, or ``None`` for once.
+    :ivar stale_since: when a newer process of the component was recorded, UTC; ``None`` if the verdict is
+        about the newest one.
+    :ivar overridden: by whom, when and why it was recorded in place of a failure of a run, or ``None``.
     """
 
     component: str
@@ -85,13 +113,15 @@ class ValidationResult(_Record):
     duration_seconds: float | None = None
     run_id: str | None = None
     attempts: int | None = None
+    stale_since: Moment | None = None
+    overridden: Annotated[Override | None, BeforeValidator(_override)] = None
 
 
 class OutstandingValidation(_Record):
     """A validation that is known and has no valid verdict.
 
     :ivar reason: why it has none.
-    :ivar since: since when, UTC.
+    :ivar since: when it became outstanding, UTC.
     :ivar detail: more about the reason, or ``None``.
     """
 
@@ -124,7 +154,7 @@ class AuditPosition(_Record):
 
 
 class Metadata(_Record):
-    """What a state is about.
+    """The metadata of a state.
 
     :ivar platform: ``windows``, ``linux`` or ``macos``.
     :ivar revision: how often the document was changed.
@@ -145,10 +175,10 @@ class MigrationState(_Record):
     :ivar completed_at: when it reached Completed or RolledBack, UTC; ``None`` before.
     :ivar last_updated: when the newest change was made, UTC.
     :ivar data_preserved: where each piece of data was saved, by key.
-    :ivar validation_results: the verdicts. Another tool may have left several of one validation: the last
+    :ivar validation_results: the verdicts. If another tool recorded several for one validation, the last
         counts.
     :ivar rollback_available: whether → RolledBack is allowed.
-    :ivar error: what an operator recorded with ``set_error``.
+    :ivar error: the error that an operator recorded with ``set_error``.
     """
 
     phase: Phase
@@ -166,7 +196,7 @@ class MigrationState(_Record):
 
 
 class AuditEntry(_Record):
-    """One line of the audit log. Those of other programs have only the first four fields.
+    """One line of the audit log. Lines of other programs have only the first four fields, and ``log``.
 
     :ivar timestamp: when it was written, UTC.
     :ivar level: INFO, WARNING or ERROR.
@@ -175,6 +205,7 @@ class AuditEntry(_Record):
     :ivar actor: who wrote it, ``user@host``.
     :ivar data: what it changed in the document.
     :ivar hash: the SHA-256 that chains it to the entry before, in lower-case hex.
+    :ivar log: the log in which it is, if it may be about another state of the folder; ``None`` if it is not.
     """
 
     timestamp: Moment | None = None
@@ -186,6 +217,7 @@ class AuditEntry(_Record):
     actor: str | None = None
     data: dict[str, Any] | None = None
     hash: str | None = None
+    log: str | None = None
 
     @classmethod
     def of(cls, line: dict[str, Any]) -> AuditEntry:

@@ -83,10 +83,19 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"
 
 
-def and_more(items: Sequence[T], limit: int, what: str = "") -> tuple[Sequence[T], list[str]]:
-    """Return the first ``limit`` items, and "and N more" as a list of one; an empty list if those are all.
+def numbered(first: int, last: int, one: str, several: str) -> str:
+    """Return numbers in words: ``numbered(7, 9, "line {}", "lines {} to {}")`` is "lines 7 to 9".
 
-    :param what: what follows the number.
+    :param one: the words for a single number, with a place for it.
+    :param several: the words for a range, with a place for its first and its last number.
+    """
+    return one.format(first) if first == last else several.format(first, last)
+
+
+def and_more(items: Sequence[T], limit: int, what: str = "") -> tuple[Sequence[T], list[str]]:
+    """Return the first ``limit`` items, and a list with the words "and N more" (empty if there are no more).
+
+    :param what: the text after the words.
     """
     if len(items) <= limit:
         return items, []
@@ -94,16 +103,16 @@ def and_more(items: Sequence[T], limit: int, what: str = "") -> tuple[Sequence[T
 
 
 def utc_text(time: datetime) -> str:
-    """Return a time as the files have it: UTC, ISO 8601 with ``Z``, milliseconds."""
+    """Return a time as the files store it: UTC, ISO 8601 with ``Z``, milliseconds."""
     if time.tzinfo is not UTC:
         time = time.astimezone(UTC)
     return time.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def utc_now() -> str:
-    """Return the present time as :func:`utc_text`.
+    """Return the current time in the format of :func:`utc_text`.
 
-    A run asks for it at every verdict, often twice in a millisecond.
+    The text is cached for one millisecond: a run needs it at every verdict, often twice in a millisecond.
     """
     return _text_of_millisecond(time_ns() // 1_000_000)
 
@@ -120,18 +129,35 @@ _DOTNET_DATE: Final = re.compile(r"/Date\((-?\d{1,15})\)/")
 def parse_time(text: str) -> datetime:
     """Return the time that ``text`` names, whichever tool wrote it.
 
-    Any offset and any number of digits are read, and ``/Date(ms)/`` of Windows PowerShell 5.1 (milliseconds
-    since 1970). A time without an offset is taken as UTC.
+    Any offset and any number of digits are accepted, and so is ``/Date(ms)/`` of Windows PowerShell 5.1
+    (milliseconds since 1970). A time without an offset is taken as UTC.
 
     :raises ValueError: ``text`` is not a time.
     """
+    time = _as_written(text)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def in_utc(text: str) -> str:
+    """Return the time that ``text`` names in the format of :func:`utc_text`.
+
+    Text that is not a time, and a time without an offset, is returned as it is.
+    """
     try:
-        time = datetime.fromisoformat(text)
+        time = _as_written(text)
+        return utc_text(time) if time.tzinfo else text
+    except (ValueError, OverflowError):  # the first and the last day may not exist in another zone
+        return text
+
+
+def _as_written(text: str) -> datetime:
+    """Return the time that ``text`` names, without an offset if it has none."""
+    try:
+        return datetime.fromisoformat(text)
     except ValueError:
         if not (match := _DOTNET_DATE.fullmatch(text)):
             raise
-        try:
-            return _EPOCH + timedelta(milliseconds=int(match[1]))
-        except OverflowError as error:
-            raise ValueError(str(error)) from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+    try:
+        return _EPOCH + timedelta(milliseconds=int(match[1]))
+    except OverflowError as error:
+        raise ValueError(str(error)) from None

@@ -1,4 +1,4 @@
-"""Value types that every room shares."""
+"""Value types that all subpackages share."""
 
 from __future__ import annotations
 
@@ -10,25 +10,23 @@ Key = tuple[str, str]
 #: A decoded JSON object.
 JsonObject = dict[str, Any]
 
-#: Whether the process of a run still exists. ``unknown``: it is on another machine, or nothing can be learned
-#: of it.
+#: The liveness of a run: whether its process still exists. ``unknown``: it runs on another machine, or
+#: nothing can be found out about it.
 Liveness = Literal["alive", "dead", "unknown"]
-
-BlockerKind = Literal["no_verdicts", "failed", "xfailed", "outstanding", "missing_component"]
 
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
     """One reason for the gate to stay shut.
 
-    :ivar kind: one of :data:`BlockerKind`.
+    :ivar kind: what it is, in one word; the rules of the gate name them.
     :ivar component: the component that it concerns, or ``None``.
     :ivar test_name: the validation that it concerns, or ``None``.
     :ivar message: what is wrong.
     :ivar fix: what to do about it: a command, with a remark where one is needed.
     """
 
-    kind: BlockerKind
+    kind: str
     component: str | None
     test_name: str | None
     message: str

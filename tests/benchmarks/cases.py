@@ -1,4 +1,4 @@
-"""What is measured: each function returns a row of the table, a ratio within this run and its goal."""
+"""The measurements. Each function returns rows of the table: a ratio within this run, and its goal."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 class Row(NamedTuple):
-    """One line of the table.
+    """One row of the table.
 
-    :ivar value: what was measured.
+    :ivar value: the measured value.
     :ivar goal: the highest value that meets the goal.
-    :ivar unit: of both; ``×`` is a ratio.
-    :ivar detail: the figures that the value is made of.
+    :ivar unit: the unit of both; ``×`` is a ratio.
+    :ivar detail: the figures from which the value was calculated.
     """
 
     what: str
@@ -35,10 +35,10 @@ class Row(NamedTuple):
 
 
 class Size(NamedTuple):
-    """How much is measured.
+    """The size of the measurements.
 
     :ivar tests: marked tests in a run.
-    :ivar many: verdicts where growth and memory are measured.
+    :ivar many: verdicts in the measurements of growth and memory.
     :ivar rounds: runs of each command.
     """
 
@@ -50,7 +50,8 @@ class Size(NamedTuple):
 FULL = Size(tests=5_000, many=100_000, rounds=5)
 QUICK = Size(tests=50, many=500, rounds=1)
 
-#: The peers, each with the arguments that make it write each outcome. The least is what a line of the log costs.
+#: The peers, each with the arguments that make it write each outcome. The smallest cost is that of a log
+#: line.
 PEERS = {
     "bare pytest": [],
     "this plugin": ["-p", "pytest_migration_state.plugin", "--migration-state=state/migration-state.json"],
@@ -95,7 +96,7 @@ sys.exit(pytest.main(sys.argv[1:]))
 
 
 def costs(folder: Path, tests: int, rounds: int, peers: list[str], *arguments: str) -> dict[str, float]:
-    """Return what each of ``peers`` costs over bare pytest, in microseconds of CPU time a test."""
+    """Return the cost of each of ``peers`` over bare pytest, in microseconds of CPU time per test."""
     write_suite(folder, tests)
     commands = {peer: pytest_command(peer, *arguments) for peer in [BARE, *peers]}
     found = measure.in_turn(commands, folder, rounds)
@@ -127,7 +128,7 @@ print(cost)
 
 
 def all_costs(folder: Path, size: Size) -> dict[str, float]:
-    """Return the :func:`costs` of all peers, measured most often for those that a goal names."""
+    """Return the :func:`costs` of all peers. Those that a goal names are measured most often."""
     found = costs(folder / "goals", size.tests, size.rounds, [OURS, LEAST, CHEAPEST])
     return found | costs(folder / "others", size.tests, min(size.rounds, 2), OTHERS)
 
@@ -149,7 +150,7 @@ def _against_cheapest(what: str, found: dict[str, float], goal: float) -> Row:
     return Row(f"{what}, over {CHEAPEST}'s", found[OURS] / found[CHEAPEST], goal, "×", detail)
 
 
-#: A run, and how to have it record verdicts: ``record`` returns the seconds of CPU time that it took.
+#: A run that records verdicts; ``record`` returns the CPU time that it took, in seconds.
 _RECORDER = """
 import os, sys, time
 from pathlib import Path
@@ -170,7 +171,7 @@ record(keys[:held])
 
 
 def recorder(folder: Path, size: Size) -> Row:
-    # A few at a time and in turn with bare writes, so that a machine whose speed drifts is as unfair to both.
+    # Alternate small batches with bare writes, so that changes of the machine's speed affect both alike.
     code = f"""{_RECORDER}
 descriptor = os.open(folder / "bare", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
 ours = bare = 0.0
@@ -227,7 +228,7 @@ print(spent / (time.process_time() - began) * 100)
         "pytest_migration_state.plugin",
         "--migration-state=state/migration-state.json",
     ]
-    # A share within one run, and a long one: once is enough.
+    # Measured once: it is a share within one long run.
     value = measure.script(code, folder / "suite", *arguments)
     return Row(f"checkpoints' share of a run of {tests:,} tests", value, 10, "%", "CPU time")
 
@@ -341,7 +342,7 @@ def memory(folder: Path, size: Size) -> Row:
     )
 
 
-#: In the order of the table, in which :func:`active` comes first. Each returns a row, or several.
+#: In the order of the table, which begins with :func:`active`. Each returns one or several rows.
 CASES: list[Callable[[Path, Size], Row | list[Row]]] = [
     inactive, active_xdist, recorder, growth, checkpoints, opening, command, apply, memory,
 ]  # fmt: skip

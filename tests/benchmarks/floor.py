@@ -1,8 +1,8 @@
-"""The least that a recorder can do for a test under the contract, as a plugin to measure against.
+"""The minimal recorder that fulfils the contract, as a plugin to measure against.
 
-One entry a test, chained to the one before by its hash, appended in one write under the locks of state and log.
-No marker is looked up, no plan made, no document kept or written, no gate evaluated, and no error handled: what
-remains is what Python and the operating system take.
+It appends one entry per test, chained to the previous one by its hash, in one write under the locks of state
+and log. It looks up no marker, makes no plan, keeps and writes no document, evaluates no gate and handles no
+error. The rest is the cost of Python and the operating system.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How the benchmarks measure: whole processes, in turn (A B A B …), by their CPU time."""
+"""Measurement of the CPU time of whole processes, in turn (A B A B …)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Usage(NamedTuple):
-    """What one process and its children used.
+    """Resources used by one process and its children.
 
     :ivar seconds: CPU time, user and system together.
     :ivar peak: the largest resident memory of any one of them, in bytes.
@@ -24,8 +24,9 @@ class Usage(NamedTuple):
     peak: int
 
 
-#: All plugins are loaded by name, none by itself: what is installed beside them costs nothing. Bytecode is kept, as
-#: for an installed package: otherwise every process would compile the checkout again, but not its peers.
+#: All plugins are loaded by name and none automatically, so that other installed plugins cost nothing.
+#: Bytecode is kept, as for an installed package. Otherwise every process would compile the checkout again,
+#: but not its peers.
 _ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | {
     "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
 }
@@ -34,7 +35,7 @@ _ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PY
 def run(command: Sequence[str], folder: Path) -> Usage:
     """Run ``command`` to its end.
 
-    :raises RuntimeError: it failed; the figure of a failed run would mean nothing.
+    :raises RuntimeError: it failed, so its figure would be meaningless.
     """
     log = folder / "output.txt"
     with log.open("wb") as output:
@@ -53,7 +54,7 @@ def run(command: Sequence[str], folder: Path) -> Usage:
 
 
 def in_turn(commands: Mapping[str, Sequence[str]], folder: Path, rounds: int) -> dict[str, list[Usage]]:
-    """Run each command ``rounds`` times, in turn: a change of the machine's speed affects all alike."""
+    """Run each command ``rounds`` times, in turn, so that changes of the machine's speed affect all alike."""
     found: dict[str, list[Usage]] = {name: [] for name in commands}
     for _ in range(rounds):
         for name, command in commands.items():
@@ -67,7 +68,7 @@ def seconds(usages: Sequence[Usage]) -> float:
 
 
 def script(code: str, folder: Path, *arguments: str) -> float:
-    """Run Python code in a process of its own, and return the figure that it prints as its last line."""
+    """Run Python code in its own process, and return the figure that it prints as its last line."""
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         cwd=folder,

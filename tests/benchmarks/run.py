@@ -1,9 +1,10 @@
-"""Measure what the plugin costs, beside its peers, and print it as Markdown.
+"""Measure the cost of the plugin beside its peers, and print it as Markdown.
 
     python tests/benchmarks/run.py [--quick] [--markdown FILE] [--plot FILE.png]
 
-Needs the extra ``bench``. Everything is a ratio within this run, of medians of CPU time over runs in turn. Takes
-up to ten minutes; ``--quick`` takes seconds and only shows that the benchmarks work: its figures mean nothing.
+Needs the extra ``bench``. Every value is a ratio within this run, of medians of CPU time over alternating
+runs. It takes up to ten minutes. With ``--quick`` it takes seconds and only checks that the benchmarks work;
+its figures are meaningless.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def peer_table(found: dict[str, float], tests: int) -> list[str]:
 def plot(file: Path, folder: Path, size: cases.Size, found: dict[str, float]) -> None:
     """Draw the cost against the number of tests, for the plugin and its peers.
 
-    :param found: what a test costs at ``size.tests``.
+    :param found: the cost of a test at ``size.tests``.
     """
     import matplotlib as mpl
 

@@ -1,4 +1,4 @@
-"""The command line as tests use it: in this process if that is enough, else as a process of its own."""
+"""The command line for tests: in this process where possible, otherwise as a separate process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Run(Protocol):
 
 
 class Start(Protocol):
-    """Run the command line as a process of its own, in the test's folder."""
+    """Run the command line as a separate process, in the test's folder."""
 
     def __call__(
         self, *arguments: str | bytes, stdin: bytes = b"", env: dict[str, str] | None = None
@@ -62,10 +62,15 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def outstanding(folder: Path, *items: dict[str, Any]) -> None:
-    """Put outstanding validations on record, as a run of tests does."""
+    """Replace the state by one with outstanding validations, in a document that was never logged.
+
+    (In a logged state only the log says what is outstanding.)
+    """
     path = folder / "migration-state.json"
     state = document(folder)
     state["outstanding_validations"] = [
         {"component": "guardian-hive", "since": "2026-01-15T09:00:00Z", **item} for item in items
     ]
+    state["metadata"].pop("audit", None)
     path.write_text(json.dumps(state), encoding="utf-8")
+    (folder / "migration-audit.log").unlink()

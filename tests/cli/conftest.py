@@ -1,4 +1,4 @@
-"""The command line, started in the two ways that tests need."""
+"""Fixtures that run the command line in this process or as a separate one."""
 
 from __future__ import annotations
 

@@ -83,8 +83,8 @@ def shape(folder: Path) -> tuple[Any, ...]:
     )
 
 
-def test_the_whole_flow_in_one_apply(run: Run, folder: Path) -> None:
-    """Operations from standard input have the effect of the single commands, in one unbroken append."""
+def test_one_apply_carries_out_the_whole_flow(run: Run, folder: Path) -> None:
+    """Operations from standard input act like the single commands, and are appended as one block."""
     assert run("apply", stdin=jsonl(*FLOW)) == (0, "16 operations applied; the phase is 'Completed'\n", "")
     together = shape(folder)
     assert [entry["seq"] for entry in entries(folder)] == list(range(1, 17))
@@ -95,8 +95,8 @@ def test_the_whole_flow_in_one_apply(run: Run, folder: Path) -> None:
     assert shape(folder) == together
 
 
-def test_from_a_file_and_as_json(run: Run, folder: Path) -> None:
-    """A file is read like standard input; --json prints the document as it is on the disk afterwards."""
+def test_operations_are_read_from_a_file_and_the_document_is_printed_as_json(run: Run, folder: Path) -> None:
+    """A file is read like standard input; --json prints the document as it then is on the disk."""
     (folder / "operations.jsonl").write_bytes(jsonl(*FLOW))
     status, out, err = run("apply", "operations.jsonl", "--json")
     assert (status, err) == (0, "")
@@ -125,7 +125,7 @@ def test_lines_of_other_tools_are_read(run: Run, folder: Path, lines: bytes) -> 
     assert document(folder)["error"]["message"] == "x"
 
 
-def test_nothing_to_apply_is_done(run: Run, folder: Path) -> None:
+def test_empty_input_is_accepted(run: Run, folder: Path) -> None:
     """Empty input is not an error, and leaves an existing state's log as it was."""
     run("init")
     log = (folder / "migration-audit.log").read_bytes()
@@ -245,7 +245,7 @@ WRONG = {
     ),
     "allow unknown": (
         b'{"operation":"set_phase","phase":"BackupInProgress","allow":["failed"]}',
-        "allow 'failed' cannot be used: it must be one of skipped, deselected, xfailed",
+        "allow 'failed' cannot be used: it must be one of skipped, deselected, xfailed, stale",
     ),
     "unknown phase": (
         b'{"operation":"set_phase","phase":"Done"}',
@@ -286,7 +286,7 @@ WRONG = {
 def test_wrong_line_is_named_and_nothing_is_applied(
     run: Run, folder: Path, line: bytes, sentence: str
 ) -> None:
-    """An invalid line is exit status 2 and one sentence with its number; no line is carried out."""
+    """An invalid line is exit status 2 and one sentence with its number. No line is carried out."""
     run("init")
     before = contents(folder)
     assert run("apply", stdin=GOOD + b"\n\n" + line + b"\n" + GOOD) == (
@@ -323,7 +323,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("before", "request_", "command"), REFUSED.values(), ids=REFUSED)
-def test_refused_line_is_what_the_single_command_is(
+def test_refused_line_is_reported_like_the_single_command(
     run: Run,
     folder: Path,
     before: tuple[tuple[str, ...], ...],
@@ -341,8 +341,8 @@ def test_refused_line_is_what_the_single_command_is(
     assert contents(folder) == files
 
 
-def test_gate_is_judged_on_what_the_lines_before_left(run: Run, folder: Path) -> None:
-    """A failed verdict in line 1 shuts the gate for line 2; only the refusal is recorded."""
+def test_gate_is_evaluated_on_the_result_of_the_earlier_lines(run: Run, folder: Path) -> None:
+    """A failed verdict in line 1 shuts the gate for line 2. Only the refusal is recorded."""
     walk(run)
     run("result", "guardian-hive", "t", "--passed")
     state = document(folder)
@@ -363,8 +363,8 @@ def test_gate_is_judged_on_what_the_lines_before_left(run: Run, folder: Path) ->
     assert len(entries(folder)) == state["metadata"]["audit"]["seq"] + 1
 
 
-def test_gate_opened_by_the_lines_before(run: Run, folder: Path) -> None:
-    """What earlier lines settle no longer keeps the gate shut."""
+def test_earlier_lines_can_open_the_gate(run: Run, folder: Path) -> None:
+    """A blocker that earlier lines settled no longer keeps the gate shut."""
     walk(run)
     outstanding(folder, {"test_name": "t", "reason": "pending"})
     passed = {
@@ -383,7 +383,7 @@ def test_gate_opened_by_the_lines_before(run: Run, folder: Path) -> None:
     ids=["created", "begun"],
 )
 def test_refused_apply_creates_no_state(run: Run, folder: Path, first: dict[str, Any]) -> None:
-    """A refusal creates no state, whichever line was refused and why."""
+    """A refusal creates no state, whichever line is refused and for whatever reason."""
     completed = {"operation": "set_phase", "phase": "Completed"}
     assert run("apply", stdin=jsonl(first, completed)).status == 1
     assert contents(folder) == {}
@@ -401,7 +401,7 @@ def test_refused_apply_creates_no_state(run: Run, folder: Path, first: dict[str,
     assert contents(folder) == {}
 
 
-def test_forced_beginning_is_one_of_the_operations(run: Run, folder: Path) -> None:
+def test_forced_initialize_can_be_one_of_the_operations(run: Run, folder: Path) -> None:
     """A forced initialize sets the earlier document aside, unless a later line is refused."""
     run("error", "an old error")
     before = contents(folder)
@@ -427,8 +427,8 @@ def test_forced_initialize_replaces_a_damaged_document(run: Run, folder: Path) -
     assert (status, document(folder)["error"]["message"]) == (0, "x")
 
 
-def test_too_many_lines(run: Run, folder: Path) -> None:
-    """100,000 lines are read, the next one is refused by its number; empty lines count."""
+def test_too_many_lines_are_refused(run: Run, folder: Path) -> None:
+    """100,000 lines are read. The next one is refused by its number, and empty lines count."""
     run("init")
     files = contents(folder)
     sentence = "line 100001: 100,000 lines are the most that can be applied at once; split the input"
@@ -442,7 +442,7 @@ def test_too_many_lines(run: Run, folder: Path) -> None:
     [("missing.jsonl", "No such file or directory"), (".", "Is a directory")],
     ids=["missing", "folder"],
 )
-def test_unreadable_file(run: Run, folder: Path, name: str, reason: str) -> None:
+def test_unreadable_file_is_wrong_usage(run: Run, folder: Path, name: str, reason: str) -> None:
     """A file that cannot be read is wrong usage, and no state is created."""
     assert run("apply", name) == (2, "", f"migration-state: error: {name}: it cannot be read ({reason})\n")
     assert list(folder.iterdir()) == []
@@ -483,8 +483,10 @@ def test_tracker_applies_and_returns_the_state(folder: Path) -> None:
         pytest.param("set_error", InvalidArgumentError, id="no mapping"),
     ],
 )
-def test_tracker_names_the_position(folder: Path, request_: Any, error: type[MigrationStateError]) -> None:
-    """The error says which operation it was, counted from 1."""
+def test_tracker_names_the_position_of_the_refused_operation(
+    folder: Path, request_: Any, error: type[MigrationStateError]
+) -> None:
+    """The error names the position of the operation, counted from 1."""
     tracker = MigrationTracker(folder / "migration-state.json")
     tracker.initialize()
     before = contents(folder)
@@ -495,7 +497,7 @@ def test_tracker_names_the_position(folder: Path, request_: Any, error: type[Mig
 
 
 def test_tracker_continues_after_a_refusal(folder: Path) -> None:
-    """What was staged before a refusal is discarded: the next operation starts from the state on the disk."""
+    """Operations staged before a refusal are discarded. The next one starts from the state on the disk."""
     tracker = MigrationTracker(folder / "migration-state.json", create=True, notify=lambda _: None)
     for phase in ("BackupInProgress", "ContainerTermination", "NativeDeployment", "Validation"):
         tracker.set_phase(phase)

@@ -1,4 +1,4 @@
-"""Unusable states: a clear sentence for each, exit status 3, and nothing overwritten."""
+"""Unusable states: each is one clear sentence and exit status 3, and nothing is overwritten."""
 
 from __future__ import annotations
 
@@ -61,8 +61,11 @@ UNUSABLE = {
         ),
     ),
     "newer": (
-        b'{"phase": "NotStarted", "metadata": {"version": "2.0"}}',
-        "it was written in version 2.0 of the format, and this program knows 1.0; install a newer one",
+        b'{"phase": "NotStarted", "metadata": {"version": "3.0"}}',
+        (
+            "it was written in version 3.0 of the format, and this program knows versions up to 2.0; "
+            "install a newer one"
+        ),
     ),
     "no phase": (
         b"{}",
@@ -93,7 +96,8 @@ UNUSABLE = {
 
 EVERY = (
     ("show",), ("show", "--json"), ("gate",), ("gate", "--json"), ("verify",),
-    ("phase", "BackupInProgress"), ("container", "n", "i"), ("data", "k", "p"), ("process", "n"), ("result", "c", "t", "--passed"),
+    ("phase", "BackupInProgress"), ("container", "n", "i"), ("data", "k", "p"), ("process", "n"), ("result",
+        "c", "t", "--passed"),
     ("rollback", "available"), ("error", "m"), ("log", "a", "d"), ("forget", "c", "t", "--reason", "r"),
 )  # fmt: skip
 
@@ -101,12 +105,12 @@ EVERY = (
 @pytest.fixture(autouse=True)
 def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait for the writer of an empty document."""
-    monkeypatch.setattr(document_file, "_REREAD_PATIENCE", 0.0)
+    monkeypatch.setattr(document_file, "EMPTY_PATIENCE", 0.0)
 
 
 @pytest.mark.parametrize(("content", "reason"), UNUSABLE.values(), ids=UNUSABLE)
-def test_unusable_state(run: Run, folder: Path, content: bytes, reason: str) -> None:
-    """Every command but a forced init names the file and the way out, and leaves it as it was."""
+def test_unusable_state_is_refused_and_kept(run: Run, folder: Path, content: bytes, reason: str) -> None:
+    """Every command except a forced init names the file and the remedy, and leaves the file unchanged."""
     path = folder / "migration-state.json"
     path.write_bytes(content)
     for arguments in EVERY:
@@ -123,7 +127,7 @@ def test_unusable_state(run: Run, folder: Path, content: bytes, reason: str) -> 
     assert kept.read_bytes() == content
 
 
-def test_log_of_another_state(run: Run, folder: Path) -> None:
+def test_log_of_another_state_is_refused(run: Run, folder: Path) -> None:
     """The error names the line of the log whose hash differs from the one in the document."""
     run("init")
     path = folder / "migration-state.json"
@@ -143,7 +147,7 @@ def test_log_of_another_state(run: Run, folder: Path) -> None:
     assert contents(folder) == before
 
 
-def test_folder_in_place_of_the_state(run: Run, folder: Path) -> None:
+def test_folder_in_place_of_the_state_is_refused(run: Run, folder: Path) -> None:
     """A folder is refused as a state, and nothing is created in it or beside it."""
     (folder / "migration-state.json").mkdir()
     sentence = (
@@ -154,7 +158,7 @@ def test_folder_in_place_of_the_state(run: Run, folder: Path) -> None:
     assert [path.name for path in folder.rglob("*")] == ["migration-state.json"]
 
 
-def test_file_in_place_of_a_folder(run: Run, folder: Path) -> None:
+def test_file_in_place_of_a_folder_is_refused(run: Run, folder: Path) -> None:
     """The error names a folder that cannot be created."""
     (folder / "file").write_bytes(b"")
     status, _, err = run("init", "-s", "file/migration-state.json")
@@ -172,8 +176,8 @@ def readable_by_all() -> Iterator[Path]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no mode bits for folders")
-def test_unwritable_folder(readable_by_all: Path) -> None:
-    """In a read-only folder reading works, and writing says what is not allowed."""
+def test_unwritable_folder_can_only_be_read(readable_by_all: Path) -> None:
+    """In a read-only folder reading works, and writing reports the missing permission."""
     folder = readable_by_all
     assert main(["init", "-s", str(folder / "migration-state.json")]) == 0
     before = contents(folder)
@@ -210,7 +214,7 @@ def test_unwritable_folder(readable_by_all: Path) -> None:
     folder.chmod(0o755)
 
 
-def test_folder_in_place_of_the_log(run: Run, folder: Path) -> None:
+def test_folder_in_place_of_the_log_is_an_error(run: Run, folder: Path) -> None:
     """An unreadable log is an error of one sentence."""
     run("init")
     log = folder / "migration-audit.log"
@@ -219,7 +223,7 @@ def test_folder_in_place_of_the_log(run: Run, folder: Path) -> None:
     assert run("audit") == (3, "", f"migration-state: error: {log}: Is a directory\n")
 
 
-def test_damaged_log_line(run: Run, folder: Path) -> None:
+def test_damaged_log_line_is_a_warning(run: Run, folder: Path) -> None:
     """A line of the log that is not a JSON object is a warning with its number; the others are shown."""
     run("init")
     with (folder / "migration-audit.log").open("ab") as file:
@@ -251,7 +255,7 @@ def test_missing_log_is_a_warning(run: Run, folder: Path) -> None:
         ),
     ],
 )
-def test_other_errors_of_a_state(
+def test_other_errors_of_a_state_are_exit_status_3(
     run: Run, folder: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A held lock and a full disk are exit status 3 and the error's own sentence."""
@@ -264,8 +268,8 @@ def test_other_errors_of_a_state(
     assert list(folder.iterdir()) == []
 
 
-def test_what_is_unforeseen_is_one_line(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An unexpected exception is reported in one line that says where it was raised, without a traceback."""
+def test_unexpected_exception_is_one_line(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unexpected exception is one line that names where it was raised, without a traceback."""
 
     def fail(*_: object) -> None:
         raise KeyError("nothing")

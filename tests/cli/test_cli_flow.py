@@ -1,10 +1,11 @@
-"""A whole migration through the command line alone, compared with the text of the design."""
+"""A whole migration through the command line alone, compared with the text in the design."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
-from commandline import document, entries
+from commandline import document, entries, walk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,15 +95,16 @@ FLOW = (
 )
 
 
-def test_flow_of_a_migration_leaves_the_formats_document_and_log(run: Run, folder: Path) -> None:
-    """From init to Completed: each command says what it did; document and log are the design's."""
+def test_whole_flow_writes_the_document_and_log_of_the_design(run: Run, folder: Path) -> None:
+    """From init to Completed, each command reports what it did. Document and log are those of the design."""
     assert [run(*arguments) for arguments, _, _ in FLOW] == [
         (0, f"{sentence}\n", "") for _, sentence, _ in FLOW
     ]
 
     found = document(folder)
     assert list(found) == [
-        "phase", "started_at", "completed_at", "last_updated", "docker_containers_removed", "data_preserved", "native_processes_started",
+        "phase", "started_at", "completed_at", "last_updated", "docker_containers_removed", "data_preserved",
+        "native_processes_started",
         "validation_results", "rollback_available", "error", "metadata", "outstanding_validations",
     ]  # fmt: skip
     times = {
@@ -145,7 +147,12 @@ def test_flow_of_a_migration_leaves_the_formats_document_and_log(run: Run, folde
             "platform": found["metadata"]["platform"],
             "migration_id": found["metadata"]["migration_id"],
             "revision": len(FLOW),
-            "audit": {"seq": len(FLOW), "hash": log[-1]["hash"]},
+            "audit": {
+                "seq": len(FLOW),
+                "hash": log[-1]["hash"],
+                "content": found["metadata"]["audit"]["content"],
+            },
+            "completed_with": {"at": found["completed_at"], "require": [], "allow": []},
         },
         "outstanding_validations": [],
     }
@@ -156,8 +163,8 @@ def test_flow_of_a_migration_leaves_the_formats_document_and_log(run: Run, folde
     assert [tuple(entry)[4:] for entry in log] == [("seq", "run_id", "actor", "data", "hash")] * len(FLOW)
 
 
-def test_flow_as_processes(start: Start, folder: Path) -> None:
-    """The same commands as processes of their own end the same way."""
+def test_whole_flow_works_with_processes(start: Start, folder: Path) -> None:
+    """The same commands, run as separate processes, have the same result."""
     for arguments, sentence, _ in FLOW:
         assert start(*arguments) == (0, f"{sentence}\n", "")
     assert document(folder)["phase"] == "Completed"
@@ -166,7 +173,7 @@ def test_flow_as_processes(start: Start, folder: Path) -> None:
     ]
 
 
-def test_forced_transition_says_so(run: Run, folder: Path) -> None:
+def test_forced_transition_is_logged_as_a_warning(run: Run, folder: Path) -> None:
     """A forced transition is a WARNING with its reason."""
     assert run("phase", "Completed", "--force", "--reason", "the window closes").status == 0
     assert entries(folder)[-1]["level"] == "WARNING"
@@ -176,7 +183,7 @@ def test_forced_transition_says_so(run: Run, folder: Path) -> None:
     )
 
 
-def test_forgotten_validation_says_so(run: Run, folder: Path) -> None:
+def test_forgotten_validation_is_logged_as_a_warning(run: Run, folder: Path) -> None:
     """A validation taken off the record is a WARNING with its reason."""
     run("result", "guardian-hive", "old_test", "--failed")
     assert run("forget", "guardian-hive", "old_test", "--reason", "replaced") == (
@@ -188,3 +195,92 @@ def test_forgotten_validation_says_so(run: Run, folder: Path) -> None:
     found = entries(folder)[-1]
     assert (found["level"], found["action"]) == ("WARNING", "ValidationForgotten")
     assert found["details"] == "Test 'old_test' for 'guardian-hive' forgotten: replaced"
+
+
+def test_late_result_that_shuts_the_gate_is_a_warning(run: Run) -> None:
+    """The migration stays Completed, and ``show`` says why its gate is shut."""
+    walk(run)
+    assert run("result", "hive", "t", "--passed").err == ""
+    assert run("phase", "Completed").status == 0
+    assert run("result", "hive", "t", "--passed").err == ""
+    late = run("result", "hive", "t", "--failed")
+    assert (late.status, late.err) == (
+        0,
+        (
+            "warning: migration-state.json: the migration is Completed, and its gate is shut: "
+            "'t' of 'hive' failed\n"
+        ),
+    )
+    cause = "the gate was open when it was completed, and what shuts it came later"
+    assert f"the phase is 'Completed' although the gate is shut: {cause}" in run("show").out
+
+
+def test_result_after_a_rollback_is_a_warning(run: Run) -> None:
+    """It changes nothing for the migration."""
+    walk(run)
+    run("phase", "RolledBack")
+    late = run("result", "hive", "t", "--passed")
+    warning = "warning: migration-state.json: the migration is rolled back: the result changes nothing\n"
+    assert (late.status, late.err) == (0, warning)
+
+
+def test_refused_command_on_a_wrong_path_says_that_there_is_no_state(run: Run, folder: Path) -> None:
+    """It leaves nothing behind, neither a lock file nor a folder."""
+    refused = run("phase", "Validation", "-s", "wrong/path.json")
+    assert refused.status == 1
+    assert refused.err.endswith("; there was no migration state at wrong/path.json, and none was created\n")
+    assert list(folder.iterdir()) == []
+
+
+def test_forced_policy_is_kept(run: Run) -> None:
+    """A completion that was forced past a requirement stays past it."""
+    walk(run)
+    run("result", "a", "t", "--passed")
+    assert run("phase", "Completed", "--require", "b").status == 1
+    assert run("phase", "Completed", "--require", "b", "--force", "--reason", "it is late").status == 0
+    gate = run("gate")
+    assert gate.status == 1
+    assert "the required component 'b' has no verdict" in gate.out
+    assert "although the gate is shut: it was forced (it is late)" in gate.out
+
+
+def test_forced_completion_with_an_open_gate_is_no_cause(run: Run) -> None:
+    """--force had nothing to force: what shuts the gate later is the cause."""
+    walk(run)
+    run("result", "a", "t", "--passed")
+    assert run("phase", "Completed", "--force", "--reason", "ok").status == 0
+    assert run("gate").status == 0
+    run("result", "a", "u", "--failed")
+    assert "the gate was open when it was completed, and what shuts it came later" in run("gate").out
+
+
+def test_completion_from_another_phase_is_a_forced_one(run: Run) -> None:
+    """The phase kept the gate shut, so who forced the phase is named as the cause of a gate that is shut."""
+    run("init")
+    run("result", "a", "t", "--passed")
+    assert run("phase", "Completed").status == 1
+    assert run("phase", "Completed", "--force", "--reason", "ok").status == 0
+    assert run("gate").status == 0
+    run("result", "a", "u", "--failed")
+    assert "although the gate is shut: it was forced (ok)" in run("gate").out
+
+
+def test_result_before_the_end_is_no_warning(run: Run, folder: Path) -> None:
+    """Only a verdict after the last change of the phase came late."""
+    walk(run)
+    operations = folder / "operations"
+    verdict = {"operation": "add_validation_result", "component": "a", "test_name": "t", "passed": True}
+    back = {"operation": "set_phase", "phase": "RolledBack"}
+    operations.write_text(f"{json.dumps(verdict)}\n{json.dumps(back)}\n", "utf-8")
+    assert run("apply", "operations").err == ""
+
+
+def test_refusal_with_many_blockers_says_that_there_is_no_state(run: Run, folder: Path) -> None:
+    """The note is in the first line."""
+    phases = ["BackupInProgress", "ContainerTermination", "NativeDeployment", "Validation"]
+    requests: list[dict[str, object]] = [{"operation": "set_phase", "phase": phase} for phase in phases]
+    requests.append({"operation": "set_phase", "phase": "Completed", "require": ["a", "b"]})
+    (folder / "operations").write_text("\n".join(map(json.dumps, requests)), "utf-8")
+    refused = run("apply", "operations", "-s", "wrong.json")
+    assert refused.status == 1
+    assert "there was no migration state at wrong.json, and none was created" in refused.err.splitlines()[0]

@@ -1,4 +1,4 @@
-"""Help and version: every command has an example that runs, and no module is loaded needlessly."""
+"""Help and version: every command has an example that works, and no module is loaded needlessly."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_help_names_every_command(run: Run) -> None:
 
 
 @pytest.mark.parametrize("command", POWERSHELL)
-def test_each_example_runs(run: Run, folder: Path, command: str) -> None:
+def test_each_example_in_the_help_works(run: Run, folder: Path, command: str) -> None:
     """The help of a command names its PowerShell function, and its examples work."""
     status, out, err = run(command, "--help")
     assert (status, err) == (0, "")
@@ -75,7 +75,7 @@ def test_each_example_runs(run: Run, folder: Path, command: str) -> None:
         assert run(*arguments).status == 0, example
 
 
-def test_version(run: Run) -> None:
+def test_version_is_that_of_the_package(run: Run) -> None:
     """The version is the package's."""
     assert run("--version") == (0, f"migration-state {__version__}\n", "")
 
@@ -83,7 +83,7 @@ def test_version(run: Run) -> None:
 @pytest.mark.parametrize(
     "arguments", [["--version"], ["--help"], ["phase", "--help"], ["phase", "Done"]], ids=" ".join
 )
-def test_what_needs_no_state_loads_no_tracker(arguments: list[str]) -> None:
+def test_help_and_wrong_usage_load_no_tracker(arguments: list[str]) -> None:
     """Help, version and wrong usage are answered before the tracker, filelock or pydantic is loaded."""
     program = (
         "import sys\n"
@@ -101,7 +101,7 @@ def test_what_needs_no_state_loads_no_tracker(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("arguments", [["show"], ["error", "m"], ["gate"], ["audit"]], ids=" ".join)
 def test_a_command_loads_no_models(folder: Path, arguments: list[str]) -> None:
-    """A command works on the document as it is: pydantic and pytest are not loaded."""
+    """A command works on the document itself: pydantic and pytest are not loaded."""
     program = (
         "import sys\n"
         "from pytest_migration_state.cli.main import main\n"
@@ -116,7 +116,7 @@ def test_a_command_loads_no_models(folder: Path, arguments: list[str]) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_words_of_the_command_line_are_those_of_the_domain() -> None:
+def test_the_parser_accepts_the_values_of_the_domain() -> None:
     """Phases, levels and reasons that the parser accepts are those of the domain."""
     assert tuple(phases.Phase) == phases.PHASES
     assert write._LEVELS == events.LEVELS

@@ -51,7 +51,7 @@ def harmless(out: str) -> None:
 
 
 def everything_printed(run: Run) -> str:
-    """The output of every command that reads, on both streams."""
+    """Return the output of every reading command, on both streams."""
     outcomes = [
         run("show"),
         run("audit"),
@@ -65,7 +65,7 @@ def everything_printed(run: Run) -> str:
 
 
 def requests(text: str) -> list[dict[str, Any]]:
-    """An operation for every place where text is kept."""
+    """Return an operation for every field that stores text."""
     return [
         {"operation": "add_processed_container", "name": text, "container_id": text},
         {"operation": "add_preserved_data", "key": text, "backup_path": text},
@@ -87,7 +87,7 @@ def requests(text: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_text_is_printed_harmlessly(run: Run, folder: Path, text: str) -> None:
-    """Hostile text anywhere in the state is printed escaped, on its own line; both files stay valid."""
+    """Hostile text anywhere in the state is printed escaped, on its own line. Both files stay valid."""
     lines = "".join(json.dumps(request) + "\n" for request in requests(text)).encode()
     assert run("apply", stdin=lines).status == 0
     harmless(everything_printed(run))
@@ -96,7 +96,7 @@ def test_hostile_text_is_printed_harmlessly(run: Run, folder: Path, text: str) -
         "migration-audit.log",
         "migration-state.json.lock",
     }
-    # Each line of the log is still one entry, and text that needs no escape is unchanged.
+    # Each line of the log is still one entry, and text that needs no escaping is unchanged.
     assert len(entries(folder)) == len(requests(text)) + 2
     kept = document(folder)["docker_containers_removed"][0]["name"]
     if text == HOSTILE["lone surrogate"]:
@@ -113,7 +113,7 @@ def test_hostile_text_is_printed_harmlessly(run: Run, folder: Path, text: str) -
 @pytest.mark.parametrize(
     "text", [text for name, text in HOSTILE.items() if name != "lone surrogate"], ids=[*HOSTILE][:-1]
 )
-def test_hostile_document_of_another_tool(run: Run, folder: Path, text: str) -> None:
+def test_hostile_document_of_another_tool_is_printed_harmlessly(run: Run, folder: Path, text: str) -> None:
     """Hostile text that another tool wrote is printed harmlessly too; so are unknown keys and types."""
     now = "2026-01-15T09:00:00Z"
     state = {
@@ -148,7 +148,7 @@ def test_hostile_document_of_another_tool(run: Run, folder: Path, text: str) -> 
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_hostile_arguments(run: Run, folder: Path, text: str) -> None:
+def test_hostile_arguments_are_quoted_harmlessly(run: Run, folder: Path, text: str) -> None:
     """A command quotes its arguments harmlessly, whether it accepts or refuses them."""
     run("init")
     outcomes = [
@@ -172,7 +172,7 @@ def test_hostile_arguments(run: Run, folder: Path, text: str) -> None:
     assert document(folder)["phase"] == "NotStarted"
 
 
-def test_bytes_that_are_no_text(start: Start, folder: Path) -> None:
+def test_arguments_that_are_not_utf8_are_escaped(start: Start, folder: Path) -> None:
     """Arguments that are not UTF-8 are stored and printed escaped."""
     outcome = start("result", b"guard\xffian", b"t\x80", "--failed", "--error", b"\xc3")
     assert (outcome.status, outcome.out) == (0, "Test 't\\udc80' for 'guard\\udcffian': FAILED\n")
@@ -189,7 +189,7 @@ def test_bytes_that_are_no_text(start: Start, folder: Path) -> None:
 
 
 @pytest.mark.skipif(os.sep != "/", reason="such names cannot be files there")
-def test_hostile_path(run: Run, folder: Path) -> None:
+def test_hostile_path_is_printed_harmlessly(run: Run, folder: Path) -> None:
     """The name of the state file itself is printed harmlessly."""
     name = "::error::\x1b[31m\u202e\n##[error].json"
     outcomes = [
@@ -200,8 +200,11 @@ def test_hostile_path(run: Run, folder: Path) -> None:
     assert (folder / name).exists()
 
 
-def test_message_of_twenty_megabytes(start: Start, folder: Path) -> None:
-    """``apply`` refuses a 20 MB message by its line; one just under the limit is cut to 4 KiB and marked."""
+def test_message_of_twenty_megabytes_is_refused(start: Start, folder: Path) -> None:
+    """``apply`` names the line of a 20 MB message and refuses it.
+
+    One just under the limit is cut to 4 KiB and marked.
+    """
     huge = {"operation": "set_error", "message": "x" * 20_000_000}
     outcome = start("apply", stdin=json.dumps(huge).encode())
     assert outcome == (2, "", "migration-state: error: line 1: it is longer than 1 MiB; shorten it\n")

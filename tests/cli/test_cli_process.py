@@ -8,14 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from commandline import document
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from commandline import Run, Start
 
 #: Environments in which Python cannot print non-ASCII text; in the second it reads arguments as ASCII too.
@@ -26,7 +25,7 @@ ASCII = {
 COMMAND = [sys.executable, "-m", "pytest_migration_state"]
 
 
-def test_exit_statuses(start: Start) -> None:
+def test_each_kind_of_result_has_its_exit_status(start: Start) -> None:
     """0 done, 1 refused, 2 wrong usage, 3 no state; an error is one line, never a traceback."""
     assert start("show").status == 3
     assert start("init").status == 0
@@ -39,9 +38,9 @@ def test_exit_statuses(start: Start) -> None:
         assert outcome.err.count("\n") == 1
 
 
-def test_the_installed_command_is_the_same(folder: Path) -> None:
-    """Installation puts this command on the path."""
-    found = os.path.join(os.path.dirname(sys.executable), "migration-state")  # noqa: PTH118, PTH120  # a string for subprocess
+def test_installed_command_is_on_the_path(folder: Path) -> None:
+    """Installing the package puts this command on the path."""
+    found = str(Path(sys.executable).parent / "migration-state")
     done = subprocess.run([found, "init"], cwd=folder, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (
         0,
@@ -51,23 +50,25 @@ def test_the_installed_command_is_the_same(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("env", ASCII.values(), ids=ASCII)
-def test_ascii(start: Start, folder: Path, env: dict[str, str]) -> None:
-    """If only ASCII can be printed, text is escaped; JSON is always read and printed as UTF-8."""
+def test_output_is_escaped_if_only_ascii_can_be_printed(
+    start: Start, folder: Path, env: dict[str, str]
+) -> None:
+    """If only ASCII can be printed, text is escaped. JSON is read as UTF-8, and always printed in ASCII."""
     text = "völlig — \N{PILE OF POO}"
     line = json.dumps({"operation": "set_error", "message": text}, ensure_ascii=False).encode()
-    assert (
-        start("apply", "--json", stdin=line, env=env).out.encode()
-        == (folder / "migration-state.json").read_bytes()
-    )
+    printed = start("apply", "--json", stdin=line, env=env).out
+    assert printed.isascii()
+    assert json.loads(printed) == json.loads((folder / "migration-state.json").read_bytes())
     assert document(folder)["error"]["message"] == text
     shown = start("show", env=env)
     assert (shown.status, shown.err) == (0, "")
     assert "v\\xf6llig \\u2014 \\U0001f4a9" in shown.out
-    assert text in start("audit", "--json", env=env).out
+    lines = start("audit", "--json", env=env).out.splitlines()
+    assert text in [json.loads(line)["details"] for line in lines]
     assert start("gate", "--json", "--require", "x", env=env).status == 1
 
 
-def test_arguments_that_cannot_be_printed(start: Start) -> None:
+def test_unprintable_arguments_are_escaped_in_errors(start: Start) -> None:
     """An error escapes the characters of an argument that cannot be printed."""
     outcome = start("phase", "Völlig", env=ASCII["output"])
     assert outcome.err.startswith("migration-state: error: argument PHASE: 'V\\xf6llig' cannot be used")
@@ -100,9 +101,11 @@ def test_closed_pipe_is_silent(run: Run, folder: Path, arguments: tuple[str, ...
     assert (done.returncode, done.stderr) == (status, b"")
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")  # noqa: PTH110  # a device
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 @pytest.mark.parametrize("arguments", [("show",), ("show", "--json"), ("--version",)], ids=" ".join)
-def test_full_disk_under_standard_output(run: Run, folder: Path, arguments: tuple[str, ...]) -> None:
+def test_full_disk_under_standard_output_is_an_error(
+    run: Run, folder: Path, arguments: tuple[str, ...]
+) -> None:
     """Failing to write the output is an error of one line."""
     run("init")
     with open("/dev/full", "wb") as full:  # noqa: PTH123  # a device
@@ -114,13 +117,17 @@ def test_full_disk_under_standard_output(run: Run, folder: Path, arguments: tupl
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
-def test_closed_streams(run: Run, folder: Path) -> None:
+def test_closed_streams_are_no_error(run: Run, folder: Path) -> None:
     """Streams that were closed before the start are not an error."""
     run("init")
     program = " ".join(f"'{part}'" for part in COMMAND)
     for command, status in (
-        ("show >&-", 0), ("show --json >&-", 0), ("phase Done 2>&-", 2), ("error m >&- 2>&-", 0), ("apply <&-", 2),
-    ):  # fmt: skip
+        ("show >&-", 0),
+        ("show --json >&-", 0),
+        ("phase Done 2>&-", 2),
+        ("error m >&- 2>&-", 0),
+        ("apply <&-", 2),
+    ):
         done = subprocess.run(
             ["sh", "-c", f"{program} {command}"], cwd=folder, capture_output=True, text=True, check=False
         )
@@ -130,13 +137,13 @@ def test_closed_streams(run: Run, folder: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
-def test_interrupt(folder: Path) -> None:
+def test_interrupt_is_exit_status_130(folder: Path) -> None:
     """Ctrl-C while waiting for operations is exit status 130, without a traceback or a state."""
     process = subprocess.Popen(
         [*COMMAND, "apply"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert process.stdin
-    # It is past its imports once it has taken more than a pipe holds.
+    # Once it has read more than a pipe holds, its imports are done.
     process.stdin.write(b'{"operation":"set_error","message":"m"}\n' * 4_000)
     process.stdin.flush()
     time.sleep(0.1)
@@ -147,7 +154,7 @@ def test_interrupt(folder: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="file names are text there")
-def test_path_that_is_no_utf8(start: Start, folder: Path) -> None:
+def test_path_that_is_not_utf8_is_used_unchanged(start: Start, folder: Path) -> None:
     """A file name that is not UTF-8 is used as it is, and printed escaped."""
     name = os.fsencode(folder) + b"/st\xffte.json"
     assert start("init", b"-s", name) == (0, f"Migration state initialized: {folder}/st\\udcffte.json\n", "")

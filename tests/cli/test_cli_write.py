@@ -1,4 +1,4 @@
-"""The commands that write: what they print, what they create, and when they are refused."""
+"""The writing commands: their output, the files they create, and their refusals."""
 
 from __future__ import annotations
 
@@ -28,19 +28,20 @@ WRITING = {
 
 
 @pytest.mark.parametrize("arguments", WRITING.values(), ids=WRITING)
-def test_json_is_the_document_as_it_is_afterwards(run: Run, folder: Path, arguments: tuple[str, ...]) -> None:
-    """With --json a command that writes prints the document byte for byte as it is on the disk."""
+def test_json_output_is_the_document_on_the_disk(run: Run, folder: Path, arguments: tuple[str, ...]) -> None:
+    """With --json a writing command prints the document as it then is on the disk, in ASCII."""
     status, out, _ = run(*arguments, "--json")
     assert status == 0
-    assert out.encode() == (folder / "migration-state.json").read_bytes()
+    assert out.isascii()
+    assert json.loads(out) == json.loads((folder / "migration-state.json").read_bytes())
     assert run("show", "--json") == (0, out, "")
 
 
 @pytest.mark.parametrize(
     "arguments", [pytest.param(arguments, id=name) for name, arguments in WRITING.items() if name != "init"]
 )
-def test_missing_state_is_created_and_said_so(run: Run, folder: Path, arguments: tuple[str, ...]) -> None:
-    """A command that writes creates a missing state, and missing folders, and says so on standard error."""
+def test_missing_state_is_created_and_reported(run: Run, folder: Path, arguments: tuple[str, ...]) -> None:
+    """A writing command creates a missing state and missing folders, and reports it on standard error."""
     path = "new/folder/shard-3.json"
     status, _, err = run(*arguments, "-s", path)
     phase = "BackupInProgress" if arguments[0] == "phase" else "NotStarted"
@@ -50,7 +51,7 @@ def test_missing_state_is_created_and_said_so(run: Run, folder: Path, arguments:
 
 
 def test_reading_creates_nothing(run: Run, folder: Path) -> None:
-    """Commands that read leave an empty folder empty, and say what to do."""
+    """Reading commands leave an empty folder empty, and name the next step."""
     sentence = "migration-state.json: there is no migration state here; begin one with 'migration-state init'"
     for command in ("show", "audit", "gate", "verify"):
         assert run(command) == (3, "", f"migration-state: error: {sentence}\n")
@@ -58,7 +59,7 @@ def test_reading_creates_nothing(run: Run, folder: Path) -> None:
 
 
 def test_refused_command_creates_no_state(run: Run, folder: Path) -> None:
-    """Where the first command is refused there is no state afterwards either."""
+    """If the first command is refused, no state is created."""
     assert run("phase", "Validation").status == 1
     assert contents(folder) == {}
 
@@ -67,7 +68,7 @@ def test_refused_command_creates_no_state(run: Run, folder: Path) -> None:
 def test_state_is_named_by_the_option(
     run: Run, folder: Path, before: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """-s before or after the command goes before the environment."""
+    """-s before or after the command takes precedence over the environment."""
     monkeypatch.setenv("MIGRATION_STATE", "other.json")
     assert run(*(("-s", "my.json", "init") if before else ("init", "-s", "my.json"))).status == 0
     assert (folder / "my.json").exists()
@@ -87,7 +88,10 @@ def test_state_is_named_by_the_environment(
 
 
 def test_existing_state_is_refused_without_force(run: Run, folder: Path) -> None:
-    """Init leaves an existing state alone; with --force it is kept under another name and the log goes on."""
+    """init leaves an existing state unchanged.
+
+    With --force it is kept under another name, and the log continues.
+    """
     run("error", "an old error")
     before = contents(folder)
     sentence = (
@@ -106,8 +110,54 @@ def test_existing_state_is_refused_without_force(run: Run, folder: Path) -> None
     assert [entry["action"] for entry in entries(folder)] == ["Initialize", "Error", "Initialize"]
 
 
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ("[section]", "it is not a migration state (Expecting value: line 1 column 2 (char 1))"),
+        ("", "it is empty"),
+    ],
+    ids=["settings of another program", "empty"],
+)
+def test_init_says_of_another_file_that_it_is_no_state(
+    run: Run, folder: Path, content: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not called a migration state."""
+    monkeypatch.setattr("pytest_migration_state.storage.files.document_file.EMPTY_PATIENCE", 0.05)
+    (folder / "other.ini").write_text(content, "utf-8")
+    fix = "restore it if it was one, name another file for the state, or set this one aside with --force"
+    sentence = f"other.ini: there is a file already, but {what}; {fix}"
+    assert run("init", "-s", "other.ini") == (1, "", f"migration-state: error: {sentence}\n")
+    assert run("init", "-s", "other.ini", "--force").status == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["init"],
+        ["init", "--force"],
+        ["phase", "Validation", "--force"],
+        ["result", "db", "dump", "--passed"],
+        ["gate"],
+        ["verify"],
+    ],
+    ids=" ".join,
+)
+def test_two_states_never_share_a_log(run: Run, folder: Path, command: list[str]) -> None:
+    """Every command on the second is refused, and the first keeps its verdict."""
+    run("phase", "Validation", "--force", "-s", "prod-state.json")
+    run("result", "db", "dump", "--failed", "-s", "prod-state.json")
+    before = contents(folder)
+    sentence = (
+        "prod.json: its audit log prod-audit.log is that of prod-state.json, which is in the same folder; "
+        "give this state another name or a folder of its own"
+    )
+    assert run(*command, "-s", "prod.json") == (3, "", f"migration-state: error: {sentence}\n")
+    assert contents(folder) == before
+    assert run("gate", "-s", "prod-state.json").status == 1
+
+
 def test_one_blocker_is_one_line(run: Run, folder: Path) -> None:
-    """A gate with one blocker refuses Completed in one line; the refusal is recorded, the phase is unchanged."""
+    """A single blocker refuses Completed in one line. The refusal is recorded, and the phase is unchanged."""
     walk(run)
     sentence = (
         "no validation has a verdict yet; run the marked tests: pytest --migration-state=migration-state.json"
@@ -154,8 +204,10 @@ def test_every_blocker_is_named_up_to_twenty(run: Run, folder: Path) -> None:
         ),
     ],
 )
-def test_policy_is_the_gates(run: Run, folder: Path, policy: tuple[str, ...], status: int) -> None:
-    """--require and --allow mean for 'phase Completed' what they mean for 'gate'."""
+def test_policy_options_apply_to_the_transition_too(
+    run: Run, folder: Path, policy: tuple[str, ...], status: int
+) -> None:
+    """--require and --allow have the same meaning for 'phase Completed' as for 'gate'."""
     walk(run)
     outstanding(folder, {"test_name": "a", "reason": "skipped"}, {"test_name": "b", "reason": "deselected"})
     run("result", "guardian-hive", "c", "--passed")
@@ -211,8 +263,8 @@ REFUSED = {
         ("gate", "--allow", "failed"),
         2,
         (
-            "argument --allow: 'failed' cannot be used: it must be one of skipped, deselected, xfailed (see "
-            "'migration-state gate --help')"
+            "argument --allow: 'failed' cannot be used: it must be one of skipped, deselected, xfailed, "
+            "stale (see 'migration-state gate --help')"
         ),
     ),
     "unknown availability": (
@@ -229,7 +281,7 @@ REFUSED = {
         ("process", "guardian-hive", "--pid", "twelve"),
         2,
         (
-            "argument --pid: 'twelve' cannot be used: it must be an integer from 0 (see 'migration-state "
+            "argument --pid: 'twelve' cannot be used: it must be an integer from 1 (see 'migration-state "
             "process --help')"
         ),
     ),
@@ -237,7 +289,10 @@ REFUSED = {
         (),
         ("process", "guardian-hive", "--pid", "0"),
         2,
-        "process_id '0' cannot be used: it must be an integer from 1 to 4294967295",
+        (
+            "argument --pid: '0' cannot be used: it must be an integer from 1 (see 'migration-state "
+            "process --help')"
+        ),
     ),
     "last no number": (
         (),
@@ -265,6 +320,12 @@ REFUSED = {
         ("result", "guardian-hive", "test", "--passed", "--error", "it answers 500"),
         2,
         "--error says why a test failed; leave it out, or say --failed",
+    ),
+    "failed with a reason": (
+        (),
+        ("result", "guardian-hive", "test", "--failed", "--reason", "it answers 500"),
+        2,
+        "--reason says why a test counts as passed; say why it failed with --error",
     ),
     "empty name": ((), ("container", " ", "abc"), 2, "name ' ' cannot be used: it must not be empty"),
     "empty reason": (
@@ -323,7 +384,7 @@ def test_refusal_is_one_sentence_and_changes_nothing(
     status: int,
     sentence: str,
 ) -> None:
-    """What the rules or the command line refuse is one line that says why, and every file is as it was."""
+    """A refusal by the rules or the command line is one line with the reason, and no file changes."""
     for earlier in (("init",), *before):
         assert run(*earlier).status == 0
     files = contents(folder)

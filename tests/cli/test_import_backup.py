@@ -38,7 +38,7 @@ def keep_only(backups: Path, *names: str) -> None:
 
 
 @pytest.mark.usefixtures("backups")
-def test_one_not_safe(folder: Path, run: Run) -> None:
+def test_unsafe_backup_is_exit_status_1(folder: Path, run: Run) -> None:
     """If a backup is not safe, the exit status is 1, and both verdicts are recorded."""
     run("init")
     done = run("import-backup", "backups/backup-manifest.json", "--root", "backups")
@@ -58,7 +58,7 @@ def test_one_not_safe(folder: Path, run: Run) -> None:
     assert run("verify").status == 0
 
 
-def test_all_safe(folder: Path, backups: Path, run: Run) -> None:
+def test_safe_backups_are_exit_status_0(folder: Path, backups: Path, run: Run) -> None:
     """If every backup is safe, the exit status is 0, and --json prints the new document."""
     keep_only(backups, "guardian-hive")
     run("init")
@@ -70,7 +70,7 @@ def test_all_safe(folder: Path, backups: Path, run: Run) -> None:
     }
 
 
-def test_not_reached(backups: Path, run: Run) -> None:
+def test_unreachable_files_fail_each_container(backups: Path, run: Run) -> None:
     """Without --root the files of a backup made elsewhere cannot be reached; each container fails."""
     done = run("import-backup", str(backups / "backup-manifest.json"))
     assert done.status == 1
@@ -100,7 +100,9 @@ def test_not_reached(backups: Path, run: Run) -> None:
         ),
     ],
 )
-def test_no_manifest(content: bytes | None, sentence: str, folder: Path, run: Run) -> None:
+def test_invalid_manifest_is_exit_status_2(
+    content: bytes | None, sentence: str, folder: Path, run: Run
+) -> None:
     """An invalid manifest is exit status 2 and one line on standard error; nothing is recorded."""
     if content is not None:
         (folder / "backup-manifest.json").write_bytes(content)
@@ -115,7 +117,7 @@ def test_no_manifest(content: bytes | None, sentence: str, folder: Path, run: Ru
     assert contents(folder) == before
 
 
-def test_control_characters(backups: Path, run: Run) -> None:
+def test_control_characters_are_escaped(backups: Path, run: Run) -> None:
     """Text of the manifest is printed on one line, with control characters escaped."""
     path = backups / "backup-manifest.json"
     path.write_text(
@@ -126,7 +128,7 @@ def test_control_characters(backups: Path, run: Run) -> None:
     assert "  - volume '/app/x' was not saved: gone\\x1b[2J\\n::error::x\n" in done.out
 
 
-def test_as_a_process(backups: Path, start: Start) -> None:
+def test_piped_command_shows_no_progress(backups: Path, start: Start) -> None:
     """Piped, the command shows no progress; names beyond ASCII are read whatever the locale."""
     done = start(
         "import-backup",
@@ -153,8 +155,8 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At a terminal a line says how much is done, at most five times a second, and is cleared at the end."""
+def test_terminal_shows_the_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a terminal a line shows the progress, at most five times a second, and is cleared at the end."""
     terminal, clock = Terminal(), iter([10.0, 10.1, 10.3, 10.4, 10.6])
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(output, "monotonic", lambda: next(clock))

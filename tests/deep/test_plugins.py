@@ -1,8 +1,8 @@
-"""What is recorded stays true beside other pytest plugins.
+"""Recorded outcomes are correct beside other pytest plugins.
 
-``plugins/matrix.toml`` lists the plugins, and ``plugins/suites`` has a good and a bad suite for each. A suite is
-run as its users run it: in a virtual environment where the plugin is installed and found by pytest itself.
-Missing environments are created below ``.venv-deep`` in the checkout, and kept.
+``plugins/matrix.toml`` lists the plugins, and ``plugins/suites`` contains a good and a bad suite for each. A
+suite is run as its users run it: in a virtual environment where the plugin is installed and found by pytest
+itself. Missing environments are created below ``.venv-deep`` in the checkout, and kept.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ GOOD, BAD = "good", "bad"
 
 #: Installed in every environment.
 XDIST_PACKAGE: Final = "pytest-xdist==3.8.0"
-#: How long a suite, and the creation of an environment, may take, in seconds.
+#: Time limits of a suite and of the creation of an environment, in seconds.
 SUITE_TIMEOUT: Final = 120
 INSTALL_TIMEOUT: Final = 900
 
@@ -45,14 +45,14 @@ class Case(NamedTuple):
     """One run of one suite.
 
     :ivar plugin: the plugin's name in the matrix.
-    :ivar packages: what is installed, with versions.
+    :ivar packages: the installed packages, with versions.
     :ivar pytest: the version of pytest, such as ``9.2``.
     :ivar way: in one process, or distributed over two.
     :ivar kind: the good suite or the bad one.
     :ivar suite: the folder of both suites.
     :ivar options: further arguments of pytest.
-    :ivar recorded: what the state holds afterwards, in the short form of ``tests/plugin/recorded.py``.
-    :ivar sample: whether it is one of the cases that CI runs.
+    :ivar recorded: the expected content of the state, in the short form of ``tests/plugin/recorded.py``.
+    :ivar sample: True for the cases that CI runs.
     """
 
     plugin: str
@@ -97,7 +97,7 @@ def cases() -> Iterator[Case]:
 
 
 def _recorded(values: Mapping[str, dict[str, str]], kind: str, way: str, version: str) -> dict[str, str]:
-    """Return what is expected: special values replace general ones."""
+    """Return the expected content; special values replace general ones."""
     recorded = dict(values[kind])
     for special in (f"{kind}-{way}", f"{kind}-{version}", f"{kind}-{way}-{version}"):
         recorded |= values.get(special, {})
@@ -105,7 +105,10 @@ def _recorded(values: Mapping[str, dict[str, str]], kind: str, way: str, version
 
 
 def as_parameter(case: Case) -> object:
-    """Return a case as a parameter. Cases of one environment share a worker, so none waits for another."""
+    """Return a case as a parameter.
+
+    Cases of one environment share a worker, so that none waits for another.
+    """
     marks = [pytest.mark.xdist_group(case.environment)]
     if case.sample:
         marks.append(pytest.mark.sample)
@@ -131,7 +134,7 @@ def python_of(case: Case) -> Path:
 
 
 def _make(folder: Path, requirements: tuple[str, ...]) -> None:
-    # This interpreter's pip installs into it: another pip would take longer to install than most plugins.
+    # Use this interpreter's pip: installing another one would take longer than most plugins.
     venv.create(folder, clear=True, symlinks=os.name != "nt", with_pip=False)
     pip = [
         sys.executable,
@@ -157,7 +160,10 @@ def _python_in(folder: Path) -> Path:
 
 
 def _own_metadata() -> list[str]:
-    """Return what the installation of the checkout depends on; it is editable, so its code does not count."""
+    """Return the metadata on which the installation of the checkout depends.
+
+    It is editable, so code does not count.
+    """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return [*project["dependencies"], str(project["entry-points"])]
 
@@ -212,8 +218,8 @@ def run_in(folder: Path, *command: str) -> int:
 
 
 @pytest.mark.parametrize("case", [as_parameter(case) for case in cases()])
-def test_recorded(case: Case, tmp_path: Path) -> None:
-    """A good suite completes the migration; a bad one does not, and each of its validations says why."""
+def test_outcomes_are_recorded_beside_plugins(case: Case, tmp_path: Path) -> None:
+    """A good suite completes the migration. A bad one does not, and each of its validations has a reason."""
     path = tmp_path / "migration-state.json"
     path.write_text('{"phase": "Validation"}', encoding="utf-8")
     status = run(case, tmp_path / "suite", path)

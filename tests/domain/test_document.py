@@ -1,4 +1,4 @@
-"""Documents of other tools: how they are read, what is kept unchanged, and what is refused."""
+"""Documents of other tools: they are read, kept unchanged where possible, or refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from pytest_migration_state.domain.document import Document, clashing_key, new_document
 from pytest_migration_state.domain.events import apply_effects
 from pytest_migration_state.domain.schema import NewerVersionError
-from pytest_migration_state.json_codec import decode_object, is_cut_short, to_json_bytes
+from pytest_migration_state.json_codec import decode_object, in_ascii, split_object, to_json_bytes, utf16_of
 from state_files import SAMPLES, STATES
 
 CONTAINER = {"name": "n", "id": "i", "removed_at": "2026-11-23T03:13:13.3527655+00:00"}
@@ -157,7 +157,7 @@ def test_every_sample_is_written_back_with_its_values(name: str) -> None:
     assert list(kept)[: len(KEYS)] == KEYS
 
 
-def test_the_bytes_of_a_new_document() -> None:
+def test_a_new_document_has_exactly_these_bytes() -> None:
     """The exact format: keys, their order, an indent of two spaces, a final newline, non-ASCII unescaped."""
     new = new_document("2026-01-15T09:00:00Z", "4b4b", "linux")
     new.fields["data_preserved"]["ção"] = "C:\\b 🐝"
@@ -220,7 +220,7 @@ def test_a_list_of_any_length_is_written_as_json_writes_it(count: int, extra: di
     ids=["text", "numbers", "lone surrogates", "nested"],
 )
 def test_a_value_is_written_as_the_standard_library_writes_it(value: Any, indent: int | None) -> None:
-    """In both layouts, and for values that only the standard library's encoder supports."""
+    """This holds in both layouts, and for values that only the standard library's encoder supports."""
     separators = (",", ":") if indent is None else None
     expected = json.dumps(value, ensure_ascii=False, indent=indent, separators=separators)
     assert expected.encode("utf-8", "backslashreplace") == to_json_bytes(value, indent)
@@ -361,6 +361,14 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
         json.dumps(document(validation_results=[{**RESULT, "passed": 1}])),
         "'validation_results[0].passed' is 1; expected true or false",
     ),
+    "an override with a number for a name": (
+        json.dumps(document(validation_results=[{**RESULT, "overridden": {"by": 1}}])),
+        "'validation_results[0].overridden' is {'by': 1}; expected an object with 'by', 'at' and 'reason'",
+    ),
+    "an override that is a list": (
+        json.dumps(document(validation_results=[{**RESULT, "overridden": []}])),
+        "'validation_results[0].overridden' is []; expected an object with 'by', 'at' and 'reason'",
+    ),
     "a component that is null": (
         json.dumps(document(validation_results=[{**RESULT, "component": None}])),
         "'validation_results[0].component' is None; expected a string",
@@ -414,40 +422,64 @@ def test_an_invalid_document_is_refused_with_a_sentence(text: str | bytes, sente
         load(text)
 
 
-@pytest.mark.parametrize("version", ["2.0", "2", "10.1", 2, 2.5])
+@pytest.mark.parametrize("version", ["3.0", "3", "10.1", 3, 3.5])
 def test_a_newer_major_version_is_refused(version: str | float) -> None:
     """Its values may have another meaning."""
     with pytest.raises(NewerVersionError, match=str(version)):
         load(json.dumps(document(metadata={"version": version})))
 
 
-@pytest.mark.parametrize("version", ["1.0", "1.9", "0.3", "1", None])
+@pytest.mark.parametrize("version", ["1.0", "1.9", "0.3", "1", "2.0", "2.5", None])
 def test_the_same_or_an_older_major_version_is_read(version: str | None) -> None:
     """A higher minor version adds keys, which are kept."""
     assert load(json.dumps(document(metadata={"version": version})))["metadata"] == {"version": version}
 
 
-# --- while it is being written ------------------------------------------------------------------------------
+# --- what two writers leave, and other encodings ------------------------------------------------------------
+
+WHOLE = '{"é": [1, {}]}'.encode()
+SPLIT = {
+    "the end of a longer one": (WHOLE + b'"}]}\n', b'"}]}\n'),
+    "an end that begins within a character": (WHOLE + b'\xa9"}\n', b'\xa9"}\n'),
+    "white space around": (b"\r\n" + WHOLE + b"\n", b"\n"),
+    "a byte order mark": (b"\xef\xbb\xbf" + WHOLE + b"}", b"}"),
+    "nothing behind": (WHOLE, b""),
+}
 
 
-def refusal(content: bytes) -> ValueError:
-    """Return the error raised when ``content`` is decoded."""
-    with pytest.raises(ValueError, match=r".") as caught:
-        decode_object(content)
-    return caught.value
+@pytest.mark.parametrize(("content", "rest"), SPLIT.values(), ids=SPLIT)
+def test_the_object_in_front_of_the_remains_of_another_one_is_found(content: bytes, rest: bytes) -> None:
+    """The remains begin anywhere, in the middle of a character too."""
+    assert split_object(content) == (decode_object(WHOLE), rest)
 
 
-def test_every_prefix_of_a_document_is_recognized_as_cut_short() -> None:
-    """A reader must wait while PowerShell is writing, and not report damage."""
-    content = (SAMPLES / "7.6/validation-with-failures/migration-state.json").read_bytes().rstrip()
-    for size in range(len(content)):
-        assert is_cut_short(content[:size], refusal(content[:size])), size
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]{}", b"x{}", b'{"a": "\xa9"} }', b'{"a": 1, "a": 2} }', b'{"a": NaN} }', b'{"a": ' * 10**5],
+    ids=["empty", "list", "text", "half a character", "doubled key", "no number", "nested too deeply"],
+)
+def test_an_object_that_could_not_be_used_alone_is_not_found_in_front_of_others(content: bytes) -> None:
+    """What stands behind an object makes it no better."""
+    with pytest.raises(ValueError, match=r"."):
+        split_object(content)
 
 
-@pytest.mark.parametrize("text", ["[]", '{"a":1,"a":2}', '{"a":x, "long enough behind it": 1}', '{"x":NaN}'])
-def test_other_damage_is_not_taken_for_a_document_cut_short(text: str) -> None:
-    """Such a document is refused at once."""
-    assert not is_cut_short(text.encode(), refusal(text.encode()))
+UTF16 = {
+    "PowerShell 5.1": ('{"a": "ação, 中文"}'.encode("utf-16"), "Unicode"),
+    "without a mark": ('{"a": "ação, 中文"}'.encode("utf-16-le"), "Unicode"),
+    "the other order": (b"\xfe\xff" + '{"a": 1}'.encode("utf-16-be"), "BigEndianUnicode"),
+    "the other order without a mark": ('{"a": 1}'.encode("utf-16-be"), "BigEndianUnicode"),
+    "empty": (b"", None),
+    "JSON": (b'{"a": "a\xc3\xa7\xc3\xa3o"}', None),
+    "zeros": (bytes(4096), None),
+    "zeros behind": (b'{"a": 1}' + bytes(4096), None),
+}
+
+
+@pytest.mark.parametrize(("content", "name"), UTF16.values(), ids=UTF16)
+def test_utf16_is_recognized_with_and_without_its_mark(content: bytes, name: str | None) -> None:
+    """It is named as PowerShell names it."""
+    assert utf16_of(content) == name
 
 
 @pytest.mark.parametrize(
@@ -460,8 +492,28 @@ def test_other_damage_is_not_taken_for_a_document_cut_short(text: str) -> None:
     ],
     ids=["case", "the same", "another", "folding"],
 )
-def test_a_key_that_differs_from_another_only_in_case(
+def test_a_key_that_differs_from_another_only_in_case_is_refused(
     keys: list[str], new: str, expected: str | None
 ) -> None:
     """PowerShell ignores case, and cannot read a document with two such keys."""
     assert expected == clashing_key(keys, new)
+
+
+PRINTED = {
+    "a bidirectional override": "a\u202eb",
+    "an astral character": "\N{HONEYBEE}",
+    "a control character of ASCII": "a\x7fb",
+    "a control character": "a\x9bb",
+    "quotes and backslashes": 'a"\\b',
+    "a line separator": "a\u2028b",
+}
+
+
+@pytest.mark.parametrize("text", PRINTED.values(), ids=PRINTED)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_json_for_a_terminal_is_printable_ascii_of_the_same_value(text: str, indent: int | None) -> None:
+    """No terminal takes it for an instruction, and no code page garbles it."""
+    value = {text: [text, {"key": text}]}
+    printed = in_ascii(to_json_bytes(value, indent=indent))
+    assert printed.replace(b"\n", b"").decode("ascii").isprintable()
+    assert decode_object(printed) == value

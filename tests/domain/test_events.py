@@ -1,4 +1,4 @@
-"""The event of each operation, and that replaying events rebuilds the same document."""
+"""The event of each operation. Replaying events rebuilds the same document."""
 
 from __future__ import annotations
 
@@ -130,6 +130,20 @@ EVENTS: dict[str, tuple[Event, str, str, str, dict[str, Any]]] = {
             ]
         },
     ),
+    "verdict, overridden": (
+        events.verdict_overridden(("c", "t"), "7f3c", "the test is wrong"),
+        "VerdictOverridden",
+        "Test 't' for 'c': PASSED by hand over the failure of run 7f3c (the test is wrong)",
+        "WARNING",
+        {"overridden": {"component": "c", "test_name": "t", "run_id": "7f3c"}},
+    ),
+    "verdict, overridden again without a reason": (
+        events.verdict_overridden(("c", "t"), None, None),
+        "VerdictOverridden",
+        "Test 't' for 'c': PASSED by hand over the failure of an earlier run (no reason given)",
+        "WARNING",
+        {"overridden": {"component": "c", "test_name": "t", "run_id": None}},
+    ),
     "rollback available": (
         events.rollback_set(available=True),
         "RollbackAvailability",
@@ -203,7 +217,10 @@ EVENTS: dict[str, tuple[Event, str, str, str, dict[str, Any]]] = {
     "run that did not plan finished": (
         run_events.run_finished(NOW, "7f3c", 2, {}, 1.0, has_planned=False),
         "RunFinished",
-        "Run 7f3c finished with exit status 2 after 1.0 s: it ended before it was known which tests it would run",
+        (
+            "Run 7f3c finished with exit status 2 after 1.0 s: it ended before it was known which "
+            "tests it would run"
+        ),
         "WARNING",
         {
             "exit_status": 2,
@@ -250,7 +267,7 @@ EVENTS: dict[str, tuple[Event, str, str, str, dict[str, Any]]] = {
 def test_an_event_has_the_wording_of_the_contract(
     event: Event, action: str, details: str, level: str, data: dict[str, Any]
 ) -> None:
-    """Action, details, level and data of each."""
+    """Each event has the action, details, level and data of the contract."""
     assert (action, details, level, data) == (event.action, event.details, event.level, event.data)
 
 
@@ -269,7 +286,7 @@ def test_replaying_all_events_rebuilds_the_same_document() -> None:
 
 
 def test_applying_an_event_updates_the_revision_and_the_time() -> None:
-    """Every entry changes the document, if only these two fields."""
+    """Every entry changes at least these two fields of the document."""
     document = new_document("2026-01-01T00:00:00Z", "id", "linux")
     events.apply(document, {}, NOW)
     assert (document.metadata["revision"], document.fields["last_updated"]) == (1, NOW)
@@ -331,7 +348,7 @@ def test_a_verdict_replaces_the_earlier_one_and_settles_what_was_outstanding() -
 
 
 def test_a_run_that_ended_is_no_longer_open() -> None:
-    """``null`` in a patch removes, as in RFC 7396."""
+    """``null`` in a patch removes a key, as in RFC 7396."""
     document = new_document(NOW, "id", "linux")
     events.apply(document, run_events.run_started(NOW, "r", {}, {}, "4d5e").data, NOW)
     opened = list(document.open_runs)

@@ -1,8 +1,9 @@
-"""The phases: which transitions are legal."""
+"""The phases and their legal transitions."""
 
 from __future__ import annotations
 
 from itertools import product
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,6 +18,9 @@ from pytest_migration_state.domain import operations
 from pytest_migration_state.domain.document import Document, new_document
 from pytest_migration_state.domain.events import apply_effects
 from pytest_migration_state.domain.phases import check_transition
+
+if TYPE_CHECKING:
+    from pytest_migration_state.types import JsonObject
 
 NOW = "2026-01-15T09:00:00.000Z"
 #: The table of the PowerShell functions, word for word.
@@ -42,16 +46,15 @@ def _in(phase: str, *, rollback: bool = True) -> Document:
 
 @pytest.mark.parametrize(("current", "requested"), PAIRS)
 def test_a_transition_is_legal_or_refused_with_the_legal_ones(current: str, requested: str) -> None:
-    """All 49 pairs, without force."""
+    """All 49 pairs are checked, without force."""
     if requested in LEGAL[current]:
         event = operations.set_phase(_in(current), NOW, requested)
         completed_at = NOW if requested in {"Completed", "RolledBack"} else None
-        expected = (
-            "INFO",
-            f"Transitioned from '{current}' to '{requested}'",
-            {"phase": requested, "completed_at": completed_at},
-        )
-        assert expected == (event.level, event.details, event.data)
+        data: JsonObject = {"phase": requested, "completed_at": completed_at}
+        if requested == "Completed":
+            data["metadata"] = {"completed_with": {"at": NOW, "require": [], "allow": [], "forced": None}}
+        words = f"Transitioned from '{current}' to '{requested}'"
+        assert (event.level, event.details, event.data) == ("INFO", words, data)
     else:
         with pytest.raises(InvalidTransitionError) as caught:
             operations.set_phase(_in(current), NOW, requested)
@@ -68,7 +71,7 @@ def test_a_transition_is_legal_or_refused_with_the_legal_ones(current: str, requ
 def test_force_overrides_the_table_and_is_logged_only_where_it_was_needed(
     current: str, requested: str
 ) -> None:
-    """All 49 pairs, with force."""
+    """All 49 pairs are checked, with force."""
     event = operations.set_phase(_in(current), NOW, requested, force=True, reason="it is late")
     details = f"Transitioned from '{current}' to '{requested}'"
     expected = (
@@ -80,7 +83,7 @@ def test_force_overrides_the_table_and_is_logged_only_where_it_was_needed(
 
 @pytest.mark.parametrize("current", [phase for phase in LEGAL if "RolledBack" in LEGAL[phase]])
 def test_rollback_that_is_unavailable_is_refused_unless_forced(current: str) -> None:
-    """From every phase that allows a rollback."""
+    """This holds in every phase that allows a rollback."""
     with pytest.raises(
         RollbackUnavailableError, match=f"Rollback from '{current}' is marked as unavailable"
     ) as caught:
@@ -101,7 +104,7 @@ def test_an_illegal_rollback_is_refused_as_an_illegal_transition(current: str) -
 
 
 def test_the_gate_is_evaluated_only_on_the_way_to_completed() -> None:
-    """Other transitions do not need an open gate, and a forced one does not either."""
+    """Other transitions need no open gate, and neither does a forced one."""
     document = new_document(NOW, "id", "linux")
     document.fields["phase"] = "Validation"
     with pytest.raises(GateBlockedError):
@@ -114,5 +117,8 @@ def test_an_unknown_phase_is_refused_with_the_list() -> None:
     """Only the exact words of the document are accepted."""
     with pytest.raises(InvalidArgumentError) as caught:
         Phase.of("validation")
-    words = "NotStarted, BackupInProgress, ContainerTermination, NativeDeployment, Validation, Completed, RolledBack"
+    words = (
+        "NotStarted, BackupInProgress, ContainerTermination, NativeDeployment, Validation, "
+        "Completed, RolledBack"
+    )
     assert str(caught.value) == f"phase 'validation' cannot be used: it must be one of {words}"

@@ -66,13 +66,13 @@ def test_each_run_records_its_verdict() -> None:
 
 
 @pytest.mark.parametrize("first", ["a", "b"])
-def test_the_other_run_never_finishes(first: str) -> None:
+def test_a_run_that_never_finishes_keeps_the_gate_shut(first: str) -> None:
     """The verdict of the unfinished run is missing, and the gate stays shut."""
     assert not both().record(first).finish(first).is_open(a="dead", b="dead")
 
 
 @pytest.mark.parametrize("first", ["a", "b"])
-def test_the_other_run_finishes_without_a_verdict(first: str) -> None:
+def test_a_run_that_finishes_without_a_verdict_changes_nothing(first: str) -> None:
     """It was stopped before that test, so the verdict of the first run is the newest."""
     other = {"a": "b", "b": "a"}[first]
     assert both().finish(other).record(first).finish(first).is_open()
@@ -80,7 +80,7 @@ def test_the_other_run_finishes_without_a_verdict(first: str) -> None:
 
 
 def test_a_run_that_is_alive_keeps_the_gate_shut() -> None:
-    """Its verdicts may get worse until it ends; a run does not block itself."""
+    """Its verdicts may get worse until it ends. A run does not block itself."""
     migration = Migration().begin("a").plan("a").record("a")
     assert not migration.is_open(a="alive")
     assert evaluate(migration.document, None, Context(liveness={"a": "alive"}, run_id="a")).open
@@ -115,10 +115,11 @@ def test_a_verdict_by_hand_settles_what_runs_left_open() -> None:
     assert both().record(None).is_open(a="dead", b="dead")
 
 
-def test_a_completed_migration_is_validated_again() -> None:
+def test_a_completed_migration_can_be_validated_again() -> None:
     """Its verdicts are kept during the run and when the run is killed; a failure counts."""
     migration = Migration().record("a")
-    migration.document.fields["phase"] = "Completed"
+    migration.document.fields |= {"phase": "Completed", "completed_at": NOW}
+    migration.document.metadata["completed_with"] = {"at": NOW}
     migration.begin("b").plan("b")
     assert migration.is_open(b="alive")
     assert migration.is_open(b="dead")
@@ -145,24 +146,24 @@ WORDS: dict[str, tuple[Liveness, dict[str, Any], str]] = {
     "dead, collecting": (
         "dead",
         {"collecting": "4d5e"},
-        "was killed, and its plan was not recorded yet; run the same again",
+        "was killed; its plan is not recorded; run the same again",
     ),
     "unknown, collecting": (
         "unknown",
         {"collecting": "4d5e"},
-        "has not finished; nothing is known of it, and its plan was not recorded yet; run the same again",
+        "has not finished; nothing is known of it; its plan is not recorded; run the same again",
     ),
     "ended, collecting": (
         "dead",
         {"collecting": "4d5e", "finished_at": NOW, "exit_status": 2},
-        "ended with exit status 2 before it was known which tests it would run; run the same again",
+        "ended with exit status 2 before its plan was recorded; run the same again",
     ),
 }
 
 
 @pytest.mark.parametrize(("lives", "run", "words"), WORDS.values(), ids=WORDS.keys())
 def test_a_blocker_describes_the_run(lives: Liveness, run: dict[str, Any], words: str) -> None:
-    """Its host, its start, whether it is alive, and what to do."""
+    """It contains the host, the start and the liveness of the run, and the remedy."""
     migration = Migration().begin("a").plan("a")
     migration.document.metadata["open_runs"]["a"].update(run)
     blockers = evaluate(migration.document, None, Context(liveness={"a": lives})).blockers
@@ -174,9 +175,21 @@ def test_a_blocker_describes_the_run(lives: Liveness, run: dict[str, Any], words
 
 
 def test_a_run_that_did_not_plan_stays_open() -> None:
-    """Only forgetting it settles it."""
+    """Only ``forget`` settles it."""
     migration = Migration().then(run_events.run_started(NOW, "a", {}, {}, "4d5e"))
     migration.then(run_events.run_finished(NOW, "a", 2, {}, 1.0, has_planned=False)).record("b")
     assert [blocker.test_name for blocker in evaluate(migration.document).blockers] == ["run a"]
     assert migration.then(events.run_forgotten("a", "it was a typing error")).is_open()
     assert migration.document.open_runs == {}
+
+
+def test_completion_by_another_program_ends_no_run() -> None:
+    """Nothing says that the gate was open then: a run may have been going on."""
+    planned = Migration().record("a").begin("b")
+    process = {"host": "runner-7", "process_id": 42}
+    collecting = Migration().record("a").then(run_events.run_started(NOW, "b", process, {}, "4d5e"))
+    for migration in (planned, collecting):
+        migration.document.fields |= {"phase": "Completed", "completed_at": NOW}
+        assert not migration.is_open(b="alive")
+    assert planned.is_open(b="dead")
+    assert not collecting.is_open(b="dead")

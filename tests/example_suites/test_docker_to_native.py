@@ -1,4 +1,4 @@
-"""The example suite docker_to_native, run as its operator runs it."""
+"""The example suite docker_to_native, run as an operator runs it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pytest_migration_state import MigrationState, MigrationTracker, Phase
 
 SUITE = Path(__file__).parents[2] / "example_suites" / "docker_to_native"
 COMPONENTS = ["agent-zero", "guardian-hive", "worker-aider"]
-#: Why the migration is rolled back when a component is broken: agent-zero's damage is one to its backup.
+#: The reason for the rollback when a component is broken. For agent-zero, the backup is damaged.
 REASONS = {
     "agent-zero": "No safe backup of agent-zero; no container was removed",
     "guardian-hive": "Validation failed for guardian-hive",
@@ -62,15 +62,15 @@ def content(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_completes(tmp_path: Path) -> None:
-    """Three sound components open the gate; nothing keeps running, and the suite's folder is left as it was."""
+def test_migration_completes(tmp_path: Path) -> None:
+    """Three sound components open the gate. Nothing keeps running, and the suite's folder is unchanged."""
     before = content(SUITE)
     done = migrate(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     state = tracker_of(tmp_path).state
     assert state.phase is Phase.COMPLETED
     assert sorted({result.component for result in state.validation_results}) == COMPONENTS
-    # Three tests at least and the backup, for each component.
+    # For each component at least three tests and the backup.
     assert all(
         sum(result.component == name for result in state.validation_results) >= 4 for name in COMPONENTS
     )
@@ -85,14 +85,19 @@ def test_completes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_broken_component_keeps_the_gate_shut(tmp_path: Path, component: str) -> None:
-    """One damaged component keeps the gate shut: its blockers are printed, the error is recorded and the migration rolled back."""
+    """One damaged component keeps the gate shut.
+
+    Its blockers are printed, the error is recorded, and the migration is rolled back.
+    """
     done = migrate(tmp_path, "--break", component)
     assert done.returncode == 1, done.stdout + done.stderr
     tracker = tracker_of(tmp_path)
-    blockers = tracker.gate().blockers
+    *blockers, phase = tracker.gate().blockers
+    assert phase.message == "the migration is rolled back, which is final"
     assert {blocker.component for blocker in blockers} == {component}
     printed = [line.removeprefix("  - ") for line in done.stdout.splitlines() if line.startswith("  - ")]
-    assert printed == [blocker.message for blocker in blockers]
+    # Before the rollback, an earlier phase than Validation may be a blocker beside these.
+    assert printed[: len(blockers)] == [blocker.message for blocker in blockers]
     state = tracker.state
     assert state.phase is Phase.ROLLED_BACK
     assert state.error is not None
@@ -101,22 +106,22 @@ def test_broken_component_keeps_the_gate_shut(tmp_path: Path, component: str) ->
     assert still_running(state) == []
 
 
-def test_refuses_a_folder_in_use(tmp_path: Path) -> None:
-    """A work folder that holds something is refused with one sentence and left alone."""
+def test_work_folder_in_use_is_refused(tmp_path: Path) -> None:
+    """A work folder that is not empty is refused with one sentence and left unchanged."""
     (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
     done = migrate(tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert (
-        done.stderr
-        == f"The work folder cannot be used: {tmp_path} is no empty folder; name an empty or a new one, or leave --work out\n"
+        done.stderr == f"The work folder cannot be used: {tmp_path} is no empty folder; "
+        "name an empty or a new one, or leave --work out\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are another thing there")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])
-def test_interrupted(tmp_path: Path, number: signal.Signals) -> None:
-    """Interrupted while pytest runs, it stops every process and says so, without a traceback."""
+def test_interrupted_migration_stops_every_process(tmp_path: Path, number: signal.Signals) -> None:
+    """If it is interrupted while pytest runs, it stops every process and says so, without a traceback."""
     with subprocess.Popen(
         command(tmp_path),
         stdout=subprocess.PIPE,
@@ -129,7 +134,7 @@ def test_interrupted(tmp_path: Path, number: signal.Signals) -> None:
         for line in process.stdout:
             if "running the tests" in line:
                 break
-        # To the whole group, as a terminal does.
+        # A terminal sends it to the whole process group.
         os.killpg(process.pid, number)
         rest = process.stdout.read()
     assert process.returncode == 130, rest

@@ -1,19 +1,23 @@
-"""The cases of the tables of outcomes: a suite, the way it is run, and what the state must then contain."""
+"""The cases of the tables of outcomes: a suite, the way it is run, and the expected state."""
 
 from __future__ import annotations
 
+import itertools
+import re
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from recorded import ALONE, XDIST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from recorded import Suite
 
 BOTH = (ALONE, XDIST)
+#: The same for a test whose subject is no other on workers: its distributed run is one of the deep tests.
+BOTH_DEEP = (ALONE, pytest.param(XDIST, marks=pytest.mark.deep))
 
 OK, FAILED, INTERRUPTED, INTERNAL_ERROR, USAGE_ERROR, NO_TESTS = range(6)
 
@@ -33,25 +37,27 @@ GOOD_A, GOOD_B, BAD_B = (
     "@component\ndef test_b(): assert 0",
 )
 
-#: Counts the attempts of a test, also across processes.
+#: A function that counts the attempts of a test of this file, also across processes.
 ATTEMPT = """
 def attempt(name):
-    with open(name, "a") as file:
+    counter = f"{__file__}.{name}"
+    with open(counter, "a") as file:
         file.write(".")
-    return os.path.getsize(name)
+    return os.path.getsize(counter)
 """
 
 
 class Case(NamedTuple):
-    """One line of the table.
+    """One row of the table.
 
-    :ivar id: what happens, in short.
+    :ivar id: the case, in short.
     :ivar files: the suite: the content of ``test_it.py``, or several files.
-    :ivar status: pytest's exit status; several where xdist gives now one, now another.
-    :ivar books: what the state contains afterwards.
+    :ivar status: pytest's exit status; several where the status under xdist varies.
+    :ivar books: the expected content of the state.
     :ivar args: further arguments of pytest.
     :ivar how: in one process, distributed over two, or once each.
-    :ivar says: words that the output must hold.
+    :ivar says: texts that the output must contain.
+    :ivar deep: whether it is one of the deep tests, whichever way it is run.
     """
 
     id: str
@@ -61,19 +67,64 @@ class Case(NamedTuple):
     args: str = ""
     how: tuple[str, ...] = BOTH
     says: tuple[str, ...] = ()
+    deep: bool = False
 
 
-def table(cases: Iterable[Case], *, deep: tuple[str, ...] = ()) -> pytest.MarkDecorator:
-    """Each case in each way in which it is to be run.
+def table(
+    cases: Sequence[Case], *, deep: tuple[str, ...] = (), together: str | None = None
+) -> pytest.MarkDecorator:
+    """Return each case in each way in which it must be run.
+
+    In the quick tests, those that can share a run do so, alone and distributed. Where none can, the first of
+    those that are run both ways is distributed. The rest are deep tests; CI runs a sample of them.
 
     :param deep: the ways that belong to the deep tests.
+    :param together: the arguments of a run that cases can share; ``None`` if each needs its own.
     """
-    parameters = [
-        pytest.param(case, how, id=f"{case.id}-{how}", marks=[pytest.mark.deep] if how in deep else [])
-        for case in cases
-        for how in case.how
-    ]
+    shared = [case for case in cases if case.args == together and _can_share(case)]
+    distributed = [case for case in cases if case.how == BOTH and not shared][:1]
+    parameters = [pytest.param(_merged(shared), how, id=f"together-{how}") for how in BOTH if shared]
+    samples = itertools.cycle([[pytest.mark.sample], [], [], []])
+    for case in cases:
+        for how in case.how:
+            is_twin = case.how == BOTH and how == XDIST and case not in distributed
+            is_deep = case.deep or how in deep or is_twin or case in shared
+            marks = [pytest.mark.deep, *next(samples)] if is_deep else []
+            parameters.append(pytest.param(case, how, id=f"{case.id}-{how}", marks=marks))
     return pytest.mark.parametrize(("case", "how"), parameters)
+
+
+def _can_share(case: Case) -> bool:
+    """Return True for a case of one file whose run comes to its end, and whose output does not matter."""
+    ends = case.how == BOTH and case.status in {OK, FAILED}
+    return isinstance(case.files, str) and ends and not case.says
+
+
+def _merged(cases: Sequence[Case]) -> Case:
+    """Return one case with the files of all, each under a name of its own."""
+    files: dict[str, str] = {}
+    books: dict[str, str] = {}
+    for number, case in enumerate(cases):
+        assert isinstance(case.files, str)
+        name = f"test_{number}.py"
+        files[name] = case.files
+        for key, known in case.books.items():
+            books[re.sub("^(?=::)|test_it.py", name, key)] = known
+    status = FAILED if any(case.status == FAILED for case in cases) else OK
+    return Case("together", files, status, books, cases[0].args)
+
+
+def both_ways(rows: Mapping[str, tuple[Any, ...]], *, deep: Sequence[str]) -> list[object]:
+    """Return each row with each way. In the quick tests only the first is distributed.
+
+    :param deep: the rows that belong to the deep tests, whichever way they are run.
+    """
+    first = next(iter(rows))
+    return [
+        pytest.param(*row, how, id=f"{name}-{how}", marks=[pytest.mark.deep] if is_deep else [])
+        for name, row in rows.items()
+        for how, is_deep in ((ALONE, name in deep), (XDIST, name != first))
+    ]
 
 
 def check(suite: Suite, case: Case, how: str) -> None:
@@ -91,13 +142,14 @@ def is_open(books: Mapping[str, str]) -> bool:
 
 
 class Steps(NamedTuple):
-    """Runs of one suite, one after the other.
+    """Successive runs of one suite.
 
-    :ivar id: what happens, in short.
+    :ivar id: the case, in short.
     :ivar files: the suite.
-    :ivar steps: of each run the further arguments, the exit status, and the books after it.
-    :ivar changes: files that are written again before the last run; ``None`` for one that is deleted.
+    :ivar steps: for each run the further arguments, the exit status, and the books after it.
+    :ivar changes: files that are rewritten before the last run; ``None`` for one that is deleted.
     :ivar how: as in :class:`Case`.
+    :ivar deep: as in :class:`Case`.
     """
 
     id: str
@@ -105,6 +157,18 @@ class Steps(NamedTuple):
     steps: tuple[tuple[str, int | tuple[int, ...], Mapping[str, str]], ...]
     changes: Mapping[str, str | None] = {}
     how: tuple[str, ...] = BOTH
+    deep: bool = False
+
+
+def steps_table(cases: Sequence[Steps]) -> pytest.MarkDecorator:
+    """Return each case in each way in which it must be run. A case of both is distributed as a deep test."""
+    parameters = [
+        pytest.param(case, how, id=f"{case.id}-{how}", marks=[pytest.mark.deep] if is_deep else [])
+        for case in cases
+        for how in case.how
+        for is_deep in [case.deep or (case.how == BOTH and how == XDIST)]
+    ]
+    return pytest.mark.parametrize(("case", "how"), parameters)
 
 
 def check_steps(suite: Suite, case: Steps, how: str) -> None:

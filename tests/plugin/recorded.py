@@ -1,4 +1,4 @@
-"""A suite in a folder of its own, run under pytest with its outcomes recorded."""
+"""A suite in its own folder, run under pytest with its outcomes recorded."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-#: The component that the suites' tests validate where it does not matter which.
+#: The component that the suites' tests validate unless a case needs another one.
 COMPONENT = "guardian-hive"
 
-#: What every file of tests begins with.
+#: The beginning of every test file.
 PREAMBLE = f"""\
 import os, sys, time, unittest
 import pytest
 component = pytest.mark.migration_component("{COMPONENT}")
 """
 
-#: How a suite is run: in the one process, or distributed over two.
+#: The ways to run a suite: in one process, or distributed over two.
 ALONE, XDIST = "alone", "n2"
 
 
 class Run(NamedTuple):
-    """A run of pytest that has ended.
+    """A finished run of pytest.
 
-    :ivar status: its exit status; below 0 the signal that ended it.
-    :ivar output: what it printed on standard output and standard error.
+    :ivar status: its exit status; if negative, the signal that ended it.
+    :ivar output: the text on standard output and standard error.
     :ivar lines: the lines on standard output.
     :ivar errors: the lines on standard error.
     """
@@ -57,14 +57,14 @@ class Suite:
         self.folder = folder
         self.path = folder / "migration-state.json"
         self.path.write_text('{"phase": "Validation"}', encoding="utf-8")
-        # The plugins that happen to be installed are named where they are wanted: that is faster, and says what is needed.
+        # Plugins are loaded by name and not automatically: that is faster, and shows which are needed.
         self.environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "CI"))
         }
         self.environment |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "200"}
 
     def write(self, files: str | Mapping[str, str]) -> None:
-        """Write ``test_it.py``, or several files by name. Files of tests are given the :data:`PREAMBLE`."""
+        """Write ``test_it.py``, or several files by name. Test files begin with the :data:`PREAMBLE`."""
         for name, content in ({"test_it.py": files} if isinstance(files, str) else files).items():
             target = self.folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ class Suite:
             target.write_text(beginning + dedent(content), encoding="utf-8")
 
     def run(self, *arguments: str, how: str = ALONE, recorded: bool = True) -> Run:
-        """Run pytest on the suite in a process of its own."""
+        """Run pytest on the suite in a separate process."""
         options = ["-p", "pytest_migration_state.plugin", "-p", "xdist"]
         if how == XDIST:
             options.append("-n2")
@@ -90,7 +90,7 @@ class Suite:
             timeout=120,
             check=False,
         )
-        # Some tests print what is no UTF-8.
+        # Some tests print bytes that are not UTF-8.
         output, errors = (
             stream.decode("utf-8", "backslashreplace").replace("\r\n", "\n")
             for stream in (done.stdout, done.stderr)
@@ -125,7 +125,7 @@ class Suite:
         )
 
     def can_be_completed(self) -> bool:
-        """Try what ``migration-state phase Completed`` does."""
+        """Try to complete the migration, as ``migration-state phase Completed`` does."""
         with closing(self.tracker) as tracker:
             try:
                 tracker.set_phase("Completed")
@@ -135,10 +135,11 @@ class Suite:
 
 
 def in_short(document: Mapping[str, Any]) -> dict[str, str]:
-    """Verdicts and outstanding validations of a document as one table: the validation, and what is known of it.
+    """Return the verdicts and outstanding validations of a document as one table of names and results.
 
-    A validation of :data:`COMPONENT` is named by its test alone, and one in ``test_it.py`` without the file: ``::test``. A
-    file that could not be collected is named as it is, every other validation as ``component: test_name``.
+    A validation of :data:`COMPONENT` is named by its test alone, and without the file if that is
+    ``test_it.py``: ``::test``. A file that could not be collected has its own name. Every other validation is
+    named ``component: test_name``.
     """
     books: dict[str, str] = {}
     for verdict in document["validation_results"]:
@@ -158,6 +159,6 @@ def in_short(document: Mapping[str, Any]) -> dict[str, str]:
 def _name(entry: Mapping[str, Any]) -> str:
     component, test_name = str(entry["component"]), str(entry["test_name"])
     if component == COLLECTION:
-        # What a plugin left out is named by the digest of the selection.
+        # A selection from which a plugin left out files is named by its digest.
         return re.sub(r" \([0-9a-f]{16}\)$", "", test_name)
     return test_name.removeprefix("test_it.py") if component == COMPONENT else f"{component}: {test_name}"

@@ -1,4 +1,4 @@
-"""What we record of a few hundred tests of all kinds, beside what pytest's own JUnit XML says of the same run."""
+"""The recorded outcomes of a few hundred tests of all kinds, compared with pytest's own JUnit XML."""
 
 from __future__ import annotations
 
@@ -33,22 +33,30 @@ KINDS = {
     "xfail": "@pytest.mark.xfail\ndef NAME(): assert 0",
     "xfail_in_call": "def NAME(): pytest.xfail('known')",
     "xfail_with_another_error": "@pytest.mark.xfail(raises=KeyError)\ndef NAME(): raise OSError",
-    "xfail_and_error_in_teardown": "@pytest.mark.xfail(raises=KeyError)\ndef NAME(breaks_in_teardown): raise KeyError",
+    "xfail_and_error_in_teardown": "@pytest.mark.xfail(raises=KeyError)\n"
+    "def NAME(breaks_in_teardown): raise KeyError",
     "xpass": "@pytest.mark.xfail\ndef NAME(): pass",
     "xpass_strict": "@pytest.mark.xfail(strict=True)\ndef NAME(): pass",
     "rerun_passes": "@pytest.mark.flaky(reruns=2)\ndef NAME(tmp_path_factory): assert attempt('NAME') == 2",
     "rerun_fails": "@pytest.mark.flaky(reruns=1)\ndef NAME(): assert 0",
     "param": "@pytest.mark.parametrize('n', [1, 2])\ndef NAME(n): assert n == 1",
-    "method": "class TestNAME:\n    @component\n    def NAME(self): pass\n    @component\n    def NAME_bad(self): assert 0",
-    "unittest": "class TestNAME(unittest.TestCase):\n    def NAME(self): pass\n    def NAME_bad(self): self.fail()\n    def NAME_skip(self): self.skipTest('')",
-    "unittest_expected": "class TestNAME(unittest.TestCase):\n    @unittest.expectedFailure\n    def NAME(self): self.fail()\n    @unittest.expectedFailure\n    def NAME_mended(self): pass",
-    "sub_test_fails": "class TestNAME(unittest.TestCase):\n    def NAME(self):\n        with self.subTest(n=1): self.fail('one')\n        with self.subTest(n=2): pass",
-    "sub_test_passes": "class TestNAME(unittest.TestCase):\n    def NAME(self):\n        with self.subTest(n=1): pass",
+    "method": "class TestNAME:\n    @component\n    def NAME(self): pass\n    @component\n"
+    "    def NAME_bad(self): assert 0",
+    "unittest": "class TestNAME(unittest.TestCase):\n    def NAME(self): pass\n"
+    "    def NAME_bad(self): self.fail()\n    def NAME_skip(self): self.skipTest('')",
+    "unittest_expected": "class TestNAME(unittest.TestCase):\n    @unittest.expectedFailure\n"
+    "    def NAME(self): self.fail()\n    @unittest.expectedFailure\n    def NAME_mended(self): pass",
+    "sub_test_fails": "class TestNAME(unittest.TestCase):\n    def NAME(self):\n"
+    "        with self.subTest(n=1): self.fail('one')\n        with self.subTest(n=2): pass",
+    "sub_test_passes": "class TestNAME(unittest.TestCase):\n    def NAME(self):\n"
+    "        with self.subTest(n=1): pass",
 }  # fmt: skip
 
 if pytest.version_tuple >= (9,):
     KINDS |= {
-        "subtests_fail": "def NAME(subtests):\n    with subtests.test(n=1): assert 0\n    with subtests.test(n=2): pass",
+        "subtests_fail": (
+            "def NAME(subtests):\n    with subtests.test(n=1): assert 0\n    with subtests.test(n=2): pass"
+        ),
         "subtests_pass": "def NAME(subtests):\n    with subtests.test(n=1): pass",
     }
 
@@ -91,7 +99,7 @@ def write_suite(suite: Suite) -> None:
 
 
 def junit_outcomes(path: Path) -> dict[str, str]:
-    """What JUnit XML says of each test, by node id: the worst of its elements."""
+    """Return each test's outcome in JUnit XML, by node id: the worst of its elements."""
     said: dict[str, set[str]] = defaultdict(set)
     for case in ET.parse(path).iter("testcase"):
         module, *classes = str(case.get("classname")).split(".")
@@ -108,7 +116,7 @@ def junit_outcomes(path: Path) -> dict[str, str]:
 
 WORDS = (("failure", "failed"), ("error", "failed"), ("xfailed", "xfailed"), ("skipped", "skipped"))
 
-#: Reports that can be read in two ways: how the plugin reads them, and why. JUnit XML may differ.
+#: Ambiguous reports, with the plugin's interpretation and its reason. JUnit XML may differ.
 INTERPRETED = {
     "xpass": ("passed", "it passed against an expectation that is not strict"),
     "sub_test_fails": ("failed", "a subTest failed, and the report of the test that it is in is passed"),
@@ -116,8 +124,8 @@ INTERPRETED = {
 
 
 @pytest.mark.parametrize("how", [ALONE, XDIST])
-def test_no_contradiction(suite: Suite, how: str) -> None:
-    """Every test has the outcome that JUnit XML says, but for those that we interpret, which are printed."""
+def test_outcomes_do_not_contradict_junit_xml(suite: Suite, how: str) -> None:
+    """Every test has its outcome in JUnit XML, except those that are interpreted; these are printed."""
     write_suite(suite)
     result = suite.run("-p", "rerunfailures", "--junitxml=junit.xml", "-q", "--tb=no", how=how)
     assert result.status == 1

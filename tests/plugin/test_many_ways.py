@@ -1,4 +1,4 @@
-"""Nested and repeated use of pytest, and options that change what it prints: what is recorded stays the same."""
+"""Nested and repeated use of pytest, and options that change its output, do not change what is recorded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ALONE_TOO = ["-p no:cacheprovider", "-qq", "-v", "--no-summary", "--no-header", 
     ("option", "how"),
     [*((option, ALONE) for option in [*QUIET, *ALONE_TOO]), *((option, XDIST) for option in QUIET)],
 )
-def test_options_that_change_what_is_printed(suite: Suite, option: str, how: str) -> None:
+def test_output_options_do_not_change_what_is_recorded(suite: Suite, option: str, how: str) -> None:
     """Verdicts and exit status are the same, whatever pytest prints."""
     suite.write(SUITE)
     result = suite.run(*option.split(), how=how)
@@ -41,8 +41,8 @@ TROUBLE = [
 ]
 
 
-def test_trouble_is_told_without_a_terminal(suite: Suite) -> None:
-    """Where pytest prints nothing, standard error says why the run does not end with 0."""
+def test_problem_is_reported_without_a_terminal(suite: Suite) -> None:
+    """If pytest prints nothing, standard error gives the reason for an exit status other than 0."""
     suite.write(ENDS_EARLY)
     result = suite.run("-p", "no:terminal", "--migration-complete")
     assert result.status == 1
@@ -50,16 +50,16 @@ def test_trouble_is_told_without_a_terminal(suite: Suite) -> None:
 
 
 @pytest.mark.parametrize("option", ["--no-summary", "-qq", "--tb=no"])
-def test_trouble_is_told_without_a_summary(suite: Suite, option: str) -> None:
-    """Where pytest prints less, it is said all the same."""
+def test_problem_is_reported_without_a_summary(suite: Suite, option: str) -> None:
+    """The problem is reported even if pytest prints less."""
     suite.write(ENDS_EARLY)
     result = suite.run(option, "--migration-complete")
     assert result.status == 1
     assert [words for words in TROUBLE if words not in result.output] == []
 
 
-def test_a_gate_that_is_shut_is_told_without_a_terminal(suite: Suite) -> None:
-    """So is what became of --migration-complete."""
+def test_shut_gate_is_reported_without_a_terminal(suite: Suite) -> None:
+    """The result of --migration-complete is reported as well."""
     suite.write(SUITE)
     result = suite.run("-p", "no:terminal", "--migration-complete")
     assert result.status == 1
@@ -72,9 +72,10 @@ pytest_plugins = ["pytester"]
 @component
 def test_inner_fails(pytester):
     pytester.makepyfile(
-        "import pytest\\n@pytest.mark.migration_component('inner')\\ndef test_inner(migration_state): assert 0"
+        "import pytest\\n@pytest.mark.migration_component('inner')\\n"
+        "def test_inner(migration_state): assert 0"
     )
-    # Of the inner runs one records nothing, one records in a state of its own.
+    # One inner run records nothing, the other records in its own state.
     plugin = "-ppytest_migration_state.plugin"
     pytester.runpytest_inprocess(plugin).assert_outcomes(skipped=1)
     pytester.runpytest_inprocess(plugin, "--migration-state=inner.json").assert_outcomes(failed=1)
@@ -84,12 +85,13 @@ def test_inner_fails(pytester):
 
 @component
 def test_afterwards(migration_state):
-    assert [entry.test_name for entry in migration_state.state.outstanding_validations] == ["test_it.py::test_afterwards"]
+    outstanding = migration_state.state.outstanding_validations
+    assert [entry.test_name for entry in outstanding] == ["test_it.py::test_afterwards"]
 """
 
 
-def test_pytester_inside(suite: Suite) -> None:
-    """A suite that runs pytest itself, in the same process, is recorded on its own."""
+def test_suite_that_runs_pytest_is_recorded_separately(suite: Suite) -> None:
+    """A suite that runs pytest itself, in the same process, is recorded separately."""
     suite.write(NESTED)
     result = suite.run()
     assert (result.status, suite.books) == (
@@ -98,15 +100,15 @@ def test_pytester_inside(suite: Suite) -> None:
     )
 
 
-def test_pytester_inside_on_workers(suite: Suite) -> None:
-    """The same on xdist's workers."""
+def test_suite_that_runs_pytest_on_workers_is_recorded_separately(suite: Suite) -> None:
+    """The same holds on xdist's workers."""
     suite.write(NESTED.partition("@component\ndef test_afterwards")[0])
     result = suite.run(how=XDIST)
     assert (result.status, suite.books) == (0, {"::test_inner_fails": "passed"})
 
 
-def test_main_called_twice(suite: Suite) -> None:
-    """Two runs in one process, of which the second is of a state of its own, and a third that is not recorded."""
+def test_runs_in_one_process_are_recorded_separately(suite: Suite) -> None:
+    """Of several runs in one process, each is recorded in its own state, and an unrecorded one in none."""
     suite.write({"test_it.py": SUITE, "test_more.py": "@component\ndef test_c(): pass"})
     suite.write(
         {
@@ -130,14 +132,14 @@ def test_main_called_twice(suite: Suite) -> None:
 
 
 def test_plan_is_on_the_disk_before_the_first_test(suite: Suite) -> None:
-    """Every selected validation is outstanding, in the document itself, when the first test starts."""
+    """When the first test starts, every selected validation is outstanding in the document itself."""
     suite.write(PLANNED)
     result = suite.run()
     assert (result.status, suite.books) == (0, {"::test[0]": "passed", "::test[1]": "passed"})
 
 
 def test_plan_is_on_the_disk_before_the_first_test_of_a_worker(suite: Suite) -> None:
-    """With xdist too, although the controller collects nothing."""
+    """The same holds under xdist, although the controller collects nothing."""
     suite.write(PLANNED)
     result = suite.run(how=XDIST)
     assert (result.status, suite.books) == (0, {"::test[0]": "passed", "::test[1]": "passed"})
@@ -150,8 +152,8 @@ import json
 def test(n):
     with open("migration-state.json") as file:
         document = json.load(file)
-    known = [entry["test_name"] for key in ("validation_results", "outstanding_validations") for entry in document[key]]
-    assert sorted(known) == ["test_it.py::test[0]", "test_it.py::test[1]"]
+    known = document["validation_results"] + document["outstanding_validations"]
+    assert sorted(entry["test_name"] for entry in known) == ["test_it.py::test[0]", "test_it.py::test[1]"]
 """
 
 

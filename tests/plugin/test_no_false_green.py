@@ -1,6 +1,7 @@
-"""Ways to Completed that are shut: whatever ends a run, chooses its tests or changes its reports, nothing unproved is called passed.
+"""No run leads to Completed with an unproved validation.
 
-The first part is a continuation of the table in ``test_outcomes.py``; what needs several runs follows it.
+This holds whatever ends the run, selects its tests or changes its reports. The first part continues the table
+in ``test_outcomes.py``. Cases that need several runs follow.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from outcome_table import (
     ATTEMPT,
     BAD_B,
     BOTH,
+    BOTH_DEEP,
     FAILED,
     GOOD_A,
     GOOD_B,
@@ -24,9 +26,11 @@ from outcome_table import (
     OK,
     Case,
     Steps,
+    both_ways,
     check,
     check_steps,
     not_on_windows,
+    steps_table,
     table,
 )
 from recorded import ALONE, COMPONENT, XDIST, Suite
@@ -36,7 +40,7 @@ from pytest_migration_state import Phase
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: xdist itself ends where the node id of a report is not that of the test that it handed out.
+#: xdist itself stops if the node id of a report differs from that of the assigned test.
 XDIST_CANNOT = (ALONE,)
 
 # --- which test a report is about ---------------------------------------------------------------------------
@@ -57,7 +61,7 @@ def pytest_runtest_makereport(item):
     report.nodeid = report.nodeid + " (description)"
     return report
 """
-#: Two folders with equal paths below them: pytest uses one node id for each two of their tests.
+#: Two folders with equal paths below them: pytest uses one node id for two of their tests.
 TWINS = {
     "ci/pytest.ini": "[pytest]",
     "one/test_x.py": "@component\ndef test(): pass",
@@ -84,8 +88,11 @@ TIED = [
     Case(
         "a failed report of no test at all",
         {
-            "conftest.py": REPORTS_ELSEWHERE.replace("def pytest_runtest_call", "def unused").replace("@pytest.hookimpl(wrapper=True)\n", "")
-            + "def pytest_sessionfinish(session): session.config.hook.pytest_runtest_logreport(report=elsewhere(None, 'failed'))",
+            "conftest.py": REPORTS_ELSEWHERE
+            .replace("def pytest_runtest_call", "def unused")
+            .replace("@pytest.hookimpl(wrapper=True)\n", "")
+            + "def pytest_sessionfinish(session): "
+            "session.config.hook.pytest_runtest_logreport(report=elsewhere(None, 'failed'))",
             "test_it.py": GOOD_A,
         },
         FAILED,
@@ -117,7 +124,8 @@ TIED = [
         "node ids that a conftest makes one before we see them",
         {
             "conftest.py": ONE_NODE_ID.replace("def pytest", "@pytest.hookimpl(tryfirst=True)\ndef pytest"),
-            "test_it.py": f"{GOOD_A}\n{BAD_B}\n@pytest.mark.migration_component('agent-zero')\ndef test_c(): pass",
+            "test_it.py": f"{GOOD_A}\n{BAD_B}\n@pytest.mark.migration_component('agent-zero')\n"
+            "def test_c(): pass",
         },
         FAILED,
         {"::test": "passed", "::test (2)": "failed", "agent-zero: test_it.py::test (3)": "passed"},
@@ -162,21 +170,20 @@ TIED = [
         '@pytest.mark.migration_component("a", test_name="x")\ndef test_a(): pass\n'
         '@pytest.mark.migration_component("a", test_name="x")\ndef test_b(): pass',
         (INTERRUPTED, FAILED),
-        {"a: x": "pending", "test_it.py::test_b": "collection_error"},
+        {"a: x": "pending", "test_it.py::test_a and test_it.py::test_b": "collection_error"},
         says=("give one another test_name",),
-        how=(ALONE,),
     ),
 ]  # fmt: skip
 
 
 @table(TIED)
 def test_reports_are_tied_to_their_tests(suite: Suite, case: Case, how: str) -> None:
-    """By the running item if the node id is ambiguous; a test is never recorded as another."""
+    """If the node id is ambiguous, the running item decides. A test is never recorded as another."""
     check(suite, case, how)
 
 
-def test_one_of_two_equal_paths_alone(suite: Suite) -> None:
-    """A test outside rootdir is called by its path, so that its pass is never taken for that of another."""
+def test_test_outside_rootdir_is_named_by_its_path(suite: Suite) -> None:
+    """A test outside rootdir is named by its path, so that its pass is never mistaken for that of another."""
     suite.write(TWINS | {"one/test_x.py": BAD_B, "two/test_x.py": GOOD_B})
     options = ("-c", "ci/pytest.ini", "--import-mode=importlib")
     assert suite.run(*options, "one", "two").status == FAILED
@@ -184,9 +191,9 @@ def test_one_of_two_equal_paths_alone(suite: Suite) -> None:
     assert suite.books == {"../one/test_x.py::test_b": "failed", "../two/test_x.py::test_b": "passed"}
 
 
-@pytest.mark.parametrize("how", BOTH)
-def test_a_hook_that_raises_for_an_item_of_a_running_test(suite: Suite, how: str) -> None:
-    """It is a problem of the run, and no test is lost by it."""
+@pytest.mark.parametrize("how", BOTH_DEEP)
+def test_hook_that_raises_during_a_test_is_a_problem(suite: Suite, how: str) -> None:
+    """It is a problem of the run, and no test is lost."""
     hook = """
         def pytest_migration_component(item):
             if hasattr(item, "runs"): raise RuntimeError("no such component")
@@ -200,9 +207,12 @@ def test_a_hook_that_raises_for_an_item_of_a_running_test(suite: Suite, how: str
     assert suite.phase == Phase.VALIDATION
 
 
-def test_an_internal_error_on_one_worker(suite: Suite) -> None:
-    """xdist may go on with the other worker: the run is not sound."""
-    conftest = "def pytest_runtest_logfinish(nodeid):\n    if os.environ.get('PYTEST_XDIST_WORKER') == 'gw0': raise RuntimeError"
+def test_internal_error_on_one_worker_makes_the_run_unsound(suite: Suite) -> None:
+    """xdist may continue with the other worker, but the run is not sound."""
+    conftest = (
+        "def pytest_runtest_logfinish(nodeid):\n"
+        "    if os.environ.get('PYTEST_XDIST_WORKER') == 'gw0': raise RuntimeError"
+    )
     suite.write(
         {"conftest.py": conftest, "test_it.py": f"{GOOD_A}\n{GOOD_B}\n@component\ndef test_c(): pass"}
     )
@@ -210,14 +220,15 @@ def test_an_internal_error_on_one_worker(suite: Suite) -> None:
     assert suite.phase == Phase.VALIDATION
 
 
-def test_two_tests_at_once(suite: Suite) -> None:
-    """A report of a test that is not marked, from another thread, is not taken for one of the marked test that runs."""
+def test_report_from_another_thread_is_not_misattributed(suite: Suite) -> None:
+    """A report of an unmarked test, from another thread, is not attributed to the running marked test."""
     threads = """
         import threading
         from _pytest.runner import call_and_report
         def pytest_runtest_call(item):
             if item.name == "test_a":
-                report = pytest.TestReport("test_it.py::test_z", ("test_it.py", 0, "test_z"), {}, "failed", "of another", "call")
+                place = ("test_it.py", 0, "test_z")
+                report = pytest.TestReport("test_it.py::test_z", place, {}, "failed", "of another", "call")
                 item.ihook.pytest_runtest_logreport(report=report)
     """
     suite.write({"conftest.py": threads, "test_it.py": f"{GOOD_A}\ndef test_z(): pass"})
@@ -229,7 +240,7 @@ def test_two_tests_at_once(suite: Suite) -> None:
 
 
 def shared(scope: str, last: str, *tests: str) -> str:
-    """Tests of which the marked ones use a fixture that fails at its end, which is after an unmarked test."""
+    """Return tests whose marked ones use a fixture that fails in its teardown, after an unmarked test."""
     fixture = (
         f'@pytest.fixture(scope="{scope}")\ndef service():\n    yield\n    raise OSError("not stopped")\n'
     )
@@ -237,7 +248,10 @@ def shared(scope: str, last: str, *tests: str) -> str:
 
 
 USES = "@component\ndef test_a(service): pass"
-DOUBT = "in doubt: a fixture that it may share failed when 'test_it.py::test_z' ran (teardown: OSError: not stopped)"
+DOUBT = (
+    "in doubt: a fixture that it may share failed when 'test_it.py::test_z' ran (teardown: "
+    "OSError: not stopped)"
+)
 
 DOUBTS = [
     *(
@@ -287,7 +301,8 @@ DOUBTS = [
     ),
     Case(
         "asked for while the test runs",
-        shared("session", "def test_z(): pass", "@component\ndef test_a(request): request.getfixturevalue('service')"),
+        shared("session", "def test_z(): pass",
+            "@component\ndef test_a(request): request.getfixturevalue('service')"),
         FAILED,
         {"::test_a": "pending"},
         how=(ALONE,),
@@ -295,8 +310,11 @@ DOUBTS = [
     Case(
         "overridden by one of the module",
         {
-            "conftest.py": '@pytest.fixture(scope="session")\ndef service():\n    yield\n    raise OSError("not stopped")',
-            "test_it.py": "@pytest.fixture\ndef service(service): return service\n" + USES + "\ndef test_z(): pass",
+            "conftest.py": '@pytest.fixture(scope="session")\ndef service():\n    yield\n'
+            '    raise OSError("not stopped")',
+            "test_it.py": (
+                "@pytest.fixture\ndef service(service): return service\n" + USES + "\ndef test_z(): pass"
+            ),
         },
         FAILED,
         {"::test_a": "pending"},
@@ -329,7 +347,8 @@ DOUBTS = [
     Case(
         "of a module before: nothing is in doubt",
         {
-            "test_it.py": '@pytest.fixture(scope="module")\ndef service(): yield\n@component\ndef test_a(service): pass',
+            "test_it.py": '@pytest.fixture(scope="module")\ndef service(): yield\n@component\n'
+            'def test_a(service): pass',
             "test_more.py": shared("module", "def test_z(service): pass"),
         },
         FAILED,
@@ -338,7 +357,8 @@ DOUBTS = [
     ),
     Case(
         "of the unmarked test alone: nothing is in doubt",
-        shared("function", "def test_z(service): pass", '@pytest.fixture(scope="module")\ndef other(): yield\n@component\ndef test_a(other): pass')
+        shared("function", "def test_z(service): pass",
+            '@pytest.fixture(scope="module")\ndef other(): yield\n@component\ndef test_a(other): pass')
         + "\ndef test_zz(): pass",
         FAILED,
         {"::test_a": "passed"},
@@ -362,13 +382,16 @@ DOUBTS = [
 
 
 @table(DOUBTS)
-def test_shared_fixtures(suite: Suite, case: Case, how: str) -> None:
-    """A fixture that a marked test uses and that fails under another one leaves the verdict of the first in doubt."""
+def test_failing_shared_fixture_leaves_a_verdict_in_doubt(suite: Suite, case: Case, how: str) -> None:
+    """A fixture of a marked test may fail while another test runs.
+
+    The verdict of the marked test is then in doubt.
+    """
     check(suite, case, how)
 
 
 def test_a_doubt_counts_in_a_completed_migration(suite: Suite) -> None:
-    """What was left without a verdict after it ran has lost the one that it had."""
+    """A test that ran and was left without a verdict has lost its earlier one."""
     suite.write(
         shared("module", "def test_z(): pass", USES).replace(
             "raise OSError", "os.path.exists('fail') and sys.exit"
@@ -389,16 +412,19 @@ LATE_BAD = "@pytest.fixture\ndef mark(request): request.node.add_marker(componen
 LATE = [
     Case("in a fixture", LATE_BAD + "def test(mark): assert 0", FAILED, {"::test": "failed"}),
     Case("in a fixture, passes", LATE_BAD + "def test(mark): pass", OK, {"::test": "passed"}),
-    Case("in the test", "def test(request):\n    request.node.add_marker(component)\n    assert 0", FAILED, {"::test": "failed"}),
+    Case("in the test", "def test(request):\n    request.node.add_marker(component)\n    assert 0", FAILED,
+        {"::test": "failed"}),
     Case(
         "in teardown, after the test failed",
-        "@pytest.fixture\ndef mark(request):\n    yield\n    request.node.add_marker(component)\ndef test(mark): assert 0",
+        "@pytest.fixture\ndef mark(request):\n    yield\n    request.node.add_marker(component)\n"
+        "def test(mark): assert 0",
         FAILED,
         {"::test": "failed"},
     ),
     Case(
         "in pytest_runtest_setup",
-        {"conftest.py": "def pytest_runtest_setup(item): item.add_marker(component)", "test_it.py": "def test(): assert 0"},
+        {"conftest.py": "def pytest_runtest_setup(item): item.add_marker(component)",
+            "test_it.py": "def test(): assert 0"},
         FAILED,
         {"::test": "failed"},
     ),
@@ -421,7 +447,8 @@ LATE = [
     ),
     Case(
         "one component more",
-        '@component\ndef test(request):\n    request.node.add_marker(pytest.mark.migration_component("agent-zero"))\n    assert 0',
+        '@component\ndef test(request):\n'
+        '    request.node.add_marker(pytest.mark.migration_component("agent-zero"))\n    assert 0',
         FAILED,
         {"::test": "failed", "agent-zero: test_it.py::test": "failed"},
     ),
@@ -457,17 +484,27 @@ LATE = [
     ),
     Case(
         "one whose validation is another's",
-        f"{GOOD_A}\ndef test(request):\n    request.node.add_marker(pytest.mark.migration_component('{COMPONENT}', test_name='test_it.py::test_a'))",
+        f"{GOOD_A}\ndef test(request):\n"
+        f"    request.node.add_marker(pytest.mark.migration_component('{COMPONENT}', "
+        "test_name='test_it.py::test_a'))",
         FAILED,
         {"::test_a": "passed"},
-        says=("problem: test_it.py::test: the validation 'test_it.py::test_a' of 'guardian-hive' is that of test_it.py::test_a too",),
+        says=(
+            (
+                "problem: test_it.py::test: the validation 'test_it.py::test_a' of 'guardian-hive' "
+                "is that of test_it.py::test_a too"
+            ),
+        ),
     ),
 ]  # fmt: skip
 
 
-@table(LATE)
-def test_markers_that_come_late(suite: Suite, case: Case, how: str) -> None:
-    """A component that is named after the collection is recorded, and where that cannot be it is a problem of the run."""
+@table(LATE, together="")
+def test_late_markers_are_recorded_or_reported(suite: Suite, case: Case, how: str) -> None:
+    """A component that is named after the collection is recorded.
+
+    If it cannot be recorded, that is a problem of the run.
+    """
     suite.write(case.files)
     result = suite.run("--migration-complete", how=how)
     assert suite.books == case.books
@@ -477,11 +514,16 @@ def test_markers_that_come_late(suite: Suite, case: Case, how: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "statement", ["os._exit(9)", "raise KeyboardInterrupt", "pytest.exit('', returncode=0)"]
+    "statement",
+    [
+        "os._exit(9)",
+        pytest.param("raise KeyboardInterrupt", marks=pytest.mark.deep),
+        "pytest.exit('', returncode=0)",
+    ],
 )
 @pytest.mark.parametrize("where", ["fixture", "test"])
-def test_a_late_marker_of_a_test_that_ends_the_run(suite: Suite, where: str, statement: str) -> None:
-    """It is pending from when it is marked, so that the gate does not open without it."""
+def test_late_marker_makes_its_test_pending(suite: Suite, where: str, statement: str) -> None:
+    """The test is pending as soon as it is marked, so that the gate does not open without it."""
     mark = "request.node.add_marker(component)"
     if where == "fixture":
         suite.write(f"{GOOD_A}\n@pytest.fixture\ndef mark(request): {mark}\ndef test_z(mark): {statement}")
@@ -500,38 +542,43 @@ def test_a_late_marker_of_a_test_that_ends_the_run(suite: Suite, where: str, sta
 X, Y = "pytest.mark.migration_component('x')", "pytest.mark.migration_component('y')"
 
 LEVELS = [
-    Case("stacked", f"@{X}\n@{Y}\ndef test(): pass", OK, {"y: test_it.py::test": "passed", "x: test_it.py::test": "passed"}),
-    Case("of a module", f"pytestmark = [{X}, {Y}]\ndef test(): assert 0", FAILED, {"x: test_it.py::test": "failed", "y: test_it.py::test": "failed"}),
-    Case("the closest level", f"pytestmark = {X}\n@{Y}\ndef test(): pass", OK, {"y: test_it.py::test": "passed"}),
+    Case("stacked", f"@{X}\n@{Y}\ndef test(): pass", OK,
+        {"y: test_it.py::test": "passed", "x: test_it.py::test": "passed"}),
+    Case("of a module", f"pytestmark = [{X}, {Y}]\ndef test(): assert 0", FAILED,
+        {"x: test_it.py::test": "failed", "y: test_it.py::test": "failed"}),
+    Case("the closest level", f"pytestmark = {X}\n@{Y}\ndef test(): pass", OK,
+        {"y: test_it.py::test": "passed"}),
     Case(
         "stacked, each with a name",
-        "@pytest.mark.migration_component('x', test_name='one')\n@pytest.mark.migration_component('x', test_name='two')\ndef test(): pass",
+        "@pytest.mark.migration_component('x', test_name='one')\n"
+        "@pytest.mark.migration_component('x', test_name='two')\ndef test(): pass",
         OK,
         {"x: two": "passed", "x: one": "passed"},
     ),
     *(
-        Case(f"a reserved name: {name}", f"@pytest.mark.migration_component('{name}')\ndef test(): pass", (INTERRUPTED, FAILED), {"test_it.py::test": "collection_error"}, says=("that name is reserved",))
+        Case(f"a reserved name: {name}", f"@pytest.mark.migration_component('{name}')\ndef test(): pass",
+            (INTERRUPTED, FAILED), {"test_it.py::test": "collection_error"}, says=("that name is reserved",))
         for name in ("(collection)", "(unknown)")
     ),
 ]  # fmt: skip
 
 
-@table(LEVELS)
-def test_levels(suite: Suite, case: Case, how: str) -> None:
+@table(LEVELS, together="")
+def test_markers_on_the_closest_level_count(suite: Suite, case: Case, how: str) -> None:
     """All markers on the closest level count together."""
     check(suite, case, how)
 
 
 # --- ends that are not reported, or too late ----------------------------------------------------------------
 
-#: Runs tests as plugins do that have a loop of their own: reports, and no call of pytest_runtest_logfinish.
+#: Runs tests like plugins with their own loop: with reports, but without a call of pytest_runtest_logfinish.
 OWN_PROTOCOL = """
 from _pytest.runner import runtestprotocol
 def pytest_runtest_protocol(item, nextitem):
     runtestprotocol(item, nextitem=nextitem)
     return True
 """
-#: Does not even call the hook that runs a test.
+#: Does not call the hook that runs a test either.
 OWN_LOOP = """
 from _pytest.runner import runtestprotocol
 def pytest_runtestloop(session):
@@ -554,8 +601,10 @@ def late(session, name="test_it.py::test_a", when="teardown"):
     session.config.hook.pytest_runtest_logreport(report=report)
 """
 ENDS = [
-    Case("a protocol of its own", {"conftest.py": OWN_PROTOCOL, "test_it.py": f"{GOOD_A}\n{BAD_B}"}, FAILED, {"::test_a": "passed", "::test_b": "failed"}),
-    Case("a loop of its own", {"conftest.py": OWN_LOOP, "test_it.py": f"{GOOD_A}\n{BAD_B}"}, FAILED, {"::test_a": "passed", "::test_b": "failed"}, how=(ALONE,)),
+    Case("a protocol of its own", {"conftest.py": OWN_PROTOCOL, "test_it.py": f"{GOOD_A}\n{BAD_B}"}, FAILED,
+        {"::test_a": "passed", "::test_b": "failed"}),
+    Case("a loop of its own", {"conftest.py": OWN_LOOP, "test_it.py": f"{GOOD_A}\n{BAD_B}"}, FAILED,
+        {"::test_a": "passed", "::test_b": "failed"}, how=(ALONE,)),
     Case(
         "no report of the teardown",
         {"conftest.py": CALL_ONLY, "test_it.py": f"{GOOD_A}\n{BAD_B}"},
@@ -594,7 +643,8 @@ ENDS = [
     ),
     Case(
         "a failed report in sessionfinish",
-        {"conftest.py": LATE_REPORT + "def pytest_sessionfinish(session): late(session)", "test_it.py": f"{GOOD_A}\n{GOOD_B}"},
+        {"conftest.py": LATE_REPORT + "def pytest_sessionfinish(session): late(session)",
+            "test_it.py": f"{GOOD_A}\n{GOOD_B}"},
         FAILED,
         {"::test_a": "failed", "::test_b": "passed"},
         how=(ALONE,),
@@ -602,7 +652,9 @@ ENDS = [
     Case(
         "a failed report by a wrapper of the loop",
         {
-            "conftest.py": LATE_REPORT + "@pytest.hookimpl(wrapper=True)\ndef pytest_runtestloop(session):\n    result = yield\n    late(session)\n    return result",
+            "conftest.py": LATE_REPORT
+            + "@pytest.hookimpl(wrapper=True)\ndef pytest_runtestloop(session):\n"
+            "    result = yield\n    late(session)\n    return result",
             "test_it.py": f"{GOOD_A}\n{GOOD_B}",
         },
         FAILED,
@@ -612,7 +664,8 @@ ENDS = [
     Case(
         "a failed report of an ended test while another runs",
         {
-            "conftest.py": LATE_REPORT + "def pytest_runtest_call(item): item.name == 'test_b' and late(item.session, when='call')",
+            "conftest.py": LATE_REPORT
+            + "def pytest_runtest_call(item): item.name == 'test_b' and late(item.session, when='call')",
             "test_it.py": f"{GOOD_A}\n{GOOD_B}",
         },
         FAILED,
@@ -621,7 +674,11 @@ ENDS = [
     ),
     Case(
         "a failed report after the end of the session",
-        {"conftest.py": LATE_REPORT + "def pytest_unconfigure(config): late(type('', (), {'config': config}))", "test_it.py": f"{GOOD_A}\n{GOOD_B}"},
+        {
+            "conftest.py": LATE_REPORT
+            + "def pytest_unconfigure(config): late(type('', (), {'config': config}))",
+            "test_it.py": f"{GOOD_A}\n{GOOD_B}",
+        },
         FAILED,
         {"::test_a": "failed", "::test_b": "passed"},
         how=(ALONE,),
@@ -649,8 +706,8 @@ ENDS = [
 
 
 @table(ENDS)
-def test_ends_that_are_not_reported(suite: Suite, case: Case, how: str) -> None:
-    """A test ends with its last report at the latest; a verdict may get worse until the session is over."""
+def test_tests_without_a_reported_end_are_recorded(suite: Suite, case: Case, how: str) -> None:
+    """A test ends at the latest with its last report. A verdict may get worse until the session ends."""
     check(suite, case, how)
 
 
@@ -681,19 +738,20 @@ def pytest_sessionfinish():
     ],
     ids=["passed", "skipped", "xfailed", "failed"],
 )
-def test_a_result_after_the_end_of_the_session(suite: Suite, test: str, outcome: str) -> None:
-    """The exit status is never 0: neither the gate nor the summary knew the result, whatever it is."""
+def test_result_after_the_session_is_never_0(suite: Suite, test: str, outcome: str) -> None:
+    """The exit status is never 0, because neither the gate nor the summary knew the result."""
     suite.write({"conftest.py": RUN_LATE, "test_it.py": f"{GOOD_A}\n{test}"})
     allowed = (f"--migration-allow={reason}" for reason in ("deselected", "skipped", "xfailed"))
     assert suite.run(*allowed, "--migration-complete").status == FAILED
     assert suite.books == {"::test_a": "passed", "::test_b": outcome}
 
 
-# --- what was asked for and not done is never 0 -------------------------------------------------------------
+# --- a request that was not fulfilled is never 0 ------------------------------------------------------------
 
 NEVER_0 = [
     *(
-        Case(f"{words} in a conftest's {hook}", {"conftest.py": f"def {hook}(): {words}", "test_it.py": GOOD_A}, status, {}, how=(ALONE,))
+        Case(f"{words} in a conftest's {hook}",
+            {"conftest.py": f"def {hook}(): {words}", "test_it.py": GOOD_A}, status, {}, how=(ALONE,))
         for hook in ("pytest_configure", "pytest_sessionstart")
         for words, status in (("pytest.exit('', returncode=0)", FAILED), ("sys.exit(0)", (FAILED, 3)))
     ),
@@ -703,16 +761,23 @@ NEVER_0 = [
         FAILED,
         {},
         how=(ALONE,),
-        says=("migration-state: a conftest exited with status 0 while it was imported; no test ran and nothing is recorded",),
+        says=(
+            (
+                "migration-state: a conftest exited with status 0 while it was imported; "
+                "no test ran and nothing is recorded"
+            ),
+        ),
     ),
     Case("os.getpid mocked and left so", "os.getpid = lambda: 1\n" + GOOD_A, OK, {"::test_a": "passed"}),
-    Case("os.getpid mocked in a test and left so, fails", f"{GOOD_A}\n@component\ndef test_b():\n    os.getpid = lambda: 1\n    assert 0", FAILED, {"::test_a": "passed", "::test_b": "failed"}),
+    Case("os.getpid mocked in a test and left so, fails",
+        f"{GOOD_A}\n@component\ndef test_b():\n    os.getpid = lambda: 1\n    assert 0", FAILED,
+        {"::test_a": "passed", "::test_b": "failed"}),
 ]  # fmt: skip
 
 
 @table(NEVER_0)
-def test_never_0(suite: Suite, case: Case, how: str) -> None:
-    """Completed, or an exit status that is not 0."""
+def test_incomplete_run_is_never_0(suite: Suite, case: Case, how: str) -> None:
+    """Either the migration is completed, or the exit status is not 0."""
     suite.write(case.files)
     result = suite.run("--migration-complete", how=how)
     assert suite.books == case.books
@@ -721,23 +786,26 @@ def test_never_0(suite: Suite, case: Case, how: str) -> None:
     assert (suite.phase == Phase.COMPLETED) is (result.status == OK)
 
 
-@pytest.mark.parametrize("how", BOTH)
+@pytest.mark.parametrize("how", BOTH_DEEP)
 @pytest.mark.parametrize(
     "hook",
     [
-        "@pytest.hookimpl(wrapper=True, tryfirst=True)\ndef pytest_sessionfinish(session):\n    yield\n    session.exitstatus = 0",
+        (
+            "@pytest.hookimpl(wrapper=True, tryfirst=True)\ndef pytest_sessionfinish(session):\n"
+            "    yield\n    session.exitstatus = 0"
+        ),
         "def pytest_unconfigure(): sys.exit(0)",
         "def pytest_terminal_summary(): pytest.exit('', returncode=0)",
     ],
 )
-def test_a_status_that_is_lowered_after_the_end(suite: Suite, hook: str, how: str) -> None:
-    """A run with a failed validation does not end with 0, whoever says so last."""
+def test_lowered_exit_status_is_raised_again(suite: Suite, hook: str, how: str) -> None:
+    """A run with a failed validation does not end with 0, whatever sets the status last."""
     suite.write({"conftest.py": hook, "test_it.py": BAD_B})
     assert suite.run(how=how).status == FAILED
 
 
-def test_a_variable_of_a_run_that_is_over(suite: Suite) -> None:
-    """A service that a test started, and that outlives the run, hands it on: its runs are recorded."""
+def test_inherited_variable_of_a_finished_run_is_ignored(suite: Suite) -> None:
+    """A service started by a test may outlive the run and pass on its variable. Its own runs are recorded."""
     suite.environment["MIGRATION_STATE_RUN"] = f"deadbeef {suite.path}"
     suite.write(GOOD_A)
     assert suite.run("--migration-complete").status == OK
@@ -745,8 +813,8 @@ def test_a_variable_of_a_run_that_is_over(suite: Suite) -> None:
 
 
 @not_on_windows
-def test_a_child_that_a_conftest_forks_and_that_runs_on(suite: Suite) -> None:
-    """It is not the run: it says so, and its status is not 0."""
+def test_forked_child_is_not_the_run(suite: Suite) -> None:
+    """A forked child reports that it is not the run, and its status is not 0."""
     fork = """
         def pytest_sessionstart():
             if child := os.fork():
@@ -756,15 +824,15 @@ def test_a_child_that_a_conftest_forks_and_that_runs_on(suite: Suite) -> None:
     result = suite.run("--migration-complete")
     assert result.status == FAILED
     assert (
-        "migration-state: this process was forked from the one that records, so nothing that it ran is recorded"
-        in result.errors
+        "migration-state: this process was forked from the one that records, so nothing that "
+        "it ran is recorded" in result.errors
     )
     assert suite.phase == Phase.VALIDATION
 
 
 # --- runs that end while they collect -----------------------------------------------------------------------
 
-#: What ends them: a file that they import, or a hook of a conftest.
+#: Ways to end them: a file that they import, or a hook of a conftest.
 ENDING = {
     "an import error, -x": ({"test_b.py": "import no_such_module"}, "-x"),
     "an import error, --maxfail=1": ({"test_b.py": "import no_such_module"}, "--maxfail=1"),
@@ -783,10 +851,18 @@ ENDING = {
 }
 
 
-@pytest.mark.parametrize("how", BOTH)
-@pytest.mark.parametrize(("files", "args"), ENDING.values(), ids=ENDING.keys())
-def test_a_run_that_ends_while_it_collects(suite: Suite, files: dict[str, str], args: str, how: str) -> None:
-    """The tests that it would have run are unknown: the gate is shut until a run of the same has settled it."""
+#: Those that end like another.
+ENDING_ALIKE = ("an import error, --maxfail=1", "sys.exit", "an internal error", "a usage error")
+
+
+@pytest.mark.parametrize(("files", "args", "how"), both_ways(ENDING, deep=ENDING_ALIKE))
+def test_run_that_ends_during_collection_keeps_the_gate_shut(
+    suite: Suite, files: dict[str, str], args: str, how: str
+) -> None:
+    """Its tests are unknown.
+
+    The gate is shut until a run of the same selection has settled it.
+    """
     suite.write(GOOD_A)
     assert suite.run(how=how).status == OK
     suite.write(files)
@@ -817,16 +893,21 @@ def _die(suite: Suite, *args: str) -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [("--ignore=b",), ("-k", "test_a"), ("-o", "python_files=test_a.py test_it.py"), ("a", "test_it.py")],
+    [
+        ("--ignore=b",),
+        pytest.param(("-k", "test_a"), marks=pytest.mark.deep),
+        pytest.param(("-o", "python_files=test_a.py test_it.py"), marks=pytest.mark.deep),
+        ("a", "test_it.py"),
+    ],
 )
 def test_another_selection_settles_nothing(suite: Suite, other: tuple[str, ...]) -> None:
-    """A run that was killed while it collected is settled only by one that was asked for the same."""
+    """A run that was killed while it collected is settled only by a run with the same selection."""
     suite.write(DIES)
     _die(suite, "--ignore=a")
     result = suite.run(*other, "--migration-complete")
     assert result.status == FAILED
     assert suite.phase == Phase.VALIDATION
-    assert "was killed, and its plan was not recorded yet\n    -> run the same again" in result.output
+    assert "was killed; its plan is not recorded\n    -> run the same again" in result.output
     assert (
         suite.run(
             "--ignore=a", "-v", "-n1", f"--junitxml={suite.folder}/x.xml", "--migration-complete"
@@ -837,7 +918,7 @@ def test_another_selection_settles_nothing(suite: Suite, other: tuple[str, ...])
 
 
 def test_a_full_run_settles_a_narrowed_one(suite: Suite) -> None:
-    """It looks at more than a run with --lf would have."""
+    """It collects more than a run with --lf would have."""
     suite.write(DIES)
     _die(suite, "--lf")
     result = suite.run("--migration-complete")
@@ -845,13 +926,14 @@ def test_a_full_run_settles_a_narrowed_one(suite: Suite) -> None:
     assert "it is settled by this run" in result.output
 
 
-def test_the_same_words_for_another_selection(suite: Suite) -> None:
-    """The content of a file of arguments counts, and --ignore is relative to where pytest was started."""
+def test_same_arguments_can_be_another_selection(suite: Suite) -> None:
+    """The content of an argument file counts, and --ignore is relative to the current folder."""
     suite.write(DIES | {"pytest.ini": "[pytest]", "args.txt": "--ignore=a"})
     _die(suite, "@args.txt")
     suite.write({"args.txt": "--ignore=b"})
     assert suite.run("@args.txt", "--migration-complete").status == FAILED
     assert suite.run("--ignore=a", "--migration-complete").status == OK
+    suite.tracker.audit_log_path.unlink()
     suite.path.write_text('{"phase": "Validation"}', encoding="utf-8")
     here, suite.folder = suite.folder, suite.folder / "a"
     _die(suite, "--ignore=b", "..")
@@ -859,8 +941,8 @@ def test_the_same_words_for_another_selection(suite: Suite) -> None:
     assert suite.run("--ignore=b", ".", "--migration-complete").status == FAILED
 
 
-def test_two_projects_of_one_repository(suite: Suite) -> None:
-    """A run that was killed in one is not settled by the other, however equal the words are."""
+def test_projects_of_one_repository_do_not_settle_each_other(suite: Suite) -> None:
+    """A run killed in one is not settled by the other, however similar the arguments are."""
     suite.write(
         {
             ".git/HEAD": "",
@@ -879,10 +961,12 @@ def test_two_projects_of_one_repository(suite: Suite) -> None:
     assert suite.run("--migration-complete").status == OK
 
 
-@pytest.mark.parametrize("how", BOTH)
+@pytest.mark.parametrize("how", BOTH_DEEP)
 @pytest.mark.parametrize("args", [("no_such_file.py",), ("-k", "a and"), ("test_it.py::no_such_test",)])
-def test_a_run_that_pytest_refuses(suite: Suite, args: tuple[str, ...], how: str) -> None:
-    """A typing error asks for nothing that exists: there is nothing to be settled."""
+def test_run_that_pytest_refuses_leaves_nothing_to_settle(
+    suite: Suite, args: tuple[str, ...], how: str
+) -> None:
+    """A misspelled argument selects nothing that exists, so nothing has to be settled."""
     suite.write(GOOD_A)
     assert suite.run(how=how).status == OK
     assert suite.run(*args, how=how).status != OK
@@ -892,7 +976,10 @@ def test_a_run_that_pytest_refuses(suite: Suite, args: tuple[str, ...], how: str
 def test_a_retry_on_another_machine_settles_it(
     suite: Suite, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """The selection is relative to pytest's rootdir, whatever the machine, the folder and where pytest was started."""
+    """The selection is relative to pytest's rootdir.
+
+    Neither the machine nor the folder, nor where pytest was started, makes a difference.
+    """
     suite.write(DIES | {"pytest.ini": "[pytest]"})
     _die(suite, f"--ignore={suite.folder}/a", f"{suite.folder}/test_it.py", "b")
     other = Suite(tmp_path_factory.mktemp("elsewhere"))
@@ -905,7 +992,10 @@ def test_a_retry_on_another_machine_settles_it(
 
 @contextmanager
 def running(suite: Suite, *args: str, until: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A run that goes on beside the test, once it has made the file ``until``. It waits until that is gone."""
+    """Start a run beside the test, and wait until it has created the file ``until``.
+
+    The run waits until that file is deleted.
+    """
     options = ["-p", "pytest_migration_state.plugin", f"--migration-state={suite.path}", *args]
     process = subprocess.Popen(
         [sys.executable, "-m", "pytest", *options],
@@ -938,9 +1028,9 @@ def hold(name):
 """
 
 
-@pytest.mark.parametrize("how", BOTH)
+@pytest.mark.parametrize("how", BOTH_DEEP)
 def test_a_run_that_is_alive_is_not_settled(suite: Suite, how: str) -> None:
-    """Neither while it collects nor while its tests run; the gate waits for it, and says what for."""
+    """The gate waits for it while it collects and while its tests run, and says so."""
     suite.write(HOLD + f"hold('held')\n{GOOD_A}")
     suite.environment["SLOW"] = "1"
     with running(suite, until="held"):
@@ -959,7 +1049,7 @@ ONE_FAILS = HOLD + "@component\ndef test():\n    hold('held')\n    assert not os
 
 
 def test_a_run_waits_for_another_that_still_runs_the_same_test(suite: Suite) -> None:
-    """The pass of one does not settle what the other is still to say; what it says then counts."""
+    """One run's pass does not settle the other's outstanding verdict, which counts when it is recorded."""
     suite.write(ONE_FAILS)
     suite.environment["SLOW"] = "1"
     with running(suite, until="held"):
@@ -974,7 +1064,7 @@ def test_a_run_waits_for_another_that_still_runs_the_same_test(suite: Suite) -> 
 
 @not_on_windows
 def test_a_run_that_was_killed_has_lost_its_verdict(suite: Suite) -> None:
-    """Of two runs of one test one passes and one is killed: what that would have said is not known."""
+    """One of two runs of a test passes and the other is killed: the verdict of the killed run is unknown."""
     suite.write(ONE_FAILS)
     suite.environment["SLOW"] = "1"
     with running(suite, until="held") as slow:
@@ -987,10 +1077,13 @@ def test_a_run_that_was_killed_has_lost_its_verdict(suite: Suite) -> None:
 
 
 def test_a_run_does_not_complete_over_its_own_failure(suite: Suite) -> None:
-    """The state contains another run's later pass; this run does not vouch for it."""
+    """The state contains another run's later pass, but this run's own test failed."""
     suite.write(
         HOLD
-        + "@component\ndef test_a(): assert not os.environ.get('SLOW')\n@component\ndef test_b(): hold('held')",
+        + (
+            "@component\ndef test_a(): assert not os.environ.get('SLOW')\n@component\n"
+            "def test_b(): hold('held')"
+        ),
     )
     suite.environment["SLOW"] = "1"
     with running(suite, "--migration-complete", until="held") as slow:
@@ -1006,7 +1099,7 @@ def test_a_run_does_not_complete_over_its_own_failure(suite: Suite) -> None:
 
 # --- what was not looked at ---------------------------------------------------------------------------------
 
-#: Known to pytest's cache, from a run that was not recorded: one file passes, of the other one test fails.
+#: In pytest's cache, from an unrecorded run: one file passes, and one test of the other file fails.
 CACHED = {"test_it.py": GOOD_A, "test_more.py": f"{GOOD_A}\n{BAD_B}"}
 NOT_SEEN = {
     "test_it.py": "deselected",
@@ -1015,10 +1108,13 @@ NOT_SEEN = {
 }
 
 
-@pytest.mark.parametrize("how", BOTH)
+@pytest.mark.parametrize("how", BOTH_DEEP)
 @pytest.mark.parametrize("option", ["--lf", "--sw"])
-def test_a_cache_that_knows_more_than_the_state(suite: Suite, option: str, how: str) -> None:
-    """What a run left out by what an earlier one found is outstanding, unless the state has seen all of it before."""
+def test_tests_unknown_to_the_state_are_outstanding_with_lf(suite: Suite, option: str, how: str) -> None:
+    """A run may leave out tests by the results of an earlier run.
+
+    They are outstanding unless the state has seen all of them before.
+    """
     suite.write(CACHED)
     suite.run(*(["--sw"] if option == "--sw" else []), recorded=False)
     suite.write({"test_more.py": f"{GOOD_A}\n{GOOD_B}"})
@@ -1038,9 +1134,12 @@ def test_a_cache_that_knows_more_than_the_state(suite: Suite, option: str, how: 
     assert (result.status, suite.phase) == (OK, Phase.COMPLETED)
 
 
-@pytest.mark.parametrize("how", BOTH)
-def test_a_state_that_knows_as_much_as_the_cache(suite: Suite, how: str) -> None:
-    """After a whole run --lf settles what failed, and files without marked tests are not asked for again."""
+@pytest.mark.parametrize("how", BOTH_DEEP)
+def test_lf_settles_failures_after_a_full_run(suite: Suite, how: str) -> None:
+    """After a full run --lf settles the failures.
+
+    Files without marked tests are not required again.
+    """
     suite.write(CACHED | {"test_unmarked.py": "def test(): pass"})
     assert suite.run(how=how).status == FAILED
     suite.write({"test_more.py": f"{GOOD_A}\n{GOOD_B}"})
@@ -1048,8 +1147,8 @@ def test_a_state_that_knows_as_much_as_the_cache(suite: Suite, how: str) -> None
     assert suite.phase == Phase.COMPLETED
 
 
-def test_a_new_file_that_was_not_looked_at(suite: Suite) -> None:
-    """The files are not those that a whole run has seen: what --lf leaves out now is outstanding."""
+def test_new_file_left_out_by_lf_is_outstanding(suite: Suite) -> None:
+    """The files differ from those that a full run has seen: those that --lf leaves out are outstanding."""
     suite.write(CACHED)
     suite.run()
     suite.write({"test_more.py": f"{GOOD_A}\n{GOOD_B}", "test_new.py": BAD_B})
@@ -1058,9 +1157,9 @@ def test_a_new_file_that_was_not_looked_at(suite: Suite) -> None:
     assert "test_new.py was not looked at (--lf)\n    -> run: pytest" in result.output
 
 
-@pytest.mark.parametrize("how", BOTH)
-def test_a_file_that_has_changed_since_it_was_looked_at(suite: Suite, how: str) -> None:
-    """A test that was added to it is not known."""
+@pytest.mark.parametrize("how", BOTH_DEEP)
+def test_changed_file_left_out_is_outstanding(suite: Suite, how: str) -> None:
+    """A test that was added to it is unknown."""
     suite.write(CACHED)
     suite.run(how=how)
     suite.write(
@@ -1078,11 +1177,13 @@ def test_a_file_that_has_changed_since_it_was_looked_at(suite: Suite, how: str) 
     }
 
 
-def test_a_folder_that_a_plugin_leaves_out(suite: Suite) -> None:
-    """Each of the files of tests in it is outstanding."""
+def test_folder_left_out_by_a_plugin_is_outstanding(suite: Suite) -> None:
+    """Each of its test files is outstanding."""
     suite.write(
         {
-            "chooser.py": 'def pytest_ignore_collect(collection_path): return collection_path.name == "sub" or None'
+            "chooser.py": (
+                'def pytest_ignore_collect(collection_path): return collection_path.name == "sub" or None'
+            )
         }
     )
     suite.write({"sub/deep/test_b.py": BAD_B, "test_it.py": GOOD_A})
@@ -1090,7 +1191,7 @@ def test_a_folder_that_a_plugin_leaves_out(suite: Suite) -> None:
     assert suite.books == {"::test_a": "passed", "sub/deep/test_b.py": "deselected"}
 
 
-#: Plugins, as they are installed: they choose files by what they know from elsewhere.
+#: Installed plugins that select files by information of their own.
 IGNORES = """
 def pytest_ignore_collect(collection_path):
     return collection_path.name == "test_it.py" or None
@@ -1101,14 +1202,19 @@ def pytest_configure(config):
 """
 
 
-@pytest.mark.parametrize("how", BOTH)
+@pytest.mark.parametrize("how", BOTH_DEEP)
 @pytest.mark.parametrize(
     ("plugin", "outstanding"),
     [(IGNORES, "test_it.py was not looked at"), (CHOOSES, "everything else was not looked at")],
     ids=["ignores", "chooses"],
 )
-def test_files_that_a_plugin_leaves_out(suite: Suite, plugin: str, outstanding: str, how: str) -> None:
-    """testmon ignores files, picked chooses them: the rest is outstanding until all of it was looked at once."""
+def test_files_left_out_by_a_plugin_are_outstanding(
+    suite: Suite, plugin: str, outstanding: str, how: str
+) -> None:
+    """testmon ignores files, and picked selects them.
+
+    The rest is outstanding until all files were collected once.
+    """
     suite.write({"chooser.py": plugin, "test_it.py": BAD_B, "test_more.py": GOOD_A, "helper.py": ""})
     result = suite.run("-p", "chooser", "--migration-complete", how=how)
     assert result.status == FAILED
@@ -1119,13 +1225,17 @@ def test_files_that_a_plugin_leaves_out(suite: Suite, plugin: str, outstanding: 
     if plugin == IGNORES:
         assert suite.can_be_completed()
     else:
-        # The selection is another one where the plugin is named in the call: it was not seen whole yet.
+        # Naming the plugin in the call makes it another selection, of which no full run was seen yet.
         assert not suite.can_be_completed()
 
 
-def test_files_that_are_meant_to_be_ignored(suite: Suite) -> None:
-    """What pytest's options or a conftest leave out is not asked for."""
-    conftest = "collect_ignore = ['test_b.py']\ndef pytest_ignore_collect(collection_path): return collection_path.name == 'test_c.py' or None"
+def test_deliberately_ignored_files_are_not_required(suite: Suite) -> None:
+    """Files that pytest's options or a conftest leave out are not required."""
+    conftest = (
+        "collect_ignore = ['test_b.py']\n"
+        "def pytest_ignore_collect(collection_path): return collection_path.name == 'test_c.py' or "
+        "None"
+    )
     suite.write(
         {
             "conftest.py": conftest,
@@ -1144,7 +1254,8 @@ NESTED = """
 @component
 def test():
     import subprocess
-    done = subprocess.run([sys.executable, "-m", "pytest", "-p", "pytest_migration_state.plugin", "inner.py"], capture_output=True, text=True)
+    command = [sys.executable, "-m", "pytest", "-p", "pytest_migration_state.plugin", "inner.py"]
+    done = subprocess.run(command, capture_output=True, text=True)
     print(done.stdout)
     assert done.returncode == 0
     assert "nothing is recorded inside run" in done.stdout
@@ -1152,8 +1263,11 @@ def test():
 
 
 @pytest.mark.parametrize("how", BOTH)
-def test_a_run_inside_a_run(suite: Suite, how: str) -> None:
-    """A pytest that a test starts inherits the options; on its parent's state it records nothing, says so, and ends as it would."""
+def test_run_inside_a_run_records_nothing(suite: Suite, how: str) -> None:
+    """A pytest that a test starts inherits the options.
+
+    On its parent's state it records nothing and says so, and its result is otherwise unchanged.
+    """
     suite.environment["PYTEST_ADDOPTS"] = f"--migration-state={suite.path} --migration-complete"
     suite.write({"test_it.py": NESTED + BAD_B, "inner.py": GOOD_A})
     assert suite.run(how=how, recorded=False).status == FAILED
@@ -1181,7 +1295,7 @@ def test_c():
 
 
 @not_on_windows
-def test_a_test_that_closes_every_file(suite: Suite) -> None:
+def test_test_that_closes_every_file_loses_no_verdict(suite: Suite) -> None:
     """Nothing is written into files that reuse the plugin's descriptors, and no verdict is lost."""
     suite.write(CLOSES)
     assert suite.run("-p", "no:faulthandler", "--capture=sys", "--migration-complete").status == OK
@@ -1191,17 +1305,19 @@ def test_a_test_that_closes_every_file(suite: Suite) -> None:
     assert suite.tracker.verify().sound
 
 
-def test_a_module_that_mocks_what_the_plugin_needs(suite: Suite) -> None:
-    """os.fstat and os.stat are mocked for all tests of a module, and verdicts come and go as ever."""
+def test_mocked_functions_lose_no_verdict(suite: Suite) -> None:
+    """os.fstat and os.getpid are mocked for all tests of a module, and verdicts are recorded as usual."""
     mocked = """
 from unittest import mock
 @pytest.fixture(scope="module", autouse=True)
 def mocked():
-    with mock.patch("os.fstat", return_value=os.stat_result([0] * 10)), mock.patch("os.getpid", return_value=1):
+    status = os.stat_result([0] * 10)
+    with mock.patch("os.fstat", return_value=status), mock.patch("os.getpid", return_value=1):
         yield
 """
     suite.write(
-        f"{mocked}{GOOD_A}\n@component\ndef test_b():\n    time.sleep(1.2)\n    assert 0\n@component\ndef test_c(): pass"
+        f"{mocked}{GOOD_A}\n@component\ndef test_b():\n    time.sleep(1.2)\n    assert 0\n"
+        "@component\ndef test_c(): pass"
     )
     suite.run()
     assert suite.books == {"::test_a": "passed", "::test_b": "failed", "::test_c": "passed"}
@@ -1210,9 +1326,12 @@ def mocked():
 # --- a migration that is Completed --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", BOTH)
-def test_a_pipeline_that_runs_again(suite: Suite, how: str) -> None:
-    """On a Completed migration the tests run and are recorded; the status says whether the gate is still open."""
+@pytest.mark.parametrize("how", BOTH_DEEP)
+def test_completed_migration_is_validated_again(suite: Suite, how: str) -> None:
+    """On a Completed migration the tests run and are recorded.
+
+    The exit status shows whether the gate is still open.
+    """
     suite.write(f"{GOOD_A}\n{GOOD_B}")
     assert suite.run("--migration-complete", how=how).status == OK
     result = suite.run("--migration-complete", how=how)
@@ -1227,8 +1346,8 @@ def test_a_pipeline_that_runs_again(suite: Suite, how: str) -> None:
     assert not suite.tracker.gate().open
 
 
-def test_a_run_that_is_killed_after_completion(suite: Suite) -> None:
-    """It does not make incomplete what is complete; a test that failed before the kill does."""
+def test_killed_run_does_not_undo_completion(suite: Suite) -> None:
+    """It does not make a complete migration incomplete. A test that failed before the kill does."""
     suite.write(f"{GOOD_A}\n{GOOD_B}")
     assert suite.run("--migration-complete").status == OK
     suite.write(f"{GOOD_A}\n@component\ndef test_b(): os._exit(9)")
@@ -1257,9 +1376,7 @@ EMPTIED = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("case", "how"), [pytest.param(case, how, id=f"{case.id}-{how}") for case in EMPTIED for how in BOTH]
-)
-def test_emptied_files(suite: Suite, case: Steps, how: str) -> None:
-    """What could be collected is settled, whether or not there are tests in it."""
+@steps_table(EMPTIED)
+def test_file_without_tests_is_settled(suite: Suite, case: Steps, how: str) -> None:
+    """A file that could be collected is settled, even if it contains no tests."""
     check_steps(suite, case, how)

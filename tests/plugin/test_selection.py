@@ -1,4 +1,4 @@
-"""When two runs were asked to run the same, whatever the machine."""
+"""Equality of the selections of two runs, on whatever machine."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def asked(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Asked:
 
 
 class Asked:
-    """Gives what a run with these arguments was asked to run."""
+    """Returns the selection of a run with these arguments."""
 
     def __init__(self, pytester: pytest.Pytester) -> None:
         self._pytester = pytester
@@ -64,19 +64,19 @@ class Asked:
 
 
 @pytest.mark.parametrize(("one", "other"), SAME.values(), ids=SAME.keys())
-def test_the_same(asked: Asked, one: str, other: str) -> None:
-    """What cannot change which tests are run does not matter."""
+def test_irrelevant_differences_leave_the_selection_the_same(asked: Asked, one: str, other: str) -> None:
+    """A difference that cannot change the selected tests is ignored."""
     assert asked(one).digest == asked(other).digest
 
 
 @pytest.mark.parametrize(("one", "other"), OTHER.values(), ids=OTHER.keys())
-def test_another(asked: Asked, one: str, other: str) -> None:
-    """What may change which tests are run makes it another selection."""
+def test_relevant_differences_make_another_selection(asked: Asked, one: str, other: str) -> None:
+    """A difference that may change the selected tests makes it another selection."""
     assert asked(one).digest != asked(other).digest
 
 
-def test_words_of_the_environment(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They count as those of the command line do."""
+def test_options_in_the_environment_count(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Options in the environment count like those on the command line."""
     alone = asked("a")
     monkeypatch.setenv("PYTEST_ADDOPTS", "-k a")
     assert asked("a").digest != alone.digest
@@ -84,22 +84,22 @@ def test_words_of_the_environment(asked: Asked, monkeypatch: pytest.MonkeyPatch)
     assert asked("a").digest == alone.digest
 
 
-def test_words_of_the_ini_file(asked: Asked, pytester: pytest.Pytester) -> None:
-    """They count too."""
+def test_options_in_the_ini_file_count(asked: Asked, pytester: pytest.Pytester) -> None:
+    """Options in the ini file count as well."""
     alone = asked("a")
     pytester.makefile(".ini", pytest="[pytest]\naddopts = -k a")
     assert asked("a").digest != alone.digest
 
 
-def test_what_narrows_a_selection(asked: Asked) -> None:
-    """The full selection is that without the options that leave tests out by what an earlier run found."""
+def test_full_selection_omits_narrowing_options(asked: Asked) -> None:
+    """The full selection omits the options that leave out tests by the results of an earlier run."""
     whole, narrowed = asked("a"), asked("--lf --sw a")
     assert narrowed.full == whole.digest == whole.full
     assert narrowed.narrowed_by == "--lf --sw"
 
 
-def test_another_drive(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On Windows no path leads from one drive to another: the place stays as it was typed."""
+def test_path_on_another_drive_stays_as_typed(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows no relative path leads from one drive to another: the path stays as it was typed."""
 
     def refuse(path: str | Path, start: str | Path) -> NoReturn:
         raise ValueError(path, start)

@@ -1,4 +1,7 @@
-"""What the plugin cannot do: the state cannot be written while tests run. They go on, and the run says what it lost."""
+"""The state cannot be written while tests run.
+
+The tests continue, and the run reports which results it lost.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from outcome_table import BOTH_DEEP
 from recorded import ALONE, XDIST, Run
 
 from pytest_migration_state import MigrationTracker, StateNotFoundError
@@ -15,8 +19,9 @@ if TYPE_CHECKING:
     from recorded import Suite
 
 BOTH = pytest.mark.parametrize("how", [ALONE, XDIST])
+DEEP_ON_WORKERS = pytest.mark.parametrize("how", BOTH_DEEP)
 
-#: Three tests, of which the second meddles with the state.
+#: Three tests, of which the second interferes with the state.
 SUITE = """
 import json, pathlib, shutil
 state = pathlib.Path("migration-state.json")
@@ -35,7 +40,7 @@ def test_c(): pass
 
 def run(suite: Suite, meddle: str, how: str = ALONE, *arguments: str) -> Run:
     suite.write(SUITE.format(meddle=meddle))
-    # One file a worker: the three run in order.
+    # One file for each worker, so that the three tests run in order.
     return suite.run("--dist=loadfile" if how == XDIST else "-v", *arguments, how=how)
 
 
@@ -43,8 +48,8 @@ PASSED = {"::test_a": "passed", "::test_b": "passed", "::test_c": "passed"}
 
 
 @BOTH
-def test_folder_deleted(suite: Suite, how: str) -> None:
-    """The folder of the state is deleted: all tests run, and what could not be recorded is named."""
+def test_deleted_folder_is_reported_and_all_tests_run(suite: Suite, how: str) -> None:
+    """The state's folder is deleted: all tests run, and the results that could not be recorded are named."""
     suite.path = suite.folder / "state" / "migration-state.json"
     result = run(suite, 'shutil.rmtree("state")', how)
     assert result.status == 1
@@ -56,8 +61,8 @@ def test_folder_deleted(suite: Suite, how: str) -> None:
         suite.tracker.read()
 
 
-def test_folder_deleted_before_completion(suite: Suite) -> None:
-    """A migration whose state is gone is not completed, and no new state takes its place."""
+def test_deleted_folder_prevents_completion(suite: Suite) -> None:
+    """A migration whose state is gone is not completed, and no new state is created in its place."""
     suite.path = suite.folder / "state" / "migration-state.json"
     suite.path.parent.mkdir()
     suite.path.write_text('{"phase": "Validation"}', encoding="utf-8")
@@ -67,33 +72,40 @@ def test_folder_deleted_before_completion(suite: Suite) -> None:
     assert not suite.path.exists()
 
 
-@BOTH
-def test_folder_replaced(suite: Suite, how: str) -> None:
-    """The folder of the state is deleted and created again: the whole state is written again."""
+@DEEP_ON_WORKERS
+def test_replaced_folder_receives_the_whole_state(suite: Suite, how: str) -> None:
+    """The state's folder is deleted and created again: the complete state is written again."""
     suite.path = suite.folder / "state" / "migration-state.json"
     result = run(suite, 'shutil.rmtree("state"); os.mkdir("state")', how)
     assert suite.books == PASSED
     assert "note: " in result.output
 
 
-@BOTH
-def test_document_deleted(suite: Suite, how: str) -> None:
-    """The document alone is deleted: it is written again, whole."""
+@DEEP_ON_WORKERS
+def test_deleted_document_is_written_again(suite: Suite, how: str) -> None:
+    """Only the document is deleted: it is written again, complete."""
     assert run(suite, "state.unlink()", how).status == 0
     assert suite.books == PASSED
 
 
-@BOTH
-def test_log_deleted(suite: Suite, how: str) -> None:
-    """Only the log is deleted: the summary says so, and nothing of the state is lost."""
+@DEEP_ON_WORKERS
+def test_deleted_log_is_reported_and_nothing_lost(suite: Suite, how: str) -> None:
+    """Only the log is deleted: no part of the state is lost, and the gate is shut until that is accepted."""
     result = run(suite, "log.unlink()", how)
     assert result.status == 0
     assert "note: " in result.output
+    assert "  log: the audit log is gone: entries 1 to " in result.output
     assert suite.books == PASSED
+    assert not suite.can_be_completed()
+    suite.tracker.accept_record("ops", "the suite deletes its log")
+    again = run(suite, "pass", how)
+    assert "note: accepted by ops at " in again.output
+    assert "  log: " not in again.output
+    assert suite.can_be_completed()
 
 
-def test_log_is_a_folder(suite: Suite) -> None:
-    """The log cannot be written any more: the document is written directly, with a note."""
+def test_unwritable_log_is_noted(suite: Suite) -> None:
+    """The log can no longer be written: the document is written directly, with a note."""
     result = run(suite, "log.unlink(); log.mkdir()")
     assert result.status == 0
     assert "the audit log cannot be written" in result.output
@@ -101,8 +113,8 @@ def test_log_is_a_folder(suite: Suite) -> None:
     assert [verdict["passed"] for verdict in document["validation_results"]] == [True, True, True]
 
 
-def test_document_is_a_folder(suite: Suite) -> None:
-    """The document cannot be written any more: what the log holds is not lost, and the run fails."""
+def test_unwritable_document_fails_the_run(suite: Suite) -> None:
+    """The document can no longer be written: the log's content is not lost, and the run fails."""
     suite.path.unlink()
     result = run(suite, "state.unlink(); state.mkdir()")
     assert result.status == 1
@@ -111,8 +123,8 @@ def test_document_is_a_folder(suite: Suite) -> None:
     assert suite.books == PASSED
 
 
-def test_document_of_another(suite: Suite) -> None:
-    """Somebody overwrites the document with what is none: the run fails and does not overwrite it."""
+def test_invalid_document_is_not_overwritten(suite: Suite) -> None:
+    """The document is overwritten with invalid content: the run fails and does not overwrite it."""
     result = run(suite, 'state.write_text("[]")')
     assert result.status == 1
     assert "problem: " in result.output
@@ -121,8 +133,8 @@ def test_document_of_another(suite: Suite) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no limit to the size of files")
 @BOTH
-def test_disk_full(suite: Suite, how: str) -> None:
-    """Nothing can be written any more: all tests run, and what could not be recorded is named."""
+def test_full_disk_is_reported_and_all_tests_run(suite: Suite, how: str) -> None:
+    """Nothing can be written any more: all tests run, and the results that were lost are named."""
     suite.write({"conftest.py": FULL})
     result = run(suite, "pass", how)
     assert result.status == 1
@@ -142,9 +154,12 @@ def pytest_runtest_logstart(nodeid):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no limit to the size of files")
-def test_disk_full_for_a_while(suite: Suite) -> None:
-    """What could not be written is written once there is room again."""
-    room = 'elif nodeid.endswith("test_c"): resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)'
+def test_results_are_written_once_there_is_space(suite: Suite) -> None:
+    """Results that could not be written are written once there is space again."""
+    room = (
+        'elif nodeid.endswith("test_c"): resource.setrlimit(resource.RLIMIT_FSIZE, '
+        "(resource.RLIM_INFINITY,) * 2)"
+    )
     suite.write({"conftest.py": f"{FULL}    {room}"})
     assert run(suite, "pass").status == 0
     assert suite.books == PASSED
@@ -153,8 +168,8 @@ def test_disk_full_for_a_while(suite: Suite) -> None:
 
 
 @pytest.mark.parametrize("name", ["verdict", "plan", "finish", "gate"])
-def test_an_error_of_the_plugin(suite: Suite, name: str) -> None:
-    """An exception in the plugin itself ends no run, and the run does not end with 0."""
+def test_error_of_the_plugin_ends_no_run(suite: Suite, name: str) -> None:
+    """An exception in the plugin itself ends no run, and the exit status is not 0."""
     suite.write({"conftest.py": MISTAKE.format(module="tracking.run_writer", name=f"RunWriter.{name}")})
     result = run(suite, "pass")
     assert result.status == 1
@@ -163,8 +178,8 @@ def test_an_error_of_the_plugin(suite: Suite, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["write", "header"])
-def test_an_error_of_the_plugin_in_the_summary(suite: Suite, name: str) -> None:
-    """An exception while the summary is printed is reported in short, and the run does not end with 0."""
+def test_error_of_the_plugin_in_the_summary_is_reported(suite: Suite, name: str) -> None:
+    """An exception in the summary is reported in short, and the exit status is not 0."""
     suite.write({"conftest.py": MISTAKE.format(module="reports.pytest_summary", name=name)})
     result = run(suite, "pass")
     assert result.status == 1
@@ -181,7 +196,7 @@ module.{name} = mistake
 
 
 def test_equal_plans_are_recorded_once(suite: Suite) -> None:
-    """Workers that collected the same, and could not collect the same, leave one entry in the log."""
+    """Workers that collected the same tests, with the same errors, leave one entry in the log."""
     suite.write({"test_it.py": "@component\ndef test_a(): pass", "test_broken.py": "import no_such_module"})
     result = suite.run("--continue-on-collection-errors", how=XDIST)
     assert result.status == 1
@@ -189,7 +204,7 @@ def test_equal_plans_are_recorded_once(suite: Suite) -> None:
     assert [entry["action"] for entry in suite.log()].count("ValidationPlanned") == 1
 
 
-def test_plan_that_cannot_be_recorded_once(suite: Suite) -> None:
+def test_unrecorded_plan_is_read_again(suite: Suite) -> None:
     """A plan whose recording failed is read again from the next worker, although it is equal."""
     suite.write({"conftest.py": ONE_MISTAKE})
     result = run(suite, "pass", XDIST, "--migration-complete")
@@ -210,11 +225,15 @@ RunWriter.plan = fail_once
 """
 
 
-def test_worker_without_a_plan(suite: Suite) -> None:
-    """A worker whose plan does not arrive is reported; a test that it crashes in fails under (unknown)."""
+def test_worker_without_a_plan_is_reported(suite: Suite) -> None:
+    """A worker whose plan does not arrive is reported. A test that crashes it fails under (unknown)."""
     suite.write(
         {
-            "conftest.py": "def pytest_configure(config):\n    if hasattr(config, 'workerinput'): config.workerinput['migration_state']['plans'] = '/nowhere'"
+            "conftest.py": (
+                "def pytest_configure(config):\n"
+                "    if hasattr(config, 'workerinput'): "
+                "config.workerinput['migration_state']['plans'] = '/nowhere'"
+            )
         }
     )
     result = run(suite, "os._exit(1)", XDIST)
@@ -226,21 +245,40 @@ def test_worker_without_a_plan(suite: Suite) -> None:
 @pytest.mark.parametrize(
     ("workers", "ending", "expected"),
     [
-        ("gw1", "assert worker != 'gw1'", {"::test_a": "passed", "::test_b": "failed", "::test_c": "passed"}),
-        ("gw0", "assert worker != 'gw0'", {"::test_a": "passed", "::test_b": "failed", "::test_c": "passed"}),
-        ("gw0 gw1 gw2", "worker == 'gw1' and os._exit(1)", {"(unknown): test_it.py::test_b": "failed"}),
+        pytest.param(
+            "gw1",
+            "assert worker != 'gw1'",
+            {"::test_a": "passed", "::test_b": "failed", "::test_c": "passed"},
+            id="fails there",
+        ),
+        pytest.param(
+            "gw0",
+            "assert worker != 'gw0'",
+            {"::test_a": "passed", "::test_b": "failed", "::test_c": "passed"},
+            id="fails there, the first",
+            marks=pytest.mark.deep,
+        ),
+        pytest.param(
+            "gw0 gw1 gw2",
+            "worker == 'gw1' and os._exit(1)",
+            {"(unknown): test_it.py::test_b": "failed"},
+            id="crashes",
+        ),
     ],
-    ids=["fails there", "fails there, the first", "crashes"],
 )
-def test_one_of_each_without_a_plan(
+def test_reports_count_without_a_plan(
     suite: Suite, workers: str, ending: str, expected: dict[str, str]
 ) -> None:
-    """With --dist=each what a worker reports counts, whether or not its plan arrived: no other worker's success hides it."""
+    """With --dist=each a worker's reports count, whether or not its plan arrived.
+
+    No success of another worker hides a failure.
+    """
     suite.write(
         {
             "conftest.py": f"""
                 def pytest_configure(config):
-                    if os.environ.get("PYTEST_XDIST_WORKER", "-") in "{workers}": config.workerinput["migration_state"]["plans"] = "/nowhere"
+                    if os.environ.get("PYTEST_XDIST_WORKER", "-") in "{workers}":
+                        config.workerinput["migration_state"]["plans"] = "/nowhere"
             """,
             "test_it.py": SUITE.format(meddle=ending) + '\nworker = os.environ.get("PYTEST_XDIST_WORKER")\n',
         }
@@ -252,10 +290,12 @@ def test_one_of_each_without_a_plan(
     assert not suite.can_be_completed()
 
 
-def test_notices_of_workers(suite: Suite) -> None:
+def test_notices_of_workers_are_printed_once(suite: Suite) -> None:
     """A notice of the fixture's tracker on a worker is printed once, in the summary."""
     suite.write(
-        "import pathlib\n@component\ndef test(migration_state):\n    pathlib.Path('migration-audit.log').unlink()\n    migration_state.add_native_process('p')"
+        "import pathlib\n@component\ndef test(migration_state):\n"
+        "    pathlib.Path('migration-audit.log').unlink()\n"
+        "    migration_state.add_native_process('p')"
     )
     result = suite.run("-W", "error", how=XDIST)
     assert "note: " in result.output
@@ -263,8 +303,8 @@ def test_notices_of_workers(suite: Suite) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pytest-timeout has no signals there")
-def test_timeout_while_the_state_is_locked(suite: Suite) -> None:
-    """A test's timeout that strikes while its verdict waits for the lock ends no run, and loses no verdict."""
+def test_timeout_while_the_state_is_locked_loses_no_verdict(suite: Suite) -> None:
+    """A timeout while a verdict waits for the lock ends no run and loses no verdict."""
     suite.write(
         """
         import threading

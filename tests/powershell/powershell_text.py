@@ -21,7 +21,7 @@ _REQUEST: Final = re.compile(r"@\{ (operation = .*?) \}")
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of a function: its type, its default and its valid values, as they are written."""
+    """A parameter of a function: its type, default and valid values, as written in the script."""
 
     name: str
     type: str
@@ -35,9 +35,9 @@ class Function:
     """A function that users call.
 
     :ivar help: the comment-based help.
-    :ivar request: what it sends, by name, each with the variable that holds it; none if it only reads.
-    :ivar more: the same, sent only where there is something to send.
-    :ivar command: the command that it runs where it only reads, and that command's options.
+    :ivar request: the fields that it sends, each with the variable that holds it; empty if it only reads.
+    :ivar more: the fields that it sends only if they have a value.
+    :ivar command: the command that it runs if it only reads, with that command's options.
     """
 
     name: str
@@ -53,7 +53,7 @@ def text() -> str:
 
 
 def functions() -> dict[str, Function]:
-    """The functions that have help, which are those for users, by name."""
+    """Return the functions that have help, which are those for users, by name."""
     return {name: _function(name, body) for name, body in _FUNCTION.findall(text()) if "<#" in body}
 
 

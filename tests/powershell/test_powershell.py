@@ -53,7 +53,7 @@ class PowerShell:
     ) -> subprocess.Popen[str]:
         self._count += 1
         path = self.folder / f"script-{self._count}.ps1"
-        # With a mark at the start, without which 5.1 takes the text for ANSI.
+        # With a byte order mark: without it, 5.1 reads the text as ANSI.
         prepared = (
             f"[Console]::OutputEncoding = New-Object System.Text.UTF8Encoding $false\n{load}\n{script}\n"
         )
@@ -104,13 +104,13 @@ def powershell(request: pytest.FixtureRequest, tmp_path: Path) -> PowerShell:
 
 
 def quoted(text: str) -> str:
-    """``text`` as a PowerShell expression."""
+    """Return ``text`` as a PowerShell expression."""
     encoded = base64.b64encode(text.encode()).decode()
     return f"([Text.Encoding]::UTF8.GetString([Convert]::FromBase64String('{encoded}')))"
 
 
-def test_flow(powershell: PowerShell) -> None:
-    """A whole migration as in operators' scripts; functions without a return value print nothing."""
+def test_whole_migration_works(powershell: PowerShell) -> None:
+    """A whole migration works as in operators' scripts. Functions without a return value print nothing."""
     printed = powershell("""
         (Initialize-MigrationState).phase
         (Set-MigrationPhase -NewPhase BackupInProgress).phase
@@ -124,7 +124,8 @@ def test_flow(powershell: PowerShell) -> None:
         Set-MigrationError -ErrorMessage 'slow'
         Set-RollbackAvailability -Available $false
         Write-MigrationAuditLog -Action 'Notice' -Details 'almost done' -Level warning
-        Add-ValidationResult -Component 'guardian-hive' -TestName 'native' -Passed $false -ErrorMessage 'it answers 500'
+        $failure = @{ Component = 'guardian-hive'; TestName = 'native'; ErrorMessage = 'it answers 500' }
+        Add-ValidationResult @failure -Passed $false
         "open: $((Get-MigrationGate).open)"
         "blockers: $((Get-MigrationGate -Require 'worker-aider').blockers.kind -join ', ')"
         Add-ValidationResult -Component 'guardian-hive' -TestName 'native' -Passed $true
@@ -154,7 +155,7 @@ def test_flow(powershell: PowerShell) -> None:
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
-def test_text(text: str, powershell: PowerShell) -> None:
+def test_text_is_stored_unchanged(text: str, powershell: PowerShell) -> None:
     """Text is stored and returned unchanged."""
     printed = powershell(f"""
         $null = Initialize-MigrationState
@@ -170,7 +171,7 @@ def test_text(text: str, powershell: PowerShell) -> None:
     assert (state["error"]["message"], state["data_preserved"]) == (text, {text: text})
 
 
-def test_text_from_a_file(powershell: PowerShell) -> None:
+def test_text_from_a_file_is_a_plain_string(powershell: PowerShell) -> None:
     """A string with properties that Get-Content added is sent as a plain string."""
     (powershell.folder / "message.txt").write_text("disk full\n", encoding="ascii")
     powershell("""
@@ -188,15 +189,17 @@ STRICT = """
 
 
 @pytest.mark.parametrize("preferences", ["", STRICT], ids=["default", "stop"])
-def test_refusal(preferences: str, powershell: PowerShell) -> None:
+def test_refusal_is_a_terminating_error(preferences: str, powershell: PowerShell) -> None:
     """A refusal is a terminating error with the command's sentence, whatever the script's preferences."""
     printed = powershell(f"""
         {preferences}
         try {{ Set-MigrationError -ErrorMessage 'x' }} catch {{ $_.Exception.Message }}
         $null = Initialize-MigrationState
         try {{ $null = Initialize-MigrationState }} catch {{ $_.Exception.Message }}
-        try {{ $null = Set-MigrationPhase -NewPhase Completed; 'not reached' }} catch {{ $_.Exception.Message }}
+        try {{ $null = Set-MigrationPhase -NewPhase Completed; 'not reached' }}
+        catch {{ $_.Exception.Message }}
         try {{ $null = Set-MigrationPhase -NewPhase Nowhere; 'not reached' }} catch {{ 'no such phase' }}
+        try {{ $null = Set-MigrationPhase Completed; 'not reached' }} catch {{ ("$_" -split ' write ')[1] }}
         (Initialize-MigrationState -Force -WarningAction SilentlyContinue).phase
     """)
     assert printed[0].startswith("Migration state not found. Please initialize first: '")
@@ -204,6 +207,7 @@ def test_refusal(preferences: str, powershell: PowerShell) -> None:
     assert printed[2:] == [
         "Invalid phase transition from 'NotStarted' to 'Completed'. Valid transitions: BackupInProgress",
         "no such phase",
+        "Set-MigrationPhase -NewPhase Completed",
         "NotStarted",
     ]
 
@@ -221,11 +225,13 @@ def test_refusal_ends_a_script(powershell: PowerShell) -> None:
     assert "not reached" not in done.stdout
 
 
-def test_gate(powershell: PowerShell) -> None:
+def test_shut_gate_refuses_completed(powershell: PowerShell) -> None:
     """A shut gate refuses Completed with every blocker; -Force and -Reason override it on record."""
     printed = powershell("""
         $null = Initialize-MigrationState
-        foreach ($phase in 'BackupInProgress', 'ContainerTermination', 'NativeDeployment', 'Validation') { $null = Set-MigrationPhase -NewPhase $phase }
+        foreach ($phase in 'BackupInProgress', 'ContainerTermination', 'NativeDeployment', 'Validation') {
+            $null = Set-MigrationPhase -NewPhase $phase
+        }
         Add-ValidationResult -Component 'a' -TestName 'one' -Passed $false
         Add-ValidationResult -Component 'b' -TestName 'two' -Passed $false
         try { $null = Set-MigrationPhase -NewPhase Completed } catch { $_.Exception.Message }
@@ -237,8 +243,8 @@ def test_gate(powershell: PowerShell) -> None:
     assert printed[3] == "Transitioned from 'Validation' to 'Completed' (forced: accepted by the owner)"
 
 
-def test_nothing_there(powershell: PowerShell) -> None:
-    """Without a state, functions that read warn and return nothing, the log function warns; none throws."""
+def test_reading_without_a_state_warns(powershell: PowerShell) -> None:
+    """Without a state, reading functions warn and return nothing, the log function warns, and none throws."""
     printed = powershell("""
         $ErrorActionPreference = 'Stop'
         $state = Get-MigrationState 3>&1
@@ -271,7 +277,7 @@ def test_exit_status_is_kept(powershell: PowerShell) -> None:
     assert printed == ["refused", "2", "True", "True"]
 
 
-def test_state_path(powershell: PowerShell) -> None:
+def test_state_path_is_the_parameter_the_variable_or_the_default(powershell: PowerShell) -> None:
     """The state is the -StatePath, as a PowerShell path, else $env:MIGRATION_STATE, else the default."""
     powershell(
         """
@@ -289,7 +295,7 @@ def test_state_path(powershell: PowerShell) -> None:
         assert json.loads((folder / name).read_bytes())["phase"] == "NotStarted"
 
 
-def test_without_the_command(powershell: PowerShell) -> None:
+def test_missing_command_is_reported(powershell: PowerShell) -> None:
     """If the command is not on the path, one sentence says how to install it."""
     printed = powershell(
         """
@@ -305,7 +311,7 @@ def test_without_the_command(powershell: PowerShell) -> None:
     )
 
 
-def test_help(powershell: PowerShell) -> None:
+def test_each_function_has_help(powershell: PowerShell) -> None:
     """Get-Help knows each function."""
     printed = powershell(
         "(Get-Help Set-MigrationPhase).Synopsis; (Get-Help Set-MigrationPhase -Parameter "
@@ -317,8 +323,8 @@ def test_help(powershell: PowerShell) -> None:
     ]
 
 
-def test_side_by_side(powershell: PowerShell) -> None:
-    """Two scripts and a recorded run on one state at the same time lose nothing."""
+def test_concurrent_scripts_lose_nothing(powershell: PowerShell) -> None:
+    """Two scripts and a recorded run that use one state at the same time lose nothing."""
     powershell("$null = Initialize-MigrationState")
     tests = "\n".join(
         f"@pytest.mark.migration_component('web')\ndef test_{number}(): pass" for number in range(50)

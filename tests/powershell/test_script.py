@@ -26,9 +26,10 @@ KNOWN = {
     "Add-ProcessedContainer": "StatePath ContainerName! ContainerId!",
     "Add-PreservedData": "StatePath DataKey! BackupPath!",
     "Add-NativeProcess": "StatePath ProcessName! ProcessId",
-    "Add-ValidationResult": "StatePath Component! TestName! Passed! ErrorMessage",
+    "Add-ValidationResult": "StatePath Component! TestName! Passed! ErrorMessage Reason",
     "Set-RollbackAvailability": "StatePath Available!",
     "Set-MigrationError": "StatePath ErrorMessage!",
+    "Approve-MigrationRecord": "StatePath By! Reason!",
     "Write-MigrationAuditLog": "StatePath Action! Details! Level",
     "Get-MigrationState": "StatePath",
     "Get-MigrationAuditLog": "StatePath Last",
@@ -53,19 +54,19 @@ def shape(function: script.Function) -> str:
     )
 
 
-def test_functions() -> None:
+def test_functions_have_the_parameters_of_the_contract() -> None:
     """The functions and their parameters are those that users know."""
     assert {function.name: shape(function) for function in FUNCTIONS.values()} == KNOWN
 
 
-def test_writing() -> None:
+def test_every_operation_is_sent_by_one_function() -> None:
     """Every operation that has a function is sent by exactly one."""
     sent = [function.request["operation"].strip("'") for function in WRITING]
     assert sorted([*sent, "forget_validation"]) == sorted(OPERATIONS)
 
 
 @pytest.mark.parametrize("function", WRITING, ids=named)
-def test_request(function: script.Function) -> None:
+def test_request_has_valid_arguments(function: script.Function) -> None:
     """A request has all required arguments, no unknown ones, and each from an existing variable."""
     operation = function.request["operation"].strip("'")
     _, required, optional = OPERATIONS[operation]
@@ -79,8 +80,9 @@ def test_request(function: script.Function) -> None:
 
 
 @pytest.mark.parametrize("function", WRITING, ids=named)
-def test_request_carried_out(function: script.Function, tmp_path: Path) -> None:
+def test_request_is_carried_out(function: script.Function, tmp_path: Path) -> None:
     """The request of a function, with values of its parameters' types, is carried out."""
+    operation = function.request["operation"].strip("'")
     types = {f"${parameter.name}": parameter for parameter in function.parameters}
 
     def sent(value: str) -> object:
@@ -97,13 +99,14 @@ def test_request_carried_out(function: script.Function, tmp_path: Path) -> None:
     request: dict[str, Any] = {
         key: sent(value) for key, value in {**function.request, **function.more}.items()
     }
-    entries = len(tracker.read_audit())
+    if operation == "accept_record":
+        tracker.audit_log_path.unlink()
     tracker.apply([request])
-    assert len(tracker.read_audit()) > entries
+    assert tracker.read_audit()[-1].action != "Initialize" or operation == "initialize"
 
 
 @pytest.mark.parametrize("function", READING, ids=named)
-def test_command(function: script.Function) -> None:
+def test_command_and_its_options_exist(function: script.Function) -> None:
     """A function that reads runs an existing command with existing options."""
     more = {
         "Get-MigrationAuditLog": ["--last", "7"],
@@ -113,7 +116,7 @@ def test_command(function: script.Function) -> None:
     assert (options.json, options.state) == (True, "state.json")
 
 
-def test_values() -> None:
+def test_valid_values_are_those_of_the_state() -> None:
     """The valid values of parameters are those of the state."""
     values = {
         f"{function.name} {one.name}": one.values
@@ -132,7 +135,7 @@ def test_values() -> None:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=named)
-def test_help(function: script.Function) -> None:
+def test_help_is_complete(function: script.Function) -> None:
     """Each function's help has a synopsis, each parameter in order, and an example that calls it."""
     assert re.findall(r"\.(SYNOPSIS|DESCRIPTION)\n", function.help)[0] == "SYNOPSIS"
     assert re.findall(r"\.PARAMETER (\w+)\n +\S", function.help) == [
@@ -144,7 +147,7 @@ def test_help(function: script.Function) -> None:
 
 
 def test_windows_powershell_can_read_it() -> None:
-    """The script suits Windows PowerShell 5.1: ASCII only, and no operators of PowerShell 7."""
+    """The script suits Windows PowerShell 5.1: it is ASCII only, and uses no operators of PowerShell 7."""
     content = script.PATH.read_bytes()
     assert content.isascii()
     assert not content.startswith(b"\xef\xbb\xbf")

@@ -1,7 +1,7 @@
-"""What the reliability tests share: where they work, how much they do, and the figures that they print.
+"""Shared by the reliability tests: their folders, the number of rounds, and the figures that they print.
 
 ``RELIABILITY=full`` in the environment runs the long versions (2,000 rounds of SIGKILL instead of 150, and so
-on); a number, such as ``RELIABILITY=0.1``, runs that share of the default.
+on). A number, such as ``RELIABILITY=0.1``, runs that share of the default.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if sys.platform == "win32":
 
 @pytest.fixture
 def figures(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """Return a function that takes a sentence with figures, to be printed after the run, under xdist too."""
+    """Return a function that takes a sentence with figures and prints it after the run, also under xdist."""
     return lambda sentence: record_property(_FIGURE, sentence)
 
 
@@ -51,14 +51,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_process_left() -> Iterator[None]:
-    """Kill the processes that a test has started and left, also if it failed."""
+    """Kill the processes that a test has left running, even if it failed."""
     yield
     kill_all()
 
 
 @pytest.fixture(autouse=True)
 def _no_second_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not wait for the second look of ``verify``: nothing is being written when these tests call it."""
+    """Disable the second check of ``verify``: nothing is being written when these tests call it."""
     monkeypatch.setattr(verify, "SECOND_LOOK", 0.0)
 
 
@@ -75,7 +75,7 @@ def rounds() -> Callable[[int, int], int]:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Return a folder, in memory if possible: what is tested here does not depend on a disk."""
+    """Return a folder, in memory if possible: these tests do not depend on a disk."""
     memory = Path("/dev/shm")
     place = tempfile.mkdtemp(prefix="migration-", dir=memory if os.access(memory, os.W_OK) else None)
     yield Path(place)

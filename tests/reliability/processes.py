@@ -1,4 +1,4 @@
-"""Processes for the reliability tests, forked: to start an interpreter costs a hundred times as much."""
+"""Forked processes for the reliability tests. Starting an interpreter takes a hundred times as long."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _started: list[Child] = []
 class Child:
     """A forked process.
 
-    :ivar status: its exit status once it was waited for; negative: the signal that ended it.
+    :ivar status: its exit status once it was waited for; if negative, the signal that ended it.
     """
 
     pid: int
@@ -37,14 +37,14 @@ class Child:
             os.kill(self.pid, number)
 
     def poll(self) -> int | None:
-        """Return its exit status; ``None`` if it still runs."""
+        """Return its exit status, or ``None`` if it is still running."""
         if self.status is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             self.status = os.waitstatus_to_exitcode(status) if pid else None
         return self.status
 
     def wait(self, timeout: float = 60.0) -> int:
-        """Return its exit status. A child that does not end in time is killed, and that is a failure."""
+        """Return its exit status. A child that does not end in time is killed, and the test fails."""
         deadline = time.monotonic() + timeout
         while (status := self.poll()) is None:
             if time.monotonic() > deadline:
@@ -60,9 +60,13 @@ class Child:
 
 
 def start(function: Callable[[], object]) -> Child:
-    """Run ``function`` in a forked process. An exception is printed on standard error: status 1."""
+    """Run ``function`` in a forked process.
+
+    An exception is printed on standard error, and the status is 1.
+    """
     with warnings.catch_warnings():
-        # From Python 3.12 on: "this process is multi-threaded". xdist's workers are; their thread only waits.
+        # Since Python 3.12: "this process is multi-threaded". xdist's workers are, but their thread only
+        # waits.
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
     if pid:
@@ -74,15 +78,15 @@ def start(function: Callable[[], object]) -> Child:
         _end_with_parent()
         function()
         status = 0
-    except BaseException:  # noqa: BLE001  # nothing may get out of the child into pytest
+    except BaseException:  # noqa: BLE001  # no exception may reach pytest in the child
         os.write(2, traceback.format_exc().encode())
     finally:
-        sys.stdout = sys.stderr = None  # pytest's, whose buffers are the parent's
+        sys.stdout = sys.stderr = None  # pytest's streams contain the parent's buffers
         os._exit(status)
 
 
 def _end_with_parent() -> None:
-    """Have this child killed with its parent, so that it does not outlive a killed test run. Linux only."""
+    """Kill this child when its parent ends, so that it does not outlive a killed test run. Linux only."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
@@ -95,15 +99,15 @@ def kill_all() -> None:
             child.kill()
 
 
-def run_all(functions: Iterable[Callable[[], object]], timeout: float = 120.0) -> None:
-    """Run each in a process of its own, all at once, and assert that each succeeds."""
+def run_all(functions: Iterable[Callable[[], object]], timeout: float = 280.0) -> None:
+    """Run each function in its own process, all at once, and assert that each succeeds."""
     children = [start(function) for function in functions]
     statuses = [child.wait(timeout) for child in children]
     assert statuses == [0] * len(statuses)
 
 
 class Words:
-    """A pipe of lines from children to their parent: what a child has said is kept when it is killed."""
+    """A pipe of lines from children to their parent. Lines that were sent are kept when a child is killed."""
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
@@ -114,7 +118,7 @@ class Words:
         os.write(self._writer, line.encode() + b"\n")
 
     def heard(self, wait: float = 0.0) -> list[str]:
-        """Return what was said since the last call; wait for the first line for ``wait`` seconds."""
+        """Return the lines since the last call. Wait for the first line for up to ``wait`` seconds."""
         select.select([self._reader], [], [], wait)
         with suppress(BlockingIOError):
             while piece := os.read(self._reader, 1 << 16):

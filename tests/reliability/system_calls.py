@@ -1,6 +1,6 @@
-"""Killing a process at its n-th system call, and letting its n-th call fail, with strace.
+"""Kill a process at its n-th system call, or make its n-th call fail, with strace.
 
-The process is forked from this one, stops, and goes on when strace has attached itself: only the calls of the
+The process is forked from this one, stops, and continues when strace is attached: only the calls of the
 operation under test are counted, and no interpreter has to start. For a whole program see :func:`command`.
 
 ``when=n`` of ``strace`` counts each system call's name separately, so each name has its own loop: the first
@@ -38,7 +38,7 @@ _KILLED: Final = -9
 
 
 def _missing() -> str | None:
-    """Return why strace cannot be used here; ``None`` if it can."""
+    """Return the reason why strace cannot be used here, or ``None`` if it can."""
     if sys.platform != "linux":
         return "strace is a tool of Linux"
     if not shutil.which("strace"):
@@ -66,14 +66,14 @@ def needs_strace() -> None:
 def run_with(inject: str, operation: Callable[[], object], *, trace: str = "", log: str = os.devnull) -> int:
     """Run ``operation`` in a forked process under ``strace -e inject=INJECT``, and return its exit status.
 
-    A negative status is that of a signal; an exception in the operation is status 1.
+    A negative status is that of a signal. After an exception in the operation the status is 1.
 
     :param trace: the calls to write to ``log``; by default those of ``inject``.
     """
     go, begin = os.pipe()
 
     def wait_and_work() -> None:
-        # For systems where Yama only allows a process to trace its own children.
+        # Needed where Yama allows a process to trace only its own children.
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PTRACER, ctypes.c_ulong(-1), 0, 0, 0)
         poller = select.poll()
@@ -113,7 +113,7 @@ def killed_at_each_call(
 
     The operation must succeed when it is not killed.
 
-    :param reset: restores the initial state; called before each time.
+    :param reset: restores the initial state; called before each attempt.
     """
     for call in calls:
         for number in range(1, 1000):
@@ -128,9 +128,9 @@ def killed_at_each_call(
 def failed_at_each_call(
     operation: Callable[[], object], call: str, error: str, *, reset: Callable[[], object]
 ) -> Iterator[tuple[int, int]]:
-    """Let the first call of this name fail with ``error``, the second, …; yield number and exit status.
+    """Make the first call of this name fail with ``error``, then the second, …; yield number and exit status.
 
-    :param reset: restores the initial state; called before each time.
+    :param reset: restores the initial state; called before each attempt.
     """
     reset()
     for number in range(1, calls_made(operation, call) + 1):
@@ -139,7 +139,7 @@ def failed_at_each_call(
 
 
 def calls_made(operation: Callable[[], object], call: str) -> int:
-    """Run ``operation``, and return how often it makes this call."""
+    """Run ``operation``, and return the number of times that it makes this call."""
     with tempfile.NamedTemporaryFile("r") as log:
         run_with("", operation, trace=call, log=log.name)
         return sum("(" in line and "resumed>" not in line for line in log)

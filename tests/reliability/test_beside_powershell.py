@@ -1,7 +1,8 @@
 """PowerShell, a writer that takes none of this package's locks, beside runs, commands and a completer.
 
-The stand-in does to the files what the functions of a real PowerShell do, with the same system calls. A
-change that it loses itself (it opened the document just before that was replaced) must be reported by ``verify``.
+The stand-in treats the files like the functions of a real PowerShell, with the same system calls. A change
+that PowerShell loses itself (it opened the document just before that was replaced) must be reported by
+``verify``.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from processes import Words, start
-from writers import in_validation, no_check, quiet, run_at, tracker_at, written
+from writers import Screen, in_validation, no_check, quiet, run_at, tracker_at, written
 
-from powershell_writer import PowerShellError, PowerShellWriter
+from powershell_writer import PowerShellError
 from pytest_migration_state.cli.main import main
 from pytest_migration_state.domain.run_events import outstanding
 from pytest_migration_state.domain.run_plan import RunPlan
@@ -31,8 +32,9 @@ from pytest_migration_state.errors import (
     StateDamagedError,
 )
 from pytest_migration_state.storage.files import run_log
-from pytest_migration_state.storage.files.audit_log import AuditLogFile, read_lines
+from pytest_migration_state.storage.files.audit_log import AuditLogFile
 from pytest_migration_state.storage.files.document_file import DocumentFile
+from pytest_migration_state.storage.files.log_file import read_lines
 from pytest_migration_state.storage.files.store import FileStore
 from pytest_migration_state.text import utc_now
 
@@ -54,16 +56,16 @@ class Round:
     """The result of one round.
 
     :ivar lost_verdicts: verdicts and other changes by this package that were acknowledged and are lost.
-    :ivar written: how many were acknowledged.
-    :ivar changes: how many functions of PowerShell succeeded.
-    :ivar without_line: how many more said on the screen that their line could not be written to the log.
-    :ivar lost_unlogged: how many of those changed nothing; there is no line that ``verify`` could report.
-    :ivar failed: how many failed with a message on the screen, and changed nothing.
-    :ivar lost_changes: how many succeeded, and their change is lost.
-    :ivar named: how many lines ``verify`` reports whose effect the document lacks.
-    :ivar overwritten: how many lines were overwritten.
-    :ivar misread: what readers said that took a half-written document for damage.
-    :ivar refused: why runs could not record everything.
+    :ivar written: the number of acknowledged changes.
+    :ivar changes: the number of functions of PowerShell that succeeded.
+    :ivar without_line: those that reported on the screen that they could not write their line to the log.
+    :ivar lost_unlogged: those of them that changed nothing; ``verify`` has no line of them to report.
+    :ivar failed: those that failed with a message on the screen, and changed nothing.
+    :ivar lost_changes: those that succeeded, and whose change is lost.
+    :ivar named: the number of lines that ``verify`` reports because the document lacks their effect.
+    :ivar overwritten: the number of overwritten lines.
+    :ivar misread: messages of readers that mistook a half-written document for damage.
+    :ivar refused: reasons why runs could not record everything.
     """
 
     lost_verdicts: int = 0
@@ -80,8 +82,8 @@ class Round:
 
 
 def _run(state: Path, name: str, words: Words) -> None:
-    # Far more checkpoints than a run makes: each is a chance to write over what PowerShell wrote.
-    run_log.CHECKPOINT_INTERVAL = 0.0  # type: ignore[misc]  # not so final in this process
+    # Far more checkpoints than a run makes: each could overwrite a change of PowerShell.
+    run_log.CHECKPOINT_INTERVAL = 0.0  # type: ignore[misc]  # changed in this process only
     run_log.CHECKPOINT_SHARE = 1  # type: ignore[misc]  # as above
     run = run_at(state, name)
     run.open(no_check, {})
@@ -127,25 +129,9 @@ def _read(state: Path, words: Words) -> None:
         time.sleep(0.001)
 
 
-class _Screen(PowerShellWriter):
-    """Notes that PowerShell showed on the screen that it could not write its line to the log, and went on.
-
-    :ivar log_was_locked: whether it did.
-    """
-
-    log_was_locked = False
-
-    def _open(self, path: Path, flags: int) -> int:
-        try:
-            return super()._open(path, flags)
-        except PowerShellError:
-            self.log_was_locked = self.log_was_locked or path == self.log
-            raise
-
-
 def _powershell(state: Path, flavour: str, pause: float, words: Words) -> None:
     sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  # for as long as this process lives
-    writer = _Screen(state, flavour, pause, seed=1)
+    writer = Screen(state, flavour, pause, seed=1)
     for number in range(1, _CHANGES + 1):
         writer.log_was_locked = False
         try:
@@ -173,7 +159,7 @@ def _by_powershell(document: Document) -> set[int]:
 
 
 def play(state: Path, flavour: str, pause: float) -> Round:
-    """PowerShell beside two runs, four writers on the command line, a completer and a reader."""
+    """Run PowerShell beside two runs, four writers on the command line, a completer and a reader."""
     in_validation(state).close()
     words = Words()
     runs = [f"run-{number}" for number in range(2)]
@@ -184,7 +170,7 @@ def play(state: Path, flavour: str, pause: float) -> Round:
     beside = [start(partial(_complete, state, words)), start(partial(_read, state, words))]
     said: list[str] = []
     for writer in writers:
-        # Read all the time: a full pipe would stop every writer.
+        # Read continuously: a full pipe would stop every writer.
         while writer.poll() is None:
             said += words.heard(0.01)
         assert writer.status == 0
@@ -236,7 +222,7 @@ def _judge(state: Path, said: list[str]) -> Round:
 
 
 def _losses(found: Round) -> dict[str, int]:
-    """Return what must be zero: losses of this package, and frequent or unreported ones of PowerShell."""
+    """Return the values that must be zero: losses of this package, and frequent or unreported others."""
     return {
         "verdicts lost": found.lost_verdicts,
         "lines overwritten": found.overwritten,
@@ -253,14 +239,14 @@ _WAYS = [("7", 0.0), ("5.1", 0.0), ("7", 0.001), ("5.1", 0.001)]
 
 
 @pytest.mark.parametrize(("flavour", "pause"), _WAYS)
-def test_powershell_beside_everybody(
+def test_nothing_is_lost_beside_powershell(
     folder: Path,
     flavour: str,
     pause: float,
     rounds: Callable[[int, int], int],
     figures: Callable[[str], None],
 ) -> None:
-    """No verdict is lost, no line overwritten, no document misread, and PowerShell loses no change silently."""
+    """No verdict is lost, no line overwritten, no document misread, and no lost change unreported."""
     total: Counter[str] = Counter()
     count = rounds(5, 125)
     for number in range(count):
@@ -276,7 +262,7 @@ def test_powershell_beside_everybody(
 
 
 def _do_nothing(_: AuditLogFile) -> None:
-    """Replace taking or releasing the lock on the log."""
+    """Do nothing instead of taking or releasing the lock on the log."""
 
 
 _replace = DocumentFile.replace
@@ -285,17 +271,17 @@ _replace = DocumentFile.replace
 def _replace_without_comparing(
     file: DocumentFile, document: Document, known: bytes | None, patience: float
 ) -> bytes | None:
-    """Replace the document as if the one on disk always were the one that was read."""
+    """Replace the document without checking that it is the one that was read."""
     with file.locked(patience) as digest:
         known = digest
     return _replace(file, document, known, patience)
 
 
 @pytest.mark.parametrize("what", ["the lock on the log", "the check before replacing"])
-def test_what_protects_is_needed(
+def test_both_protections_are_needed(
     folder: Path, what: str, monkeypatch: pytest.MonkeyPatch, figures: Callable[[str], None]
 ) -> None:
-    """Without one of the two protections the same rounds show losses, so they would notice them."""
+    """Without one of the two protections, the same rounds show losses, so they would detect them."""
     if what == "the lock on the log":
         monkeypatch.setattr(AuditLogFile, "lock", _do_nothing)
         monkeypatch.setattr(AuditLogFile, "unlock", _do_nothing)
@@ -308,7 +294,8 @@ def test_what_protects_is_needed(
         try:
             losses += Counter(_losses(play(folder / str(number) / "migration-state.json", "7", 0.001)))
         except (AssertionError, StateDamagedError):
-            # The chain is broken, for this process or for a writer, which ends with an error: a loss too.
+            # The chain is broken, for this process or for a writer that ends with an error. This counts as a
+            # loss.
             losses["damaged"] += 1
     assert losses
     figures(f"without {what}: after {number} rounds {dict(losses)}")

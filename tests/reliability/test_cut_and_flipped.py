@@ -42,8 +42,7 @@ _FOREIGN_LINE = (
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not wait for other writers: there are none, so damage stays."""
-    monkeypatch.setattr(document_file, "_REREAD_PATIENCE", 0.0)
+    """Do not wait for other writers: there are none, so damage is permanent."""
     monkeypatch.setattr(document_file, "READ_PAUSE", 0.0)
 
 
@@ -60,7 +59,7 @@ def _seen(state: Path) -> JsonObject:
 
 
 def _whole(seen: JsonObject) -> JsonObject:
-    """Return a state without what every write by this package changes, or adds if it is missing."""
+    """Return a state without the fields that every write by this package changes or adds."""
     return {key: value for key, value in seen.items() if key not in {"last_updated", "metadata"}}
 
 
@@ -87,14 +86,17 @@ def _meaning(seen: JsonObject) -> JsonObject:
 
 
 @pytest.mark.parametrize("half", [0, 1])
-def test_log_cut_at_every_byte(state: Path, half: int, figures: Callable[[str], None]) -> None:
-    """However short the log was cut, the state is unchanged, the loss reported, and the next writer goes on."""
+def test_log_cut_at_any_byte_leaves_the_state_unchanged(
+    state: Path, half: int, rounds: Callable[[int, int], int], figures: Callable[[str], None]
+) -> None:
+    """Wherever the log is cut, the state is unchanged, the loss reported, and the next writer continues."""
     _forty_entries(state)
     log = state.with_name("migration-audit.log")
     document, content = state.read_bytes(), log.read_bytes()
     before = _whole(_seen(state))
     total: Counter[str] = Counter()
-    for length in range(half, len(content), 2):
+    step = max(2, len(content) // rounds(len(content) // 4, len(content)))
+    for length in [*range(half, len(content) - 1, step), len(content) - 1 + half]:
         state.write_bytes(document)
         log.write_bytes(content[:length])
         assert _whole(_seen(state)) == before
@@ -115,7 +117,9 @@ def test_log_cut_at_every_byte(state: Path, half: int, figures: Callable[[str], 
     )
 
 
-def test_log_cut_at_every_byte_without_its_document(state: Path, figures: Callable[[str], None]) -> None:
+def test_log_cut_without_its_document_gives_the_state_of_a_commit(
+    state: Path, figures: Callable[[str], None]
+) -> None:
     """With only the log, the state is that after one of the commits, and never half of one."""
     _forty_entries(state)
     log = state.with_name("migration-audit.log")
@@ -132,7 +136,7 @@ def test_log_cut_at_every_byte_without_its_document(state: Path, figures: Callab
         if not states or seen != states[-1]:
             states.append(seen)
         if length % 50 == 0:
-            # A writer rebuilds the document from it, and there are no problems then.
+            # A writer rebuilds the document from it, and then there are no problems.
             assert _whole(tracker_at(state).commit([]).to_object()) == seen
             assert tracker_at(state).verify().sound
             for path in state.parent.iterdir():
@@ -142,8 +146,8 @@ def test_log_cut_at_every_byte_without_its_document(state: Path, figures: Callab
     figures(f"{len(content) + 1} cuts of a log without its document: {len(states)} states, one a commit")
 
 
-def test_log_cut_beneath_a_run(state: Path, rounds: Callable[[int, int], int]) -> None:
-    """A run whose log is cut, emptied or deleted meanwhile loses no verdict that it recorded."""
+def test_run_whose_log_is_cut_loses_no_verdict(state: Path, rounds: Callable[[int, int], int]) -> None:
+    """A run whose log is cut, emptied or deleted during the run loses no verdict that it recorded."""
     chance = random.Random(5)
     for number in range(rounds(40, 400)):
         run = run_at(state, f"run-{number}")
@@ -176,7 +180,7 @@ def test_log_cut_beneath_a_run(state: Path, rounds: Callable[[int, int], int]) -
 
 @pytest.mark.parametrize("others", [0, 1, 4, 5, 6, 20])
 @pytest.mark.parametrize("how", ["deleted", "emptied"])
-def test_new_log_beneath_a_run(state: Path, how: str, others: int) -> None:
+def test_run_whose_log_is_replaced_loses_no_verdict(state: Path, how: str, others: int) -> None:
     """If a run loses its log, and others begin a new one without its newest verdicts, nothing is lost."""
     run = run_at(state, "run")
     run.open(no_check, {})
@@ -186,7 +190,7 @@ def test_new_log_beneath_a_run(state: Path, how: str, others: int) -> None:
     if how == "deleted":
         log.unlink()
     else:
-        # As log rotation does it: the file is the same, and may have grown beyond where it was.
+        # As in log rotation: the file is the same, and may have grown beyond its earlier size.
         os.truncate(log, 0)
     tracker = tracker_at(state)
     for number in range(1, others + 1):
@@ -194,7 +198,7 @@ def test_new_log_beneath_a_run(state: Path, how: str, others: int) -> None:
     for test in range(5, 8):
         run.verdict(Verdict(("run", str(test)), passed=True))
     assert run.failure is None
-    # It is on the disk before the run's end: a kill would lose none of it.
+    # It is on the disk before the run's end: a kill would not lose it.
     assert written(FileStore(state, notify=quiet).read(), "run") == list(range(8))
     run.finish(0, {})
     assert run.failure is None
@@ -206,8 +210,8 @@ def test_new_log_beneath_a_run(state: Path, how: str, others: int) -> None:
     assert kinds_found(tracker) == {"loss_reported"}
 
 
-def test_reinitialized_while_a_run_has_no_log(state: Path) -> None:
-    """A run does not record the verdicts of a migration that was set aside in the one that replaced it."""
+def test_run_without_a_log_records_nothing_for_a_reinitialized_migration(state: Path) -> None:
+    """A run does not record verdicts of a migration that was set aside in the one that replaced it."""
     run = run_at(state, "run")
     run.open(no_check, {})
     run.verdict(Verdict(("run", "1"), passed=False))
@@ -215,13 +219,13 @@ def test_reinitialized_while_a_run_has_no_log(state: Path) -> None:
     state.with_name("migration-audit.log").unlink()
     run.verdict(Verdict(("run", "2"), passed=True))
     run.finish(0, {})
-    assert "the state was reinitialized during the run" in str(run.failure)
+    assert "its migration was replaced by a new one during the run" in str(run.failure)
     assert written(FileStore(state, notify=quiet).read(), "run") == []
     tracker_at(state).commit([])
     assert kinds_found(tracker_at(state)) == {"loss_reported"}
 
 
-def test_line_of_another_tool_at_the_start_of_a_new_log(state: Path) -> None:
+def test_foreign_line_at_the_start_of_a_new_log_is_chained(state: Path) -> None:
     """If another program appends a line just before the loss is reported, the chain continues behind it."""
     tracker_at(state).commit([operation("c", 1)])
     log = state.with_name("migration-audit.log")
@@ -232,7 +236,7 @@ def test_line_of_another_tool_at_the_start_of_a_new_log(state: Path) -> None:
         log_file: AuditLogFile, audit: Position, migration_id: str | None
     ) -> str | None:
         gap = seek(log_file, audit, migration_id)
-        if gap and log_file.is_open:
+        if gap and log_file.is_open and not log.stat().st_size:
             with log.open("a") as file:
                 file.write(_FOREIGN_LINE)
         return gap
@@ -247,10 +251,10 @@ def test_line_of_another_tool_at_the_start_of_a_new_log(state: Path) -> None:
 
 
 @pytest.mark.parametrize("which", ["migration-audit.log", "migration-state.json"])
-def test_flipped_bits(
+def test_flipped_bits_never_change_the_state_silently(
     state: Path, which: str, rounds: Callable[[int, int], int], figures: Callable[[str], None]
 ) -> None:
-    """Whichever bit of log or document flips: an error, a report of verify, or the same state as before."""
+    """A flipped bit of log or document leads to an error, a report of verify, or an unchanged state."""
     _forty_entries(state)
     files = {path: path.read_bytes() for path in state.parent.glob("migration-*[gn]")}
     before = _seen(state)
@@ -282,7 +286,7 @@ def test_flipped_bits(
             unnoticed.append(
                 (offset, bytes(files[target][max(0, offset - 60) : offset + 20]), bytes([damaged[offset]]))
             )
-        # A writer goes on from it, or refuses with a sentence.
+        # A writer continues from it, or refuses with a message.
         notices: list[str] = []
         try:
             MigrationTracker(state, notify=notices.append).commit([])

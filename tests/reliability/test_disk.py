@@ -1,6 +1,6 @@
 """A full disk, a limit on file sizes, a read-only file system, lost permissions, a vanished folder.
 
-Each is a clear error that leaves the earlier state whole, and work goes on when the cause is gone.
+Each is a clear error that leaves the earlier state complete, and work continues when the cause is gone.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import shutil
 import stat
 import subprocess
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,15 +38,16 @@ from pytest_migration_state.errors import (
     StateNotFoundError,
     StateWriteError,
 )
-from pytest_migration_state.storage.files.audit_log import read_lines
+from pytest_migration_state.storage.files.log_file import read_lines
 from pytest_migration_state.storage.files.store import FileStore
 from pytest_migration_state.tracking.tracker import MigrationTracker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 _NOBODY = 65534
+#: States as version 0.1.0 wrote them.
+_STATES = Path(__file__).parent.parent / "states" / "0.1.0"
 _THREE = [operation("new", number) for number in (1, 2, 3)]
 
 
@@ -79,7 +81,7 @@ def small_disk(folder: Path) -> Iterator[Path]:
 
 
 def _fill(place: Path, leave: int = 0) -> Path:
-    """Fill the file system, and leave so many bytes."""
+    """Fill the file system, except for this number of bytes."""
     filler = place / "filler"
     with filler.open("wb", buffering=0) as file:
         try:
@@ -91,8 +93,8 @@ def _fill(place: Path, leave: int = 0) -> Path:
     return filler
 
 
-def test_disk_full_for_an_operation(small_disk: Path, figures: Callable[[str], None]) -> None:
-    """However little room is left, all of an operation is done or none, and work goes on later."""
+def test_full_disk_leaves_no_partial_operation(small_disk: Path, figures: Callable[[str], None]) -> None:
+    """However little space is left, an operation is complete or without effect, and work continues."""
     done = refused = 0
     for leave in range(0, 80_000, 4096):
         state = small_disk / "migration-state.json"
@@ -120,8 +122,8 @@ def test_disk_full_for_an_operation(small_disk: Path, figures: Callable[[str], N
     )
 
 
-def test_disk_full_for_a_run(small_disk: Path) -> None:
-    """A run on a full disk says that it could not record; when there is room, everything is recorded."""
+def test_full_disk_only_delays_a_run(small_disk: Path) -> None:
+    """A run on a full disk reports that it could not record. When there is space, everything is recorded."""
     state = small_disk / "migration-state.json"
     run = run_at(state, "run-1")
     run.open(no_check, {})
@@ -140,8 +142,8 @@ def test_disk_full_for_a_run(small_disk: Path) -> None:
     assert _kinds(state) <= {"unlogged_changes"}
 
 
-def test_size_limit(state: Path, figures: Callable[[str], None]) -> None:
-    """Whatever the size limit of files, all of an operation is done or none, and no half line stays."""
+def test_size_limit_leaves_no_partial_operation(state: Path, figures: Callable[[str], None]) -> None:
+    """Whatever the size limit of files, an operation is complete or without effect; no half line stays."""
     in_validation(state).close()
     files = {path: path.read_bytes() for path in state.parent.iterdir()}
     sizes = len(files[state]), len(files[_log(state)])
@@ -172,8 +174,10 @@ def test_size_limit(state: Path, figures: Callable[[str], None]) -> None:
     figures(f"{done + refused} limits on a file's size: {done} operations done, {refused} refused, none half")
 
 
-def test_killed_while_taking_back_half_a_commit(state: Path, figures: Callable[[str], None]) -> None:
-    """If the disk takes a part of a commit, and the writer is killed before it removes it, nothing counts."""
+def test_killed_removal_of_a_partial_commit_has_no_effect(
+    state: Path, figures: Callable[[str], None]
+) -> None:
+    """If a commit does not fit on the disk and the writer is killed before it removes it, nothing counts."""
     needs_strace()
     in_validation(state).close()
     files = {path: path.read_bytes() for path in state.parent.iterdir()}
@@ -203,8 +207,8 @@ def test_killed_while_taking_back_half_a_commit(state: Path, figures: Callable[[
     figures(f"{kills} kills around a commit of which the disk took a part: 0 parts counted")
 
 
-def test_read_only_file_system(small_disk: Path) -> None:
-    """On a read-only file system the state can be read, a write is an error, and work goes on later."""
+def test_read_only_file_system_can_be_read(small_disk: Path) -> None:
+    """On a read-only file system the state can be read, and a write is an error. Work continues later."""
     state = small_disk / "migration-state.json"
     in_validation(state).close()
     run = run_at(state, "run-1")
@@ -234,7 +238,7 @@ def test_read_only_file_system(small_disk: Path) -> None:
 
 
 def _as_nobody(function: Callable[[], object], user: int = _NOBODY, groups: tuple[int, ...] = ()) -> None:
-    """Run it in a process without privileges. A failed assertion there is a failure here."""
+    """Run a function in a process without privileges. A failed assertion there fails the test."""
 
     def without_privileges() -> None:
         if os.geteuid() == 0:
@@ -258,8 +262,8 @@ def _fails(state: Path, error: type[MigrationStateError], match: str) -> None:
         tracker_at(state).commit(_THREE)
 
 
-def test_folder_not_writable(folder: Path, state: Path) -> None:
-    """In a folder that is not writable the state can be read, a write is an error, and nothing is changed."""
+def test_read_only_folder_can_be_read(folder: Path, state: Path) -> None:
+    """In a read-only folder the state can be read, a write is an error, and nothing is changed."""
     in_validation(state).close()
     before = {path: path.read_bytes() for path in folder.iterdir() if path.suffix != ".lock"}
     folder.chmod(0o555)
@@ -282,8 +286,8 @@ def test_folder_not_writable(folder: Path, state: Path) -> None:
     assert_sound(state)
 
 
-def test_folder_not_enterable(folder: Path, state: Path) -> None:
-    """A folder that may not be entered is an error of its own, and not taken for a missing state."""
+def test_inaccessible_folder_is_not_a_missing_state(folder: Path, state: Path) -> None:
+    """A folder that may not be entered is a separate error, and not mistaken for a missing state."""
     in_validation(state).close()
     folder.chmod(0o000)
 
@@ -300,8 +304,8 @@ def test_folder_not_enterable(folder: Path, state: Path) -> None:
 
 
 @pytest.mark.usefixtures("open_folder")
-def test_document_not_readable(state: Path) -> None:
-    """A document that may not be read is an error, and it is not overwritten."""
+def test_unreadable_document_is_not_overwritten(state: Path) -> None:
+    """A document that may not be read is an error, and is not overwritten."""
     in_validation(state).close()
     for path in state.parent.iterdir():
         path.chmod(0o666)
@@ -321,8 +325,8 @@ def test_document_not_readable(state: Path) -> None:
 
 @pytest.mark.usefixtures("open_folder")
 @pytest.mark.parametrize("mode", [0o444, 0o000], ids=["readable", "unreadable"])
-def test_log_not_writable(state: Path, mode: int) -> None:
-    """A log that cannot be written is a warning, the document is written, and later the log says so."""
+def test_unwritable_log_is_a_warning(state: Path, mode: int) -> None:
+    """A log that cannot be written is a warning. The document is written, and later the log says so."""
     in_validation(state).close()
     for path in state.parent.iterdir():
         path.chmod(0o666)
@@ -360,8 +364,8 @@ def test_log_not_writable(state: Path, mode: int) -> None:
     assert sum("only in the document" in text for text in details) == 1
 
 
-def test_folder_in_place_of_the_log(state: Path) -> None:
-    """A folder in place of the log is a warning, the document is written, and the log is used again later."""
+def test_folder_in_place_of_the_log_is_a_warning(state: Path) -> None:
+    """A folder in place of the log is a warning. The document is written, and the log is used again later."""
     tracker_at(state).commit([operation("before", 1)])
     _log(state).rename(state.with_name("kept"))
     _log(state).mkdir()
@@ -377,7 +381,7 @@ def test_folder_in_place_of_the_log(state: Path) -> None:
     assert _numbers(state) == [1, 2, 3]
 
 
-def test_other_tool_beside_a_run_without_a_log(state: Path) -> None:
+def test_changes_of_both_are_kept_without_a_log(state: Path) -> None:
     """Without a writable log, the changes of another tool and those of the run are both kept."""
     run = run_at(state, "run")
     run.open(no_check, {})
@@ -396,7 +400,7 @@ def test_other_tool_beside_a_run_without_a_log(state: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device"])
-def test_log_that_is_not_a_file(state: Path, kind: str) -> None:
+def test_special_file_as_log_blocks_no_writer(state: Path, kind: str) -> None:
     """A pipe or a device in place of the log blocks no writer, and is a warning."""
     tracker_at(state).commit([operation("before", 1)])
     _log(state).unlink()
@@ -406,18 +410,19 @@ def test_log_that_is_not_a_file(state: Path, kind: str) -> None:
         _log(state).symlink_to("/dev/null")
     notices: list[str] = []
     MigrationTracker(state, notify=notices.append).commit(_THREE)
-    assert any("it is not a regular file" in notice for notice in notices)
+    reason = {"pipe": "it is a pipe and not a regular file", "device": "it is a symbolic link"}[kind]
+    assert any(reason in notice for notice in notices)
     assert _numbers(state) == [1, 2, 3]
-    # Without either file it is unknown whether there was a migration, so none is begun in its place.
+    # Without either file it is unknown whether there was a migration, so no new one is begun.
     state.unlink()
     _fails(state, StateDamagedError, "cannot be read; restore the document from a copy, or begin again")
 
 
-# --- things that vanish
+# --- vanishing files
 
 
-def test_folder_vanishes(folder: Path) -> None:
-    """A folder that vanishes during a run is an error, and nothing is lost if it comes back in time."""
+def test_vanished_folder_is_an_error(folder: Path) -> None:
+    """A folder that vanishes during a run is an error. If it comes back in time, nothing is lost."""
     state = folder / "place" / "migration-state.json"
     run = run_at(state, "run-1")
     run.open(no_check, {})
@@ -432,11 +437,12 @@ def test_folder_vanishes(folder: Path) -> None:
     run.finish(0, {})
     assert run.failure is None
     assert _numbers(state) == [1, 2, 3]
+    assert "unlogged_changes" not in tracker_at(state).read().metadata
     assert_sound(state)
 
 
-def test_folder_comes_back_empty(folder: Path) -> None:
-    """If document and log are both gone, a run writes the whole state again, and the log reports it."""
+def test_empty_folder_receives_the_whole_state(folder: Path) -> None:
+    """If document and log are both gone, a run writes the complete state again, and the log reports it."""
     state = folder / "place" / "migration-state.json"
     tracker_at(state).commit([operation("before", 1)])
     run = run_at(state, "run-1")
@@ -452,7 +458,7 @@ def test_folder_comes_back_empty(folder: Path) -> None:
     assert _kinds(state) == {"loss_reported"}
 
 
-def test_document_vanishes_under_a_run(state: Path) -> None:
+def test_deleted_document_is_written_again(state: Path) -> None:
     """A document that is deleted during a run or between two runs is written again."""
     write_as_run(state, "one", 3)
     run = run_at(state, "two")
@@ -469,28 +475,35 @@ def test_document_vanishes_under_a_run(state: Path) -> None:
     assert_sound(state)
 
 
-def test_rebuilding_needs_the_whole_log(state: Path) -> None:
-    """A document is not rebuilt from a log that has lost entries: it would lack verdicts without a trace."""
+@pytest.mark.parametrize("left", [0, -2], ids=["gone", "cut"])
+def test_log_that_was_begun_again_holds_the_whole_state(state: Path, left: int) -> None:
+    """A run that finds its log gone or cut puts the whole document on record, so it can be rebuilt."""
     write_as_run(state, "one", 3)
+    lines = _log(state).read_bytes().splitlines(keepends=True)
     _log(state).unlink()
+    if left:
+        _log(state).write_bytes(b"".join(lines[:left]))
     write_as_run(state, "two", 3)
     state.unlink()
-    with pytest.raises(
-        StateDamagedError, match=r"does not reach back to its beginning.*restore the document from a copy"
-    ):
+    write_as_run(state, "three", 3)
+    for name in ("one", "two", "three"):
+        assert _numbers(state, name) == [1, 2, 3]
+
+
+def test_rebuilding_needs_the_whole_log(state: Path) -> None:
+    """A document is not rebuilt from a log that has lost entries, because it would silently lack verdicts.
+
+    Version 0.1.0 left such logs.
+    """
+    shutil.copytree(_STATES / "log_begun_again", state.parent, dirs_exist_ok=True)
+    state.unlink()
+    why = r"does not reach back to its beginning.*restore the document from a copy"
+    with pytest.raises(StateDamagedError, match=why):
         tracker_at(state).read()
     _fails(state, StateDamagedError, "restore the document from a copy, or begin again")
     tracker_at(state).initialize(force=True)
     write_as_run(state, "three", 3)
     assert _numbers(state, "three") == [1, 2, 3]
-    lines = _log(state).read_bytes().splitlines(keepends=True)
-    # The log loses its last two entries, and says so with the next run.
-    write_as_run(state, "four", 3)
-    _log(state).write_bytes(b"".join(lines[:-2]))
-    write_as_run(state, "five", 3)
-    state.unlink()
-    with pytest.raises(StateDamagedError, match="has lost entries"):
-        tracker_at(state).read()
 
 
 # --- modes and links
@@ -500,8 +513,8 @@ def _mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_modes(state: Path) -> None:
-    """New files have the mode of the umask; a changed mode of document or log is kept, by copies too."""
+def test_file_modes_are_kept(state: Path) -> None:
+    """New files have the mode of the umask. A changed mode of document or log is kept, also by copies."""
 
     def check() -> None:
         os.umask(0o027)
@@ -531,8 +544,8 @@ def test_modes(state: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="two users need root")
-def test_two_users_of_one_group(folder: Path, figures: Callable[[str], None]) -> None:
-    """Two users of a group can write a state of the group at once, and it keeps its group."""
+def test_two_users_of_one_group_can_write(folder: Path, figures: Callable[[str], None]) -> None:
+    """Two users of a group can write a state of the group concurrently, and it keeps its group."""
     group = 65533
     state = folder / "migration-state.json"
     folder.parent.stat()
@@ -551,8 +564,8 @@ def test_two_users_of_one_group(folder: Path, figures: Callable[[str], None]) ->
     figures("two users of one group: 122 of 122 writes there")
 
 
-def test_symbolic_link(folder: Path) -> None:
-    """A link to the state stays a link, and log and lock are beside its target, whichever path is used."""
+def test_symbolic_link_stays_a_link(folder: Path) -> None:
+    """A link to the state remains a link. Log and lock are beside its target, whichever path is used."""
     real = folder / "real" / "migration-state.json"
     link = folder / "link.json"
     link.symlink_to(real)
@@ -565,13 +578,14 @@ def test_symbolic_link(folder: Path) -> None:
     assert_sound(real)
 
 
-def test_planted_links(folder: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_planted_links_are_not_followed(folder: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A link in place of the lock, or of a temporary file whose name was guessed, is not followed."""
     tracker_at(state).commit(_THREE)
     victim = folder / "victim"
     victim.write_text("untouched")
-    monkeypatch.setattr("secrets.token_hex", lambda _: "guessed")
-    planted = state.with_name(f"{state.name}.tmp-guessed")
+    guessed = "0123456789abcdef"
+    monkeypatch.setattr("secrets.token_hex", lambda _: guessed)
+    planted = state.with_name(f"{state.name}.tmp-{guessed}")
     run = run_at(state, "run-1")
     run.open(no_check, {})
     planted.symlink_to(victim)

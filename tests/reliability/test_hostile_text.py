@@ -44,7 +44,9 @@ _FILES = ["migration-audit.log", "migration-state.json", "migration-state.json.l
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_text(state: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_hostile_text_is_stored_and_never_printed_raw(
+    state: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """In every field of every operation, it is stored, the chain is sound, and no command prints it raw."""
     text = HOSTILE[name]
     tracker = in_validation(state)
@@ -98,8 +100,8 @@ def test_hostile_text(state: Path, name: str, capsys: pytest.CaptureFixture[str]
             assert not raw - {"\t"}, (command, line)
 
 
-def test_message_of_20_megabytes(state: Path) -> None:
-    """A long message is cut to 4 KiB, with a mark that says how long it was."""
+def test_message_of_20_megabytes_is_cut(state: Path) -> None:
+    """A long message is cut to 4 KiB, with a mark that contains its original length."""
     tracker_at(state).commit([{"operation": "set_error", "message": "x" * 20_000_000}])
     error = FileStore(state, notify=quiet).read().fields["error"]["message"]
     assert len(error.encode()) <= TEXT_LIMIT
@@ -127,8 +129,10 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 @pytest.mark.parametrize("where", ["document", "log"])
-def test_hostile_json(state: Path, name: str, where: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """In the document, it is refused with a sentence and left as it is; in the log, it is a foreign line."""
+def test_hostile_json_is_refused_or_a_foreign_line(
+    state: Path, name: str, where: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the document, it is refused with a message and left unchanged. In the log, it is a foreign line."""
     tracker_at(state).commit([{"operation": "set_phase", "phase": "BackupInProgress"}])
     if where == "log":
         with state.with_name("migration-audit.log").open("a") as log:
@@ -146,15 +150,15 @@ def test_hostile_json(state: Path, name: str, where: str, capsys: pytest.Capture
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_deeply_nested_document(state: Path) -> None:
-    """A document that can be read but not written back is refused with a sentence, and left as it is."""
+def test_deeply_nested_document_is_refused(state: Path) -> None:
+    """A document that can be read but not written back is refused with a message, and left unchanged."""
 
     def check(depth: int) -> None:
         state.write_text(_nested(depth))
         try:
             MigrationTracker(state, notify=quiet).commit([])
         except MigrationStateError as error:
-            # Whether it is refused depends on the depth.
+            # The depth decides whether it is refused.
             assert "too deeply nested" in str(error)  # noqa: PT017  # see above
             assert state.read_text() == _nested(depth)
         else:

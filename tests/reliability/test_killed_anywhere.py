@@ -1,7 +1,7 @@
-"""SIGKILL at random times: everything acknowledged is there, and no reader finds half a document.
+"""SIGKILL at random times: everything acknowledged is kept, and no reader finds half a document.
 
-After the method of RocksDB's crash test: a writer reports through a pipe that an operation has returned, and
-what was reported must be found.
+The method is that of RocksDB's crash test: a writer reports each completed operation through a pipe, and
+every reported operation must be found.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING
 from processes import Words, start
 from writers import assert_sound, read_over_and_over, tracker_at, write_as_run, write_by_api, written
 
-from pytest_migration_state.storage.files.audit_log import read_lines
+from pytest_migration_state.storage.files.log_file import read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-#: How many rounds use one state, each with what the killed writers of the round before left.
+#: The number of rounds on one state, each beginning with the files that the killed writers left.
 _ROUNDS_A_STATE = 10
 _MORE_THAN_CAN_BE_WRITTEN = 100_000
 
 
-def test_killed_at_random_times(
+def test_kills_at_random_times_lose_nothing(
     folder: Path, rounds: Callable[[int, int], int], figures: Callable[[str], None]
 ) -> None:
     """If two writers are killed, nothing acknowledged is lost, and a reader without the lock never fails."""
@@ -61,7 +61,7 @@ def _round(state: Path, number: int, chance: random.Random) -> Counter[str]:
         start(partial(_write, write, state, name, words))
         for write, name in zip(_WRITES, acknowledged, strict=True)
     ]
-    # Sometimes before either has begun, sometimes one long after the other.
+    # Sometimes before either has started, sometimes one long after the other.
     time.sleep(chance.choice([chance.uniform(0, 0.01), chance.uniform(0.01, 0.06)]))
     for writer in chance.sample(writers, 2):
         assert writer.kill() == -9
@@ -82,7 +82,7 @@ def _round(state: Path, number: int, chance: random.Random) -> Counter[str]:
         assert count <= len(there) <= count + 1
         found["acknowledged"] += count
         found["unspoken"] += len(there) - count
-    # The next writer succeeds, and repairs what was left.
+    # The next writer succeeds, and repairs the state.
     tracker_at(state).commit([])
     assert_sound(state)
     return found
@@ -95,7 +95,7 @@ def _write(
 
 
 def _plain_run(state: Path, name: str, count: int, done: Callable[[int], object]) -> None:
-    """Write as a run without a plan: that of 100,000 tests would take the whole time."""
+    """Write as a run without a plan: a plan of 100,000 tests would take the whole time."""
     write_as_run(state, name, count, done, planned=0)
 
 

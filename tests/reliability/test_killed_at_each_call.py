@@ -1,4 +1,4 @@
-"""Each operation killed at its n-th system call, n counting up, and each of its calls failing in turn."""
+"""Each operation is killed at its n-th system call, n counting up, and each of its calls fails once."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def _strace() -> None:
 class Scenario:
     """An operation on a state.
 
-    :ivar prepare: creates the state that it begins with.
+    :ivar prepare: creates the initial state.
     :ivar work: the operation.
-    :ivar steps: how often the state may change on the way; 1 is all or none.
+    :ivar steps: the number of intermediate states; 1 is all or nothing.
     :ivar problems: the kinds of problems that ``verify`` may report afterwards, killed or not.
     """
 
@@ -150,7 +150,8 @@ SCENARIOS = {
     "begin_again": Scenario(_some, _begin_again),
     # Started, planned, three verdicts, completed, finished.
     "run": Scenario(_some, _run, steps=7),
-    # Started, four verdicts, finished. Between loss and next verdict only the run knows the first three.
+    # Started, four verdicts, finished. Between the loss and the next verdict, only the run knows the first
+    # three.
     "run_that_loses_its_log": Scenario(
         _some, _run_that_loses_its_log, steps=7, problems=frozenset({"loss_reported", "log_missing"})
     ),
@@ -163,7 +164,7 @@ SCENARIOS = {
 
 
 class Bench:
-    """The state under test, put back to its beginning for each step."""
+    """The state under test, reset for each step."""
 
     def __init__(self, folder: Path, scenario: Scenario) -> None:
         self.scenario = scenario
@@ -184,7 +185,7 @@ class Bench:
         self.scenario.work(self.state)
 
     def seen(self) -> JsonObject | None:
-        """Return the state without what depends on the time; ``None`` if there is none."""
+        """Return the state without the fields that depend on the time, or ``None`` if there is none."""
         try:
             found = FileStore(self.state, notify=quiet).read().to_object()
         except StateNotFoundError:
@@ -201,7 +202,7 @@ class Bench:
         return {key: value for key, value in found.items() if key not in {"started_at", "last_updated"}}
 
     def check(self, *, problems: frozenset[str] = frozenset()) -> JsonObject | None:
-        """Assert that the file is whole and the next writer leaves a sound state; return the state before it."""
+        """Assert that the file is complete and the next writer succeeds; return the state before it."""
         allowed = self.scenario.problems | problems
         if self.state.exists():
             json.loads(self.state.read_bytes())
@@ -218,8 +219,10 @@ class Bench:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_killed_at_each_call(name: str, folder: Path, figures: Callable[[str], None]) -> None:
-    """Whichever system call the process is killed at, the operation is done or not, and others go on."""
+def test_kill_at_any_call_leaves_no_partial_operation(
+    name: str, folder: Path, figures: Callable[[str], None]
+) -> None:
+    """Whichever system call the process is killed at, the operation is done or not, and others continue."""
     bench = Bench(folder, SCENARIOS[name])
     seen: list[JsonObject | None] = []
     kills = 0
@@ -228,7 +231,7 @@ def test_killed_at_each_call(name: str, folder: Path, figures: Callable[[str], N
         found = bench.check()
         if found not in seen:
             seen.append(found)
-    # A state that was created and is still empty is one step more.
+    # A newly created, empty state is one more step.
     ways = [found for found in seen if found not in (bench.before, bench.after)]
     assert len(ways) <= bench.scenario.steps - 1 + (bench.before is None), ways
     figures(
@@ -245,12 +248,12 @@ _REFUSED = 3
 
 @pytest.mark.parametrize(("call", "error"), FAILURES)
 @pytest.mark.parametrize("name", ["create", "verdict", "three_at_once", "run", "torn_line", "begin_again"])
-def test_each_call_fails_once(
+def test_failure_of_any_call_loses_nothing_acknowledged(
     name: str, call: str, error: str, folder: Path, figures: Callable[[str], None]
 ) -> None:
-    """Whichever system call fails, what is reported as done is there, and a refusal is a clear error."""
+    """Whichever system call fails, every acknowledged change is kept, and a refusal is a clear error."""
     bench = Bench(folder, SCENARIOS[name])
-    # A log that could not be written or flushed reports that, and it lacks what could not be written.
+    # A log that could not be written or flushed notes that, and lacks the entries.
     problems = {"unlogged_changes", "loss_reported"}
     if name == "begin_again":
         problems.add("unexplained")
@@ -281,10 +284,10 @@ def test_each_call_fails_once(
 
 
 def test_failed_flush_is_not_repeated(state: Path) -> None:
-    """If the disk refuses to flush the log, the log says so once, and the document holds its effect."""
+    """If the disk refuses to flush the log, the log notes it once, and the document contains the effect."""
     _some(state)
     statuses = list(failed_at_each_call(lambda: _verdict(state), "fsync", "EIO", reset=lambda: None))
-    # A failed flush of the log is survived; of the document and of its folder it is an error.
+    # A failed flush of the log is tolerated. For the document and its folder it is an error.
     assert [status for _, status in statuses] == [0, 1, 1]
     log = state.with_name("migration-audit.log").read_text()
     assert log.count("The disk refused to flush this log (Input/output error)") == 1

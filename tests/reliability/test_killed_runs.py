@@ -58,7 +58,7 @@ def _run(folder: Path, state: Path) -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.dup2(null, 2)
-    # Loading every installed plugin would take longer than all the rest.
+    # Loading every installed plugin would take longer than everything else.
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     plugins = ["-p", "pytest_migration_state.plugin", "-p", "no:cacheprovider"]
     os._exit(
@@ -76,7 +76,7 @@ def _verdicts(document: Document) -> dict[tuple[str, str], tuple[bool, str, str 
 def test_killed_run_is_finished_by_another(
     folder: Path, rounds: Callable[[int, int], int], figures: Callable[[str], None]
 ) -> None:
-    """After the second run, the verdicts are those of a run that was not killed: nothing is outstanding."""
+    """After the second run, the verdicts equal those of a run that was not killed: nothing is outstanding."""
     (folder / "suite_checks.py").write_text(_SUITE)
     (folder / "empty.toml").write_text("[pytest]\n")
     began = time.monotonic()
@@ -115,9 +115,9 @@ def _await_plan(state: Path) -> None:
 
 
 def _left(state: Path, expected: dict[tuple[str, str], tuple[bool, str, str | None]]) -> int:
-    """Return how many verdicts a killed run left.
+    """Return the number of verdicts that a killed run left.
 
-    They must be right and, if there are any, all others must be outstanding.
+    They must be correct and, if there are any, all others must be outstanding.
     """
     try:
         document = FileStore(state, notify=quiet).read()

@@ -1,4 +1,4 @@
-"""Many processes and threads of every kind write to one state at once, and no write is lost."""
+"""Many processes and threads of every kind write to one state concurrently, and no write is lost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from processes import run_all
 from writers import TO_VALIDATION, assert_sound, operation, tracker_at, write_as_run, write_by_api, written
 
 from pytest_migration_state.errors import InvalidTransitionError
-from pytest_migration_state.storage.files.audit_log import read_lines
+from pytest_migration_state.storage.files.log_file import read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,12 +30,12 @@ def test_every_write_counts(
     rounds: Callable[[int, int], int],
     figures: Callable[[str], None],
 ) -> None:
-    """What every process wrote is there exactly once, the chain is unbroken, and transitions are legal."""
+    """Every write of a process is there exactly once, the chain is unbroken, and transitions are legal."""
     count = rounds(ci, full)
     began = time.monotonic()
 
     def mover() -> None:
-        """Try every transition; each succeeds in one of the processes."""
+        """Attempt every transition; each succeeds in one of the processes."""
         tracker = tracker_at(state)
         for phase in TO_VALIDATION:
             try:
@@ -63,7 +63,7 @@ def test_every_write_counts(
     )
 
 
-def test_threads_and_processes(state: Path) -> None:
+def test_every_write_of_threads_and_processes_counts(state: Path) -> None:
     """Threads that share a tracker, threads with one each, and processes: every write counts."""
     shared = tracker_at(state)
 
@@ -92,7 +92,7 @@ def test_threads_and_processes(state: Path) -> None:
     assert_sound(state)
 
 
-def test_command_line_beside_the_rest(state: Path) -> None:
+def test_every_write_of_the_command_line_counts(state: Path) -> None:
     """Commands, a run and an API user on one state: every write counts."""
 
     def commands(name: str) -> None:
@@ -124,7 +124,7 @@ def test_command_line_beside_the_rest(state: Path) -> None:
     assert_sound(state)
 
 
-def test_two_creators(folder: Path) -> None:
+def test_second_creator_finds_the_state(folder: Path) -> None:
     """The second of two creators finds the state that the first one created."""
     for number in range(40):
         state = folder / str(number) / "migration-state.json"

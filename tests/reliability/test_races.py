@@ -1,4 +1,4 @@
-"""A run against a completer: the gate and the transition are one step."""
+"""A run against a completer: the gate and the transition are one atomic step."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Pair:
-    """Two processes that begin each race at the same time."""
+    """Two processes that start each race at the same time."""
 
     def __init__(self, one: Callable[[], object], other: Callable[[], object]) -> None:
         self._go = [os.pipe() for _ in range(2)]
@@ -81,9 +81,9 @@ def _plan_and_fail(state: Path, *, planned: bool) -> None:
 
 
 def _gate_when_completed(state: Path) -> bool | None:
-    """Return whether the gate was open at the logged transition to Completed; ``None`` if there is none."""
+    """Return True if the gate was open at the logged transition to Completed; ``None`` if there is none."""
     log = AuditLogFile(state.with_name("migration-audit.log"))
-    log.open(writable=False)
+    log.open_to_read()
     document = new_document(None, "", "")
     for entry in log.read_new():
         if entry.data.get("phase") == "Completed":
@@ -94,7 +94,7 @@ def _gate_when_completed(state: Path) -> bool | None:
     return None
 
 
-def test_planned_run_against_completer(
+def test_planned_failing_run_prevents_completion(
     folder: Path, rounds: Callable[[int, int], int], figures: Callable[[str], None]
 ) -> None:
     """If a run fails whose plan was recorded before the race, the migration is never completed."""
@@ -128,7 +128,7 @@ def test_planned_run_against_completer(
     )
 
 
-def test_unplanned_run_against_completer(
+def test_completion_precedes_the_plan_of_a_run_or_fails(
     folder: Path, rounds: Callable[[int, int], int], figures: Callable[[str], None]
 ) -> None:
     """If a run begins during the race, Completed is reached before its plan is recorded, or not at all."""

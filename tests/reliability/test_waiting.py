@@ -29,6 +29,7 @@ from writers import (
 from pytest_migration_state.domain.verdict import Verdict
 from pytest_migration_state.errors import StateLockedError, StateWriteError
 from pytest_migration_state.storage.files.lock import _PATH_CHECK_INTERVAL, StateLock
+from pytest_migration_state.storage.files.log_file import read_lines
 from pytest_migration_state.storage.files.store import FileStore
 from pytest_migration_state.tracking.tracker import MigrationTracker
 
@@ -45,8 +46,8 @@ def _hold(state: Path, words: Words) -> None:
     time.sleep(60)
 
 
-def test_held_lock(state: Path) -> None:
-    """After the timeout, an error names the holder; when the holder is killed, the lock is free at once."""
+def test_held_lock_is_an_error_that_names_the_holder(state: Path) -> None:
+    """After the timeout, an error names the holder. When the holder is killed, the lock is free at once."""
     tracker_at(state).commit([operation("before", 1)])
     words = Words()
     holder = start(partial(_hold, state, words))
@@ -67,7 +68,7 @@ def test_held_lock(state: Path) -> None:
     words.close()
 
 
-def test_killed_while_others_wait(state: Path) -> None:
+def test_killed_holder_frees_the_lock(state: Path) -> None:
     """Waiting writers go on as soon as the holder is killed."""
     tracker_at(state).commit([])
     words = Words()
@@ -83,7 +84,62 @@ def test_killed_while_others_wait(state: Path) -> None:
     assert_sound(state)
 
 
-def test_run_beside_a_held_lock(state: Path) -> None:
+def test_the_lock_file_is_opened_while_others_write_their_records(
+    state: Path, rounds: Callable[[int, int], int], figures: Callable[[str], None]
+) -> None:
+    """A record that is being replaced is not taken for the content of another program's file."""
+    count = rounds(300, 5000)
+
+    def work() -> None:
+        for _ in range(count):
+            lock = StateLock(state.with_name(f"{state.name}.lock"))
+            with lock:
+                pass
+            lock.close()
+
+    run_all(work for _ in range(6))
+    figures(f"6 processes opened and locked the file {count} times each, and none was refused")
+
+
+def test_no_writer_starves(
+    state: Path, rounds: Callable[[int, int], int], figures: Callable[[str], None]
+) -> None:
+    """A run gets the lock in turn beside two processes that write all the time.
+
+    Counted is how often the others commit between two verdicts of the run, and not the time.
+    """
+    count = rounds(60, 1000)
+    tracker = in_validation(state)
+    words = Words()
+
+    def record() -> None:
+        words.say("begun")
+        write_as_run(state, "run-1", count, lambda _: time.sleep(0.001))
+        words.say("done")
+
+    def write() -> None:
+        number = 0
+        while not done():
+            number += 1
+            tracker_at(state).commit([operation(f"writer-{os.getpid()}", number)])
+
+    def done() -> bool:
+        return written(tracker_at(state).read(), "run-1")[-1:] == [count]
+
+    run_all([record, write, write])
+    writers = [line for line in read_lines(state.with_name("migration-audit.log")) if line.content]
+    overtaken, longest = 0, 0
+    for line in writers:
+        assert line.content is not None
+        is_own = line.content.get("run_id") == "run-1"
+        overtaken = 0 if is_own else overtaken + 1
+        longest = max(longest, overtaken)
+    assert tracker.read().verdicts
+    figures(f"{count} verdicts beside two writers: overtaken at most {longest} times in a row")
+    assert longest < 100
+
+
+def test_run_waits_for_a_held_lock_once(state: Path) -> None:
     """A run waits for a held lock once, not at every verdict, and records everything when it is free."""
     tracker_at(state).commit([])
     run = run_at(state, "run-1")
@@ -106,7 +162,7 @@ def test_run_beside_a_held_lock(state: Path) -> None:
     assert_sound(state)
 
 
-def test_stopped_writers(
+def test_stopped_writer_only_delays_others(
     state: Path, rounds: Callable[[int, int], int], figures: Callable[[str], None]
 ) -> None:
     """A writer that is stopped anywhere, even in the middle of a write, only delays the others."""
@@ -131,7 +187,7 @@ def test_stopped_writers(
     figures(f"{stops} stops of 3 writers: 1200 of 1200 writes there")
 
 
-def test_stopped_and_killed(state: Path) -> None:
+def test_stopped_holder_delays_others_until_it_is_killed(state: Path) -> None:
     """A writer that was stopped while it held the lock keeps the others waiting until it is killed."""
     tracker_at(state).commit([])
     words = Words()
@@ -145,10 +201,10 @@ def test_stopped_and_killed(state: Path) -> None:
     words.close()
 
 
-def test_lock_file_deleted(
+def test_deleted_lock_file_loses_nothing(
     state: Path, rounds: Callable[[int, int], int], figures: Callable[[str], None]
 ) -> None:
-    """If the lock file is deleted over and over, nothing acknowledged is lost, and the chain is unbroken."""
+    """If the lock file is deleted repeatedly, nothing acknowledged is lost, and the chain is unbroken."""
     tracker_at(state).commit([])
     lock = state.with_name(f"{state.name}.lock")
     words = Words()
@@ -191,8 +247,8 @@ def test_lock_file_deleted(
     words.close()
 
 
-def test_lock_file_moved_away(state: Path) -> None:
-    """If the lock file was moved away, a writer notices, and waits for the one that is at the path now."""
+def test_moved_lock_file_is_noticed(state: Path) -> None:
+    """If the lock file was moved away, a writer notices, and waits for the file that is now at the path."""
     tracker = MigrationTracker(state, create=True, lock_timeout=0.2, notify=quiet)
     tracker.commit([])
     lock = state.with_name(f"{state.name}.lock")
@@ -210,7 +266,7 @@ def test_lock_file_moved_away(state: Path) -> None:
 
 
 def write_as_patient_run(state: Path, name: str, count: int) -> None:
-    """Write as a run whose writes may be refused meanwhile, and assert that all are recorded at its end."""
+    """Write as a run whose writes may be temporarily refused, and assert that all are recorded at its end."""
     run = run_at(state, name)
     for _ in range(100):
         try:
@@ -227,7 +283,7 @@ def write_as_patient_run(state: Path, name: str, count: int) -> None:
     raise AssertionError(run.failure)
 
 
-def test_forked_during_a_write(state: Path) -> None:
+def test_fork_during_a_write_shares_nothing(state: Path) -> None:
     """A process forked while another thread of its parent writes shares neither its lock nor its document."""
     tracker = tracker_at(state)
     tracker.commit([operation("before", 1)])
@@ -259,7 +315,7 @@ def test_forked_during_a_write(state: Path) -> None:
     assert_sound(state)
 
 
-def test_interrupted_anywhere(
+def test_interrupt_anywhere_keeps_memory_and_files_equal(
     state: Path, rounds: Callable[[int, int], int], figures: Callable[[str], None]
 ) -> None:
     """After an exception from a signal (Ctrl-C, a time limit) anywhere, memory and files agree."""
@@ -307,7 +363,7 @@ def test_interrupted_anywhere(
     figures(f"{limit} interrupts in {count} verdicts: {len(there)} recorded, chain unbroken")
 
 
-def test_two_states_in_one_folder(folder: Path) -> None:
+def test_two_states_in_one_folder_are_separate(folder: Path) -> None:
     """Two states in one folder have a lock and a log each."""
     one, other = folder / "one.json", folder / "other.json"
     run_all([partial(write_by_api, one, "one", 50), partial(write_as_run, other, "other", 50)])

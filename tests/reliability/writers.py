@@ -1,4 +1,4 @@
-"""What the writers and readers of the reliability tests do, and what must be true of a state afterwards."""
+"""Writers and readers for the reliability tests, and the conditions that a state must meet afterwards."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import json
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from powershell_writer import PowerShellError, PowerShellWriter
 from pytest_migration_state.domain.phases import TRANSITIONS, Phase
 from pytest_migration_state.domain.run_events import outstanding
 from pytest_migration_state.domain.run_plan import RunPlan
 from pytest_migration_state.domain.verdict import Verdict
 from pytest_migration_state.errors import MigrationStateError, StateNotFoundError
-from pytest_migration_state.storage.files.audit_log import read_lines
+from pytest_migration_state.storage.files.log_file import read_lines
 from pytest_migration_state.storage.files.store import FileStore
 from pytest_migration_state.text import utc_now
 from pytest_migration_state.tracking.run_writer import RunWriter
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 JsonObject = dict[str, Any]
 
-#: The way from the beginning to Validation.
+#: The phases from the beginning to Validation.
 TO_VALIDATION = (
     Phase.BACKUP_IN_PROGRESS,
     Phase.CONTAINER_TERMINATION,
@@ -37,12 +38,28 @@ TO_VALIDATION = (
 )
 
 
+class Screen(PowerShellWriter):
+    """Notes whether PowerShell reported on the screen that it could not write its line to the log.
+
+    :ivar log_was_locked: True if it did.
+    """
+
+    log_was_locked = False
+
+    def _open(self, path: Path, flags: int) -> int:
+        try:
+            return super()._open(path, flags)
+        except PowerShellError:
+            self.log_was_locked = self.log_was_locked or path == self.log
+            raise
+
+
 def quiet(_: str) -> None:
-    """For notices that are not the subject."""
+    """Ignore a notice."""
 
 
 def no_check(_: Document) -> None:
-    """For runs that refuse no state."""
+    """Accept every state, for runs that refuse none."""
 
 
 def tracker_at(path: Path, **more: Any) -> MigrationTracker:
@@ -72,7 +89,7 @@ def write_by_api(
 
 
 def operation(name: str, number: int) -> JsonObject:
-    """Return an operation with the name of its writer and its number; every third is of the same kind."""
+    """Return an operation with the name of its writer and its number; every third has the same kind."""
     match number % 3:
         case 0:
             return {"operation": "add_processed_container", "name": name, "container_id": str(number)}
@@ -95,9 +112,9 @@ def write_as_run(
     *,
     planned: int | None = None,
 ) -> None:
-    """Write what a pytest run with ``count`` verdicts does.
+    """Write like a pytest run with ``count`` verdicts.
 
-    :param planned: how many of them are planned; ``None`` for all.
+    :param planned: the number of planned verdicts; ``None`` for all.
     """
     run = run_at(path, name)
     run.open(no_check, {})
@@ -115,7 +132,7 @@ def write_as_run(
 
 
 def written(document: Document, name: str) -> list[int]:
-    """Return the sorted numbers of what ``name`` wrote and the state holds, duplicates included."""
+    """Return the sorted numbers of the writes of ``name`` that the state contains, duplicates included."""
     return sorted(
         [int(test_name) for component, test_name in document.verdicts if component == name]
         + [int(item["id"]) for item in document.fields["docker_containers_removed"] if item["name"] == name]
@@ -128,7 +145,7 @@ def written(document: Document, name: str) -> list[int]:
 
 
 def read_over_and_over(path: Path, words: Words) -> None:
-    """Read without the lock, both through the library and the bare file, and say what is wrong."""
+    """Read repeatedly without the lock, through the library and the bare file, and report problems."""
     most, reads = 0, 0
     while True:
         try:
@@ -156,8 +173,8 @@ def read_over_and_over(path: Path, words: Words) -> None:
             words.say("reads 16")
 
 
-#: What the messages of the kind ``missing`` contain, and a kind for each: a loss that the log reports itself is not
-#: the same as one that it does not.
+#: Parts of the messages of the kind ``missing``, each with its own kind: a loss that the log reports itself
+#: differs from one that it does not report.
 _MISSING = {
     "as it says itself": "loss_reported",
     "lines were removed": "lines_removed",
@@ -168,7 +185,7 @@ _MISSING = {
 
 
 def kind_of(problem: Problem) -> str:
-    """Return the kind of a problem, and of a missing thing which one it is."""
+    """Return the kind of a problem, and for a missing thing the kind of that thing."""
     if problem.kind != "missing":
         return problem.kind
     return next(kind for words, kind in _MISSING.items() if words in problem.message)

@@ -1,4 +1,4 @@
-"""States that earlier versions wrote: each opens with the gate that it had, or shut with a reason.
+"""States of earlier versions: each opens with the gate that it had, or with a gate shut for a reason.
 
 ``write.py`` wrote them and describes the content of ``expected.json``.
 """
@@ -25,7 +25,7 @@ EXPECTED = "expected.json"
 
 
 class Expected(TypedDict):
-    """The content of ``expected.json``: how the version that wrote the state judges it."""
+    """The content of ``expected.json``: the judgement of the version that wrote the state."""
 
     about: str
     phase: str | None
@@ -64,6 +64,26 @@ def blockers(gate: GateResult) -> set[tuple[str | None, ...]]:
     return {(blocker.kind, blocker.component, blocker.test_name) for blocker in gate.blockers}
 
 
+#: States whose log has lost entries. Version 0.1.0 judged their documents alone; since then the lost entries
+#: keep the gate shut until somebody accepts them. Where version 0.1.0 itself began the log again, that is on
+#: record, and the gate stays as it was.
+WITH_LOST_ENTRIES = {"0.1.0/log_missing", "0.1.0/log_lost_lines", "0.1.0/unlogged_changes_no_log"}
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_lost_entries_are_a_blocker(kind: str, tmp_path: Path) -> None:
+    """Lost entries keep the gate shut, and are settled by an acceptance, as all that a verification finds."""
+    expected, tracker = expected_of(kind), copied(kind, tmp_path)
+    own = {tuple(blocker) for blocker in expected["blockers"]}
+    assert (("log", None, None) in blockers(tracker.gate())) is (kind in WITH_LOST_ENTRIES)
+    if {problem.kind for problem in tracker.verify().problems} <= {"completed_past_gate"}:
+        return
+    tracker.accept_record("ops", "a state of an earlier version")
+    assert {problem.kind for problem in tracker.verify().problems} <= {"completed_past_gate"}
+    assert own <= blockers(tracker.gate())
+    assert ("log", None, None) not in blockers(tracker.gate())
+
+
 def revision(state: MigrationState) -> int:
     """The number of changes to the state; a document of another tool does not count them."""
     return state.metadata.revision or 0
@@ -74,22 +94,28 @@ def names(items: Iterable[Any]) -> list[tuple[str, str]]:
     return [(item["component"], item["test_name"]) for item in items]
 
 
-def test_there_are_states() -> None:
-    """The states of the first release are here, and each has a sentence that describes it."""
+def test_states_of_the_first_release_exist() -> None:
+    """The states of the first release exist, and each has a description."""
     assert any(kind.startswith("0.1.0/") for kind in KINDS)
     assert all(expected_of(kind)["about"] for kind in KINDS)
 
 
+#: Passed, failed and outstanding validations of states that are read in another way than version 0.1.0 read
+#: them. Changes of other programs count as an entry of this package would count: a pass settles what was
+#: outstanding, and the last of several results replaces those before it.
+AS_READ = {"0.1.0/settled_by_powershell": (2, 0, 0), "0.1.0/several_verdicts": (2, 1, 0)}
+
+
 @pytest.mark.parametrize("kind", OPENED)
-def test_read(kind: str, tmp_path: Path) -> None:
-    """Reading keeps phase and verdicts, and the gate as it was or shut with a reason; no file changes."""
+def test_reading_keeps_the_state(kind: str, tmp_path: Path) -> None:
+    """Reading keeps phase and verdicts, and the gate unless it is shut for a reason. No file changes."""
     expected, tracker = expected_of(kind), copied(kind, tmp_path)
     before = contents(tmp_path)
     gate, state = tracker.gate(), tracker.state
     passed = sum(verdict.passed for verdict in state.validation_results)
     counts = passed, len(state.validation_results) - passed, len(state.outstanding_validations)
     assert state.phase == expected["phase"]
-    assert counts == (expected["passed"], expected["failed"], expected["outstanding"])
+    assert counts == AS_READ.get(kind, (expected["passed"], expected["failed"], expected["outstanding"]))
     assert blockers(gate) >= {tuple(blocker) for blocker in expected["blockers"]}
     assert expected["open"] or not gate.open
     assert gate.open is (not gate.blockers)
@@ -98,8 +124,8 @@ def test_read(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", OPENED)
-def test_written(kind: str, tmp_path: Path) -> None:
-    """A new entry can be written; it counts as a change, and the gate is the same afterwards."""
+def test_writing_keeps_the_gate(kind: str, tmp_path: Path) -> None:
+    """A new entry can be written. It counts as a change, and the gate is the same afterwards."""
     tracker = copied(kind, tmp_path)
     gate, before = tracker.gate(), tracker.state
     written = tracker.write_audit("Handover", "opened by a later version")
@@ -110,8 +136,8 @@ def test_written(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", OPENED)
-def test_nothing_lost(kind: str, tmp_path: Path) -> None:
-    """A rewritten document has every verdict, every outstanding validation and other tools' keys."""
+def test_rewriting_loses_nothing(kind: str, tmp_path: Path) -> None:
+    """A rewritten document contains every verdict, every outstanding validation and other tools' keys."""
     tracker = copied(kind, tmp_path)
     before, keys = tracker.state, top_level(tmp_path)
     tracker.write_audit("Handover", "opened by a later version")
@@ -135,7 +161,7 @@ def top_level(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_refused(kind: str, tmp_path: Path) -> None:
+def test_refusal_stays_the_same(kind: str, tmp_path: Path) -> None:
     """A state that the writing version refuses is refused with the same error, and is not changed."""
     expected, tracker = expected_of(kind), copied(kind, tmp_path)
     before = contents(tmp_path)

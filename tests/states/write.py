@@ -1,30 +1,32 @@
-"""Writes one state of each kind as the installed version of the package writes it.
+"""Write one state of each kind as the installed version of the package writes it.
 
 Run it once for each release, in an environment that has the package and its ``test`` extra::
 
     python tests/states/write.py
 
-The states come into ``tests/states/<version>/<kind>/``: the files of the state, without its lock, and ``expected.json``, which
-says how this version judges them. ``test_states.py`` opens each with the version under test. A later version never changes the
-folders of earlier ones, so the script refuses to write into a folder that exists.
+The states are written to ``tests/states/<version>/<kind>/``: the files of the state, without its lock, and
+``expected.json``, the judgement of this version. ``test_states.py`` opens each with the version under test. A
+later version never changes the folders of earlier ones, so the script refuses to write into an existing
+folder.
 
 ``expected.json`` has these keys:
 
 ``about``
-    What the state is, in a sentence.
+    The description of the state, in a sentence.
 ``phase``
-    The phase; ``null`` where this version refuses to open the state.
+    The phase; ``null`` if this version refuses to open the state.
 ``open``
-    Is the gate open?
+    True if the gate is open.
 ``blockers``
     Every reason for the gate to be shut, as kind, component and test name.
 ``passed``, ``failed``, ``outstanding``
-    How many verdicts and outstanding validations there are. A document of another tool may hold several of one validation.
+    The numbers of verdicts and outstanding validations. A document of another tool may contain several for
+    one validation.
 ``error``
-    The class of the error with which this version refuses to open the state; missing where it opens it.
+    The class of the error with which this version refuses to open the state; missing if it opens it.
 
-Nothing of the machine that runs the script stands in what it writes: the host is called ``runner-7`` and the user ``ci``, and
-paths are relative. The script checks that before it keeps anything. It needs Linux or macOS.
+The output contains nothing of the machine that runs the script: the host is called ``runner-7`` and the user
+``ci``, and paths are relative. The script checks that before it keeps anything. It needs Linux or macOS.
 """
 
 from __future__ import annotations
@@ -67,12 +69,12 @@ HIVE, AIDER, ZERO = "guardian-hive", "worker-aider", "agent-zero"
 TO_VALIDATION: Final = ("BackupInProgress", "ContainerTermination", "NativeDeployment", "Validation")
 KILLED: Final = -signal.SIGKILL
 
-#: What every suite is given: the host's neutral name, and pytest's root folder.
+#: Part of every suite: the host's neutral name, and pytest's root folder.
 SUITE_FILES: Final = {
     "conftest.py": f'import socket\n\nsocket.gethostname = lambda: "{HOST}"\n',
     "pytest.ini": "[pytest]\n",
 }
-#: What every file of tests begins with.
+#: The beginning of every test file.
 PREAMBLE: Final = f"""\
 import os, signal, time
 from pathlib import Path
@@ -86,17 +88,20 @@ KINDS: Final[dict[str, Callable[[Making], None]]] = {}
 
 
 def kind(make: Callable[[Making], None]) -> Callable[[Making], None]:
-    """Take a function as the recipe of the kind of its name. Its docstring says what the state is."""
+    """Register a function as the recipe of the kind with its name. Its docstring describes the state."""
     KINDS[make.__name__] = make
     return make
 
 
 class Making:
-    """A state in the making. The current folder is that of the state, and the suites that are run on it stand there too."""
+    """A state in the making.
+
+    The current folder is the folder of the state, and the suites that are run on it are there too.
+    """
 
     @property
     def tracker(self) -> MigrationTracker:
-        """The state, opened anew."""
+        """A new tracker of the state."""
         return MigrationTracker(DOCUMENT, notify=lambda _: None)
 
     def advance(self, *phases: str) -> MigrationTracker:
@@ -117,7 +122,7 @@ class Making:
             Path(name).write_text(PREAMBLE + content, encoding="utf-8")
 
     def pytest(self, *arguments: str, status: int = 0) -> None:
-        """Run pytest on the suite with its outcomes recorded, and see that it ends with ``status``."""
+        """Run pytest on the suite with its outcomes recorded, and assert that it ends with ``status``."""
         for name, content in SUITE_FILES.items():
             Path(name).write_text(content, encoding="utf-8")
         plugins = ["-p", "pytest_migration_state.plugin", "-p", "xdist", "-p", "no:cacheprovider"]
@@ -133,7 +138,7 @@ class Making:
         self.python(str(POWERSHELL), str(DOCUMENT), *arguments)
 
     def python(self, *arguments: str, status: int = 0) -> None:
-        """Run this interpreter, and see that it ends with ``status``."""
+        """Run this interpreter, and assert that it ends with ``status``."""
         done = subprocess.run(
             [sys.executable, *arguments],
             env=environment(),
@@ -154,13 +159,13 @@ class Making:
 
 
 def environment() -> dict[str, str]:
-    """The environment of every process that is started: a neutral user, and nothing of a CI job."""
+    """The environment of every started process: a neutral user, and nothing of a CI job."""
     return {
         "PATH": os.environ["PATH"],
         "LOGNAME": USER,
         "USER": USER,
         "TZ": "<-03>3",  # that of the PowerShell samples
-        "TMPDIR": os.getcwd(),  # noqa: PTH109  # what a killed process leaves there goes with the folder
+        "TMPDIR": os.getcwd(),  # noqa: PTH109  # files of a killed process are deleted with the folder
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUTF8": "1",
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
@@ -169,7 +174,7 @@ def environment() -> dict[str, str]:
 
 @contextmanager
 def without_log() -> Iterator[None]:
-    """A folder stands in the place of the log, so that no entry can be written. Afterwards there is no log."""
+    """Put a folder in the place of the log, so that no entry can be written. Afterwards there is no log."""
     LOG.unlink()
     LOG.mkdir()
     yield
@@ -178,7 +183,7 @@ def without_log() -> Iterator[None]:
 
 @contextmanager
 def earlier_document() -> Iterator[None]:
-    """Afterwards the document is the one of before, and the log tells what was done since."""
+    """Restore the earlier document afterwards, so that only the log contains the later changes."""
     document = DOCUMENT.read_bytes()
     yield
     DOCUMENT.write_bytes(document)
@@ -291,7 +296,7 @@ def begun_anew(making: Making) -> None:
 
 
 def with_gate_shut(tracker: MigrationTracker) -> None:
-    """Ask for Completed, which is refused and put on record."""
+    """Request Completed, which is refused and recorded."""
     try:
         tracker.set_phase("Completed")
     except GateBlockedError:
@@ -323,7 +328,8 @@ def xfailed(making: Making) -> None:
     """A test that failed as it was expected to keeps the gate shut."""
     making.in_validation()
     making.run(
-        "@hive\ndef test_passes(): pass\n\n@hive\n@pytest.mark.xfail(reason='known')\ndef test_expected(): assert False\n"
+        "@hive\ndef test_passes(): pass\n\n@hive\n@pytest.mark.xfail(reason='known')\n"
+        "def test_expected(): assert False\n"
     )
 
 
@@ -332,7 +338,8 @@ def skipped(making: Making) -> None:
     """A skipped test keeps the gate shut."""
     making.in_validation()
     making.run(
-        "@hive\ndef test_passes(): pass\n\n@hive\n@pytest.mark.skip(reason='needs the old host')\ndef test_skipped(): pass\n"
+        "@hive\ndef test_passes(): pass\n\n@hive\n"
+        "@pytest.mark.skip(reason='needs the old host')\ndef test_skipped(): pass\n"
     )
 
 
@@ -351,7 +358,8 @@ def pending(making: Making) -> None:
         "@hive\ndef test_first(): pass\n\n@hive\ndef test_stops(): pass\n\n@hive\ndef test_last(): pass\n"
     )
     making.run(
-        "@hive\ndef test_first(): pass\n\n@hive\ndef test_stops(): pytest.exit('stop')\n\n@hive\ndef test_last(): pass\n",
+        "@hive\ndef test_first(): pass\n\n@hive\ndef test_stops(): pytest.exit('stop')\n\n"
+        "@hive\ndef test_last(): pass\n",
         status=2,
     )
 
@@ -443,8 +451,10 @@ def completed_with_policy(making: Making) -> None:
     """Completed by a run under a policy that requires a component and allows xfailed and deselected."""
     making.in_validation()
     making.run(
-        "@hive\ndef test_passes(): pass\n\n@hive\n@pytest.mark.xfail\ndef test_passes_not(): assert False\n\n@hive\ndef test_left(): pass\n",
-        "-k", "passes", "--migration-complete", f"--migration-require={HIVE}", "--migration-allow=xfailed", "--migration-allow=deselected",
+        "@hive\ndef test_passes(): pass\n\n@hive\n@pytest.mark.xfail\ndef test_passes_not(): assert False\n"
+        "\n@hive\ndef test_left(): pass\n",
+        "-k", "passes", "--migration-complete", f"--migration-require={HIVE}", "--migration-allow=xfailed",
+        "--migration-allow=deselected",
     )  # fmt: skip
 
 
@@ -470,10 +480,14 @@ def test_never(): assert False
 
 @kind
 def names(making: Making) -> None:
-    """Names beyond ASCII, with quotes, line ends, control characters, in two spellings and of great length."""
+    """Names beyond ASCII, with quotes, line ends, control characters, in two spellings
+    and of great length.
+    """
     hard = [
-        'says "yes"', "it's", "back\\slash", "two\nlines", "tab\tand \x1b[31mred", "`$(id)`; rm -rf x", "--force", "Überprüfung 🐝 検証",
-        "e\u0301", "\u00e9", "Queue", "queue", "line\u2028separator", "right\u202eto left", "lone \ud800 surrogate", "x" * 5000,
+        'says "yes"', "it's", "back\\slash", "two\nlines", "tab\tand \x1b[31mred", "`$(id)`; rm -rf x",
+        "--force", "Überprüfung 🐝 検証",
+        "e\u0301", "\u00e9", "Queue", "queue", "line\u2028separator", "right\u202eto left",
+        "lone \ud800 surrogate", "x" * 5000,
     ]  # fmt: skip
     tracker = making.in_validation()
     tracker.apply(
@@ -489,8 +503,11 @@ def names(making: Making) -> None:
     )
     making.run(
         "component = pytest.mark.migration_component\n"
-        "@component('プロキシ', test_name='\"zitiert\" «so»')\n@pytest.mark.skip(reason='später, «bald»')\ndef test_a(): pass\n"
-        "@component('プロキシ')\n@pytest.mark.parametrize('n', ['ü', \"'\", '\"', '\\n', '::', '[]'])\ndef test_ä(n): assert n == 'ü', n\n",
+        "@component('プロキシ', test_name='\"zitiert\" «so»')\n"
+        "@pytest.mark.skip(reason='später, «bald»')\ndef test_a(): pass\n"
+        "@component('プロキシ')\n"
+        "@pytest.mark.parametrize('n', ['ü', \"'\", '\"', '\\n', '::', '[]'])\n"
+        "def test_ä(n): assert n == 'ü', n\n",
         status=1,
     )
 
@@ -501,7 +518,10 @@ def two_thousand_verdicts(making: Making) -> None:
     making.in_validation()
     making.write(
         {
-            "t.py": "@hive\n@pytest.mark.parametrize('n', range(2000))\ndef test(n): assert n not in (0, 999, 1999)\n"
+            "t.py": (
+                "@hive\n@pytest.mark.parametrize('n', range(2000))\n"
+                "def test(n): assert n not in (0, 999, 1999)\n"
+            )
         }
     )
     making.pytest("t.py", status=1)
@@ -534,7 +554,7 @@ def forgotten(making: Making) -> None:
 
 # --- killed -------------------------------------------------------------------------------------------------
 
-#: Five tests that pass, or of which the third kills the run.
+#: Five tests that pass, or whose third kills the run.
 DEADLY: Final = """
 @hive
 @pytest.mark.parametrize("n", range(5))
@@ -555,7 +575,9 @@ def killed_while_collecting(making: Making) -> None:
 
 @kind
 def killed_while_running(making: Making) -> None:
-    """A run was killed in its third test, after another one had opened the gate; the document is behind the log."""
+    """A run was killed in its third test, after another one had opened the gate;
+    the document is behind the log.
+    """
     making.in_validation()
     making.run(DEADLY)
     Path("kill").touch()
@@ -593,7 +615,9 @@ def worker_crashed(making: Making) -> None:
 
 @kind
 def killed_in_a_checkpoint(making: Making) -> None:
-    """A command was killed after it had written its entry, while it replaced the document; its temporary file is there."""
+    """A command was killed after it had written its entry, while it replaced the document;
+    its temporary file is there.
+    """
     making.in_validation().add_validation_result(HIVE, "native_execution_test", passed=True)
     making.python(
         "-c",
@@ -602,7 +626,8 @@ import os, signal, socket
 socket.gethostname = lambda: "{HOST}"
 os.replace = lambda *names: os.kill(os.getpid(), signal.SIGKILL)
 from pytest_migration_state import MigrationTracker
-MigrationTracker("{DOCUMENT}").add_validation_result("{AIDER}", "file_access_test", False, "Permission denied")
+tracker = MigrationTracker("{DOCUMENT}")
+tracker.add_validation_result("{AIDER}", "file_access_test", False, "Permission denied")
 """,
         status=KILLED,
     )
@@ -627,7 +652,9 @@ def torn_set_aside(making: Making) -> None:
 
 @kind
 def torn_commit(making: Making) -> None:
-    """A writer was killed after the first of three lines that count together, which would have opened the gate."""
+    """A writer was killed after the first of three lines that count together,
+    which would have opened the gate.
+    """
     tracker = open_but_for_one(making)
     before = len(LOG.read_bytes())
     with earlier_document():
@@ -701,7 +728,9 @@ def document_missing_log_incomplete(making: Making) -> None:
 
 @kind
 def document_damaged(making: Making) -> None:
-    """The document holds the marks of a merge and is no JSON: it is refused, although the log tells all of it."""
+    """The document holds the marks of a merge and is no JSON: it is refused,
+    although the log tells all of it.
+    """
     open_but_for_one(making)
     DOCUMENT.write_bytes(b"<<<<<<< ours\n" + DOCUMENT.read_bytes())
 
@@ -866,7 +895,7 @@ def keys_of_other_tools(making: Making) -> None:
 
 
 def judged(about: str) -> dict[str, Any]:
-    """How this version judges the state in the current folder."""
+    """Return the judgement of this version on the state in the current folder."""
     tracker = MigrationTracker(DOCUMENT, notify=lambda _: None)
     try:
         state, gate = tracker.state, tracker.gate()
@@ -886,7 +915,7 @@ def judged(about: str) -> dict[str, Any]:
 
 
 def make(name: str, target: Path) -> None:
-    """Make a state of the kind ``name`` in a folder of its own and keep its files in ``target``."""
+    """Make a state of the kind ``name`` in a separate folder, and keep its files in ``target``."""
     recipe = KINDS[name]
     target.mkdir()
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
@@ -895,12 +924,12 @@ def make(name: str, target: Path) -> None:
             if path.suffix != ".lock" and path.is_file():
                 shutil.copyfile(path, target / path.name)
     with chdir(target):
-        expected = json.dumps(judged((recipe.__doc__ or "").strip()), ensure_ascii=False, indent=1)
+        expected = json.dumps(judged(" ".join((recipe.__doc__ or "").split())), ensure_ascii=False, indent=1)
         Path(EXPECTED).write_text(expected + "\n", encoding="utf-8", newline="\n")
 
 
 def traces(folder: Path, strange: re.Pattern[bytes]) -> list[str]:
-    """What of this machine stands in the files below ``folder``, as sentences."""
+    """Return the traces of this machine in the files below ``folder``, as sentences."""
     return [
         f"{path.relative_to(folder)}: {match[0].decode('utf-8', 'replace')}"
         for path in sorted(folder.rglob("*"))
@@ -910,7 +939,7 @@ def traces(folder: Path, strange: re.Pattern[bytes]) -> list[str]:
 
 
 def of_this_machine() -> re.Pattern[bytes]:
-    """What must not stand in any file: this machine's folders, its name and the user's."""
+    """Return the texts that no file may contain: this machine's folders, its name and the user's."""
     folders = {
         Path(tempfile.gettempdir()),
         Path.home(),
@@ -925,7 +954,7 @@ def of_this_machine() -> re.Pattern[bytes]:
 
 
 def neutral() -> None:
-    """Give this process the neutral names of host and user."""
+    """Give this process a neutral host name and user name."""
     socket.gethostname = lambda: HOST
     os.environ |= {"LOGNAME": USER, "USER": USER}
 

@@ -1,10 +1,9 @@
-"""The lines of the audit log: their form, their chain, and the errors that reading damaged ones raises."""
+"""The lines of the audit log: their form, their chain, and the errors for damaged ones."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,8 @@ import pytest
 
 from pytest_migration_state import StateDamagedError
 from pytest_migration_state.domain.events import Event
-from pytest_migration_state.storage.files.audit_log import AuditLogFile, read_lines
+from pytest_migration_state.storage.files.audit_log import AuditLogFile
+from pytest_migration_state.storage.files.log_file import read_lines
 from pytest_migration_state.storage.records import (
     GENESIS_HASH,
     DamagedLineError,
@@ -21,9 +21,11 @@ from pytest_migration_state.storage.records import (
     author_fields,
     encode_entry,
     event_of,
+    gap_position,
     parse_line,
 )
 from state_files import FOREIGN
+from windows_files import on_windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +37,7 @@ EVENT = Event("ValidationResult", "Test 't' for 'ção': PASSED", {"x": 1.5})
 
 def open_log(path: Path) -> AuditLogFile:
     opened = AuditLogFile(path)
-    opened.open(writable=True)
+    opened.open_to_write()
     return opened
 
 
@@ -64,27 +66,27 @@ def test_an_entry_is_a_line_of_json_with_its_keys_in_order() -> None:
 
 
 def test_the_hash_covers_the_foreign_lines_in_between(tmp_path: Path) -> None:
-    """Byte for byte, including their line ends and BOM."""
+    """They are covered byte for byte, including their line ends and BOM."""
     path = tmp_path / "a.log"
     written = open_log(path)
-    written.append([(EVENT, NOW)], SIGNED)
+    written.append([(EVENT, NOW)], SIGNED, lambda: False)
     foreign = b"\xef\xbb\xbf" + FOREIGN + b"\r\nno JSON at all\n"
     with path.open("ab") as log:
         log.write(foreign)
     first = written.head
-    written.append([(EVENT, NOW)], SIGNED)
+    written.append([(EVENT, NOW)], SIGNED, lambda: False)
     last = path.read_bytes().split(b"\n")[-2]
     body = last[: last.rindex(b',"hash"')] + b"}"
     assert hashlib.sha256(first.hash.encode() + foreign + body).hexdigest() == written.head.hash
     again = open_log(path)
-    assert [entry.position.seq for entry in again.read_new()] == [1, 2]
+    assert [entry.seq for entry in again.read_new()] == [1, 2]
     assert written.head == again.head
 
 
 def test_events_that_are_committed_together_count_together(tmp_path: Path) -> None:
-    """A writer that is killed between them has written none."""
+    """If a writer is killed between them, none of them has an effect."""
     path = tmp_path / "a.log"
-    open_log(path).append([(EVENT, NOW)] * 3, SIGNED)
+    open_log(path).append([(EVENT, NOW)] * 3, SIGNED, lambda: True)
     whole = path.read_bytes()
     counts = []
     for lines in range(4):
@@ -101,11 +103,11 @@ def test_an_event_is_restored_from_its_line() -> None:
 
 
 def test_the_fast_path_appends_the_same_line(tmp_path: Path) -> None:
-    """If nothing follows the position, the fast path is the slow path without its checks."""
+    """If nothing follows the position, the fast path equals the slow path without its checks."""
     slow = open_log(tmp_path / "slow.log")
     fast = open_log(tmp_path / "fast.log")
     for _ in range(3):
-        assert slow.append([(EVENT, NOW)], SIGNED) == [fast.try_append(EVENT, NOW, SIGNED)]
+        assert slow.append([(EVENT, NOW)], SIGNED, lambda: True) == [fast.try_append(EVENT, NOW, SIGNED)]
     assert slow.head == fast.head
     assert (tmp_path / "slow.log").read_bytes() == (tmp_path / "fast.log").read_bytes()
 
@@ -126,7 +128,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.skipif(os.name == "nt", reason="an open file cannot be deleted or moved there")
+@pytest.mark.skipif(on_windows(), reason="an open file cannot be deleted or moved there")
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 def test_the_fast_path_writes_nothing_if_the_log_was_changed(
     tmp_path: Path, change: Callable[[Path], object]
@@ -207,7 +209,7 @@ def test_damage_names_its_line(tmp_path: Path, damage: object, sentence: str) ->
     for _ in range(3):
         again = open_log(path)
         again.read_new()
-        again.append([(EVENT, NOW)], SIGNED)
+        again.append([(EVENT, NOW)], SIGNED, lambda: True)
     assert callable(damage)
     path.write_bytes(b"".join(line + b"\n" for line in damage(path.read_bytes().split(b"\n")[:-1])))
     with pytest.raises(StateDamagedError) as caught:
@@ -237,7 +239,13 @@ def test_every_line_is_read_whatever_it_contains(tmp_path: Path) -> None:
 def test_a_lone_surrogate_is_written_as_an_escape(tmp_path: Path) -> None:
     """UTF-8 cannot encode it otherwise."""
     path = tmp_path / "a.log"
-    open_log(path).append([(Event("a", "\udc80", {"x": "\ud800"}), NOW)], SIGNED)
+    open_log(path).append([(Event("a", "\udc80", {"x": "\ud800"}), NOW)], SIGNED, lambda: True)
     assert [(line.content["details"], line.content["data"]) for line in read_lines(path) if line.content] == [
         ("\udc80", {"x": "\ud800"})
     ]
+
+
+@pytest.mark.parametrize("continues", [{}, {"seq": 1}, {"hash": "9f2c"}, 7, None])
+def test_a_gap_that_names_no_entry_is_none(continues: object) -> None:
+    """Only a line that was changed has it, and its hash does not fit."""
+    assert gap_position({"continues": continues}) is None

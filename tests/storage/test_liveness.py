@@ -1,4 +1,4 @@
-"""Whether the process of a run is alive, dead or unknown."""
+"""The liveness of a run's process: alive, dead or unknown."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def record_of(process: subprocess.Popen[bytes]) -> dict[str, Any]:
     return {**this_process(), "process_id": process.pid, "process_start": process_start(process.pid)}
 
 
-def test_a_running_process_and_one_that_ended(process: subprocess.Popen[bytes]) -> None:
+def test_a_running_process_is_alive_and_an_ended_one_dead(process: subprocess.Popen[bytes]) -> None:
     """A process that was killed and not yet waited for is dead, although the system still lists it."""
     record = record_of(process)
     assert liveness_of_one(record) == "alive"
@@ -55,7 +55,7 @@ def test_a_running_process_and_one_that_ended(process: subprocess.Popen[bytes]) 
         process_start(process.pid)
 
 
-def test_a_process_id_that_was_reused(process: subprocess.Popen[bytes]) -> None:
+def test_a_reused_process_id_is_recognized(process: subprocess.Popen[bytes]) -> None:
     """The start times distinguish the two processes."""
     place, _, _ = record_of(process)["process_start"].rpartition(" ")
     assert liveness_of_one({**record_of(process), "process_start": f"{place} 1"}) == "dead"
@@ -72,19 +72,21 @@ UNKNOWN: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("change", UNKNOWN.values(), ids=UNKNOWN.keys())
-def test_the_liveness_is_unknown(process: subprocess.Popen[bytes], change: dict[str, Any]) -> None:
+def test_the_liveness_of_a_run_elsewhere_is_unknown(
+    process: subprocess.Popen[bytes], change: dict[str, Any]
+) -> None:
     """A run elsewhere is not reported dead."""
     if sys.platform == "win32" and "process_start" in change and change["process_start"]:
         pytest.skip("``process_start`` does not name the boot on Windows")
     assert liveness_of_one({**record_of(process), **change}) == "unknown"
 
 
-def test_a_record_that_is_not_an_object() -> None:
+def test_a_record_that_is_not_an_object_is_unknown() -> None:
     """PowerShell's ConvertTo-Json turns deeply nested objects into text."""
     assert liveness_of_one("@{started_at=; host=}") == "unknown"
 
 
-def test_a_process_that_may_not_be_inspected(
+def test_a_process_that_may_not_be_inspected_is_not_dead(
     process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is not reported dead."""
@@ -97,7 +99,7 @@ def test_a_process_that_may_not_be_inspected(
     assert liveness_of_one(record) == "unknown"
 
 
-def test_several_runs_of_one_process() -> None:
+def test_an_ended_run_of_a_live_process_is_dead() -> None:
     """A run that has ended is dead, although its process is alive."""
     assert liveness_of_one(this_process()) == "dead"
     begin_here("r")
@@ -106,7 +108,7 @@ def test_several_runs_of_one_process() -> None:
     assert liveness_of_one(this_process()) == "dead"
 
 
-def test_a_run_that_recorded_its_end() -> None:
+def test_a_run_that_recorded_its_end_is_dead() -> None:
     """It is dead, wherever it ran."""
     assert (
         liveness_of_one({"host": "runner-7", "process_id": 9, "finished_at": "2026-01-15T09:14:00Z"})

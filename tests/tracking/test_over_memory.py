@@ -1,4 +1,4 @@
-"""Everything above a store works with another kind of store, also when that loses races."""
+"""The layers above a store work with another kind of store, even if it loses races."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PHASES = ("BackupInProgress", "ContainerTermination", "NativeDeployment", "Valid
 
 
 def checked(store: MemoryStore) -> StateStore:
-    """Return the store; the type checker sees that it is one."""
+    """Return the store, for the type checker."""
     return store
 
 
@@ -71,7 +71,7 @@ def test_the_gate_is_asked_again_after_a_lost_race(store: MemoryStore, tracker: 
 
 
 def test_several_operations_are_decided_again_together(store: MemoryStore, tracker: MigrationTracker) -> None:
-    """All of them on what the other writer left."""
+    """All of them are decided on the state that the other writer left."""
     store.rivals = [lambda _: [container_removed(NOW, "rival", "id")]]
     mine = {"operation": "add_processed_container", "name": "mine", "container_id": "id"}
     state = tracker.apply([mine, {"operation": "set_phase", "phase": "Completed"}])
@@ -81,7 +81,7 @@ def test_several_operations_are_decided_again_together(store: MemoryStore, track
 
 
 def test_a_refused_operation_takes_the_others_with_it(tracker: MigrationTracker) -> None:
-    """Each is decided on the state as those before have left it, and none is done if one is refused."""
+    """Each is decided on the state that the previous ones left. If one is refused, none is carried out."""
     mine = {"operation": "add_processed_container", "name": "mine", "container_id": "id"}
     requests = [
         mine,
@@ -111,7 +111,7 @@ def test_a_run_completes_over_any_store(store: MemoryStore, tracker: MigrationTr
 def test_a_run_does_not_complete_over_a_rival_s_failure(
     store: MemoryStore, tracker: MigrationTracker
 ) -> None:
-    """The decision is made again on what the other writer left."""
+    """The decision is made again on the state that the other writer left."""
     run = RunWriter(Path("memory"), "4b4b", notify=lambda _: None)
     run.open(lambda _: None, {})
     run.plan(RunPlan([]))

@@ -36,7 +36,7 @@ def _no_second_look(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", STATES)
 def test_what_powershell_left_is_sound(tmp_path: Path, name: str) -> None:
-    """Every state that the real functions and scripts left."""
+    """Every state that the real functions and scripts left is sound."""
     report = MigrationTracker(sample(name, tmp_path)).verify()
     assert report.problems == ()
 
@@ -44,7 +44,7 @@ def test_what_powershell_left_is_sound(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("flavour", ["7", "5.1"])
 @pytest.mark.parametrize("name", [name for name in STATES if name != "7.6/list-became-object"])
 def test_both_writers_in_turn_are_sound(tmp_path: Path, name: str, flavour: str) -> None:
-    """Every operation of both, in turn and on the same names, on a state of PowerShell and on a new one."""
+    """Both write in turn and with the same names, to a state of PowerShell and to a new one."""
     path = sample(name, tmp_path)
     tracker, other = MigrationTracker(path, notify=lambda _: None), PowerShellWriter(path, flavour, seed=7)
     reports = []
@@ -112,7 +112,7 @@ def test_two_states_that_share_powershells_log_are_both_sound(tmp_path: Path) ->
 
 
 def test_a_document_adopted_without_any_line_is_sound(tmp_path: Path) -> None:
-    """What it contained before the first entry needs no line."""
+    """Content from before the first entry needs no line."""
     path = sample("5.1/complete", tmp_path)
     log_of(path).unlink()
     tracker = MigrationTracker(path)
@@ -121,18 +121,21 @@ def test_a_document_adopted_without_any_line_is_sound(tmp_path: Path) -> None:
 
 
 def test_a_migration_begun_without_a_line_is_reported(tmp_path: Path) -> None:
-    """PowerShell's Initialize could not write its line, so the log is about another migration."""
+    """PowerShell's Initialize could not write its line: the next entry puts the new migration on record."""
     path = tmp_path / DOCUMENT
     tracker, other = in_validation(path), PowerShellWriter(path)
     kept = lines(path)
     other.initialize()
     put_lines(path, kept)
-    tracker.add_processed_container("n", "id")
     report = tracker.verify()
     assert kinds(report) == [("unexplained", 1)]
     assert report.problems[0].message.startswith(
         "line 1: the migration that begins here is not the document's, which began at"
     )
+    notices: list[str] = []
+    MigrationTracker(path, notify=notices.append).add_processed_container("n", "id")
+    assert (tracker.verify().problems, tracker.state.phase) == ((), "NotStarted")
+    assert "Migration state initialized by another program" in " ".join(notices)
 
 
 def test_writers_at_work_raise_no_alarm(
@@ -154,7 +157,7 @@ def test_writers_at_work_raise_no_alarm(
         other, number = PowerShellWriter(path), 0
         while not done.wait(0.005):
             number += 1
-            # "It is being used by another process": its change is not made, and the operator sees that.
+            # "It is being used by another process": the change is not made, and the operator is informed.
             with suppress(PowerShellError):
                 other.container(f"n{number}", "id")
 
@@ -247,7 +250,7 @@ CHANGES: dict[str, tuple[Callable[[PowerShellWriter], None], str]] = {
 def test_a_change_that_was_lost_is_named_by_its_line(
     tmp_path: Path, change: Callable[[PowerShellWriter], None], words: str, flavour: str
 ) -> None:
-    """PowerShell opened the document just before it was replaced: its line is there, its change is lost."""
+    """PowerShell opened the document just before it was replaced: its line exists, its change is lost."""
     path = tmp_path / DOCUMENT
     tracker = in_validation(path)
     tracker.add_preserved_data("config", "/old")
@@ -255,12 +258,13 @@ def test_a_change_that_was_lost_is_named_by_its_line(
     kept = path.read_bytes()
     change(PowerShellWriter(path, flavour))
     path.write_bytes(kept)
-    tracker.add_native_process("after")
     report = tracker.verify()
     assert kinds(report) == [("effect_missing", 8)]
     assert report.problems[0].message.startswith("line 8")
     assert words in report.problems[0].message
     assert report.problems[0] in MigrationTracker(path).verify().problems
+    MigrationTracker(path, notify=lambda _: None).add_native_process("after")
+    assert tracker.verify().problems == ()
 
 
 def test_the_lost_one_of_three_equal_changes_is_named(tmp_path: Path) -> None:
@@ -276,7 +280,7 @@ def test_the_lost_one_of_three_equal_changes_is_named(tmp_path: Path) -> None:
 
 
 def test_each_change_lost_by_an_older_document_is_named(tmp_path: Path) -> None:
-    """Entries are replayed; what PowerShell did in between is lost, and each of its lines is named."""
+    """What an entry holds is not lost. A line behind the last entry that has no effect is named."""
     path = tmp_path / DOCUMENT
     tracker, other = in_validation(path), PowerShellWriter(path)
     stale = path.read_bytes()
@@ -286,12 +290,13 @@ def test_each_change_lost_by_an_older_document_is_named(tmp_path: Path) -> None:
     path.write_bytes(stale)
     other.process("three")
     report = tracker.verify()
-    assert kinds(report) == [("effect_missing", 6), ("effect_missing", 8)]
-    assert [container.name for container in tracker.state.docker_containers_removed] == ["two"]
+    assert kinds(report) == [("effect_missing", 9)]
+    names = [container.name for container in tracker.state.docker_containers_removed]
+    assert (names, tracker.state.native_processes_started[0].name) == (["one", "two"], "three")
 
 
 def test_a_newer_change_settles_a_lost_one(tmp_path: Path) -> None:
-    """Only the last line about a value must have its effect, whoever wrote it."""
+    """What a line alone tells is on record with the next entry, and a newer value is in its place."""
     path = tmp_path / DOCUMENT
     tracker, other = in_validation(path), PowerShellWriter(path)
     kept = path.read_bytes()
@@ -300,9 +305,10 @@ def test_a_newer_change_settles_a_lost_one(tmp_path: Path) -> None:
     other.phase("RolledBack")
     path.write_bytes(kept)
     lost = kinds(tracker.verify())
+    tracker = MigrationTracker(path, notify=lambda _: None)
     tracker.add_validation_result("c", "t", passed=True)
     tracker.add_preserved_data("k", "/new")
-    other.phase("Completed")
+    assert tracker.state.phase == "RolledBack"
     assert (lost, kinds(tracker.verify())) == (
         [("effect_missing", 6), ("effect_missing", 7), ("effect_missing", 8)],
         [],
@@ -441,20 +447,40 @@ def test_an_edit_by_hand_is_reported(
 
 
 def test_entries_replayed_twice_are_reported(tmp_path: Path) -> None:
-    """A document that names an earlier entry gets effects that it already contains a second time."""
+    """A document that names an earlier entry than it holds was edited by hand. Nothing counts twice."""
     path = tmp_path / DOCUMENT
     tracker = in_validation(path)
     before = read(path)["metadata"]["audit"]
     tracker.add_processed_container("n", "id")
     edit(path, metadata={**read(path)["metadata"], "audit": before})
-    assert kinds(tracker.verify()) == [("unexplained", None)]
+    assert kinds(tracker.verify()) == [("unexplained", None), ("unexplained", None)]
+    assert [container.name for container in tracker.state.docker_containers_removed] == ["n"]
+
+
+# --- stale verdicts -----------------------------------------------------------------------------------------
+
+
+def test_stale_verdict_is_sound_and_is_rebuilt_from_the_log(tmp_path: Path) -> None:
+    """The log tells which verdicts are stale: a document that is moved away comes back with them."""
+    path = tmp_path / DOCUMENT
+    in_validation(path)
+    tracker = MigrationTracker(path, notify=lambda _: None)
+    tracker.add_validation_result("guardian", "starts", passed=True)
+    tracker.add_native_process("guardian", 222)
+    before = read(path)
+    assert kinds(tracker.verify()) == []
+    path.rename(tmp_path / "away")
+    tracker.write_audit("Note", "the document is gone")
+    after = read(path)
+    assert after["validation_results"] == before["validation_results"]
+    assert (after["metadata"]["version"], tracker.gate().open) == ("2.0", False)
 
 
 # --- past the gate ------------------------------------------------------------------------------------------
 
 
 def test_a_completion_past_the_gate_is_reported_with_its_first_blockers(tmp_path: Path) -> None:
-    """PowerShell knows no gate."""
+    """PowerShell has no gate."""
     path = tmp_path / DOCUMENT
     tracker = in_validation(path)
     for number in range(5):
@@ -464,7 +490,8 @@ def test_a_completion_past_the_gate_is_reported_with_its_first_blockers(tmp_path
     assert kinds(report) == [("completed_past_gate", None)]
     message = report.problems[0].message
     assert message.startswith(
-        "the migration is Completed although its gate is shut: 't0' of 'guardian' failed; fix it"
+        "the migration is Completed although its gate is shut: it was completed by a program that does not "
+        "know the gate: 't0' of 'guardian' failed; fix it"
     )
     assert ("'t2'" in message, "'t3'" in message, message.endswith("; and 2 more")) == (True, False, True)
 
@@ -477,7 +504,7 @@ def test_a_forced_completion_is_reported_too(tmp_path: Path) -> None:
 
 
 def test_a_completion_under_a_policy_is_sound(tmp_path: Path) -> None:
-    """The gate was open: what its policy allowed is no problem."""
+    """The gate was open: exceptions that the policy allowed are not problems."""
     tracker = in_validation(tmp_path / DOCUMENT)
     tracker.add_validation_result("guardian", "starts", passed=True)
     document = read(tmp_path / DOCUMENT)
@@ -536,8 +563,8 @@ def test_time_is_linear_in_the_length_of_the_log(tmp_path: Path) -> None:
     assert time.monotonic() - began < 10
 
 
-def test_a_run_on_a_completed_migration_that_another_tool_began(tmp_path: Path) -> None:
-    """The log does not contain the phase, in which a run keeps the verdicts that it will record again."""
+def test_a_run_on_a_completed_migration_of_another_tool_is_sound(tmp_path: Path) -> None:
+    """The log does not contain the phase in which a run keeps the verdicts that it will record again."""
     path = sample("7.6/complete", tmp_path)
     run = RunWriter(path, "r", notify=lambda _: None)
     run.open(lambda _: None, {})

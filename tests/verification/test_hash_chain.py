@@ -117,7 +117,7 @@ DAMAGES: dict[str, tuple[Damage, list[tuple[str, int | None]], str]] = {
     "another program's line changed": (
         _change(4, b"Custom action", b"Other action"),
         [("changed", 5)],
-        "line 5: entry 4 was modified, or line 4 of other programs was changed or removed",
+        "line 5: entry 4 was modified, or line 4 of another program was changed or removed",
     ),
     "another program's line dropped": (
         _order(1, 2, 3, 5, 6, 7, 8, 9),
@@ -127,7 +127,7 @@ DAMAGES: dict[str, tuple[Damage, list[tuple[str, int | None]], str]] = {
     "a line inserted": (
         _insert(7, FOREIGN),
         [("changed", 7)],
-        "line 7: line 7 was inserted afterwards: entry 6 fits the one before it",
+        "line 7 was inserted afterwards: entry 6 fits the one before it",
     ),
     "an entry inserted": (
         lambda log: [*log[:6], log[5].replace(b'"seq":5', b'"seq":6'), *log[6:]],
@@ -228,6 +228,7 @@ def test_damage_of_the_log_is_reported(
     report = MigrationTracker(state).verify()
     assert expected == kinds(report)
     assert any(words in problem.message for problem in report.problems), report.problems
+    assert not any(f"line {problem.line}: line" in problem.message for problem in report.problems)
     assert before == (log_of(state).read_bytes(), state.read_bytes())
 
 
@@ -241,8 +242,21 @@ def test_a_missing_log_is_reported(state: Path) -> None:
     )
 
 
+def test_a_missing_log_of_one_entry_is_no_range(tmp_path: Path) -> None:
+    """One entry is named as one, by the command that misses it and by verification."""
+    state = tmp_path / "migration-state.json"
+    MigrationTracker(state).initialize()
+    log_of(state).unlink()
+    (problem,) = MigrationTracker(state).verify().problems
+    assert problem.message == "the audit log migration-audit.log is gone, and with it entry 1"
+    with pytest.warns(UserWarning, match="the audit log is gone: entry 1 is missing"):
+        MigrationTracker(state).add_native_process("worker-aider")
+    (problem,) = MigrationTracker(state).verify().problems
+    assert problem.message.startswith("line 1: entry 1 is missing before it, as it says itself")
+
+
 def test_a_log_that_was_begun_again_says_what_is_missing(state: Path) -> None:
-    """The gap is reported at the line that names it; the chain continues there and is checked."""
+    """The gap is reported at the line that names it. The chain continues there and is checked."""
     log_of(state).unlink()
     tracker = MigrationTracker(state, notify=lambda _: None)
     tracker.add_native_process("worker-aider")
@@ -270,7 +284,7 @@ def test_the_log_of_another_migration_is_reported(state: Path, tmp_path: Path) -
 
 
 def test_a_log_that_went_another_way_is_reported(state: Path, tmp_path: Path) -> None:
-    """A copy of the state that was used has the same beginning and another end."""
+    """A copy of the state that was used has the same beginning and a different end."""
     copy = tmp_path / "copy" / state.name
     copy.parent.mkdir()
     copy.write_bytes(state.read_bytes())
@@ -307,7 +321,7 @@ def test_a_new_document_beside_an_old_log_is_reported(state: Path) -> None:
 
 
 def test_a_torn_last_line_is_a_note(state: Path) -> None:
-    """It may be being written."""
+    """Another writer may still be writing it."""
     with log_of(state).open("ab") as log:
         log.write(b'{"timestamp":"2026-01-15T09:14:00.123Z","level":"INFO","action":"Valid')
     report = MigrationTracker(state).verify()
@@ -318,7 +332,7 @@ def test_a_torn_last_line_is_a_note(state: Path) -> None:
 
 
 def test_an_unfinished_commit_does_not_count(state: Path) -> None:
-    """A writer was killed between entries that are committed together: none of them has an effect."""
+    """If a writer is killed between entries that are committed together, none of them has an effect."""
     before = state.read_bytes()
     tracker = MigrationTracker(state)
     tracker.apply([{"operation": "add_native_process", "name": name} for name in ("a", "b", "c")])
@@ -382,7 +396,7 @@ def test_a_log_that_cannot_be_read_raises(state: Path) -> None:
 
 
 def test_changes_made_while_the_log_could_not_be_written_count_once(state: Path) -> None:
-    """First only the document says so, and then the log."""
+    """At first only the document contains them, and later the log as well."""
     aside = log_of(state).rename(state.with_name("aside"))
     log_of(state).mkdir()
     tracker = MigrationTracker(state, notify=lambda _: None)
@@ -418,8 +432,8 @@ def test_every_cut_of_the_log_is_reported(state: Path) -> None:
         assert [problem.kind for problem in problems] == ["missing"], (size, problems)
 
 
-def test_the_report_as_json(state: Path) -> None:
-    """What the command line prints with --json."""
+def test_the_report_is_printed_as_json(state: Path) -> None:
+    """It is the output of the command line with --json."""
     put_lines(state, lines(state)[:8])
     message = (
         "line 8: the log ends with entry 7 (line 8), but the document contains entry 8: its end was cut off"
@@ -429,7 +443,7 @@ def test_the_report_as_json(state: Path) -> None:
         "lines": 8,
         "entries": 7,
         "problems": [{"kind": "missing", "line": 8, "message": message}],
-        "notes": [],
+        "notes": ["the gate is shut until 'migration-state accept': the audit log has lost entry 8"],
     }
     assert expected == MigrationTracker(state).verify().to_object()
 

@@ -1,7 +1,7 @@
-"""agent-zero: reads its configuration from ``FOLDER/config`` when it starts, and cannot start without.
+"""agent-zero: reads its configuration from ``FOLDER/config`` at startup, and cannot start without it.
 
-It listens on a free port of this machine, written to ``FOLDER/ready.json``. The name of a setting, on a line of its own, is answered
-with a line of JSON: what the agent works with.
+It listens on a free port of this machine, which it writes to ``FOLDER/ready.json``. A client sends the name
+of a setting on one line, and receives one line of JSON with its value.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""guardian-hive: an HTTP service that says which commands may be run, by the rules in its folder.
+"""guardian-hive: an HTTP service that decides by the rules in its folder which commands may be run.
 
-``python guardian_hive.py FOLDER`` listens on a free port of this machine and writes it to ``FOLDER/ready.json``.
+``python guardian_hive.py FOLDER`` listens on a free port of this machine and writes it to
+``FOLDER/ready.json``.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ FOLDER = Path(sys.argv[1])
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers ``/health`` and ``/check?command=TEXT`` with JSON."""
+    """Answer ``/health`` and ``/check?command=TEXT`` with JSON."""
 
     def do_GET(self) -> None:
-        # Read again for each request, so that a changed rule counts at once.
+        # Read the rules for each request, so that a changed rule takes effect at once.
         try:
             denied = json.loads((FOLDER / "rules" / "rules.json").read_text(encoding="utf-8"))["deny"]
         except (OSError, ValueError, KeyError) as error:

@@ -1,4 +1,4 @@
-"""How the services write a file that somebody waits for."""
+"""Atomic writing of files that another process waits for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write ``value`` to ``path`` so that a reader finds either no file or the whole one."""
+    """Write ``value`` to ``path`` so that a reader finds either no file or the complete file."""
     unfinished = path.with_suffix(".unfinished")
     unfinished.write_text(json.dumps(value), encoding="utf-8")
     unfinished.replace(path)

@@ -1,6 +1,7 @@
-"""worker-aider: takes jobs from ``FOLDER/jobs`` and writes each one's result, under the same name, to ``FOLDER/results``.
+"""worker-aider: takes jobs from ``FOLDER/jobs`` and writes their results to ``FOLDER/results``.
 
-A job is ``{"text": …}``; its result is the text with every word of ``FOLDER/settings/glossary.json`` replaced.
+A job is ``{"text": …}``. Its result has the same name, and contains the text in which the words of
+``FOLDER/settings/glossary.json`` are replaced.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from pathlib import Path
 from whole_files import write_json
 
 FOLDER = Path(sys.argv[1])
-PAUSE = 0.02  # seconds between two looks at the folder
+PAUSE = 0.02  # seconds between two checks of the folder
 
 
 def result_of(job: Path) -> dict[str, object]:
-    """What a job comes to. One that cannot be done has an error as its result, so that the next one gets its turn."""
+    """Return the result of a job.
+
+    If the job cannot be done, its result is an error, and the worker continues with the next job.
+    """
     file = FOLDER / "settings" / "glossary.json"
     try:
         glossary = json.loads(file.read_text(encoding="utf-8"))
@@ -35,7 +39,7 @@ def main() -> None:
     write_json(FOLDER / "ready.json", {"process_id": os.getpid()})
     while True:
         for job in sorted(jobs.glob("*.json")):
-            # The result first: a worker that dies in between does the job again and loses none.
+            # Write the result first: a worker killed in between does the job again, and no job is lost.
             write_json(results / job.name, result_of(job))
             job.unlink()
         time.sleep(PAUSE)

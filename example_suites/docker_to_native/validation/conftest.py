@@ -1,4 +1,4 @@
-"""What the tests of all three components share: the way from the migration state to a running process."""
+"""Shared by the tests of all three components: the lookup of a running process in the migration state."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from pytest_migration_state import MigrationTracker
 
 
-# The tests use the suite's own backup.py, whichever folder pytest was started in.
+# The tests import the suite's backup.py, wherever pytest was started.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 
 @dataclass(frozen=True)
 class Native:
-    """A component as the migration state knows it.
+    """A component as the migration state describes it.
 
-    :ivar process_id: of the native process.
+    :ivar process_id: the id of the native process.
     :ivar folder: the folder that the process works in.
     :ivar backup: the folder of the container's backup.
     """
@@ -33,13 +33,16 @@ class Native:
 
     @property
     def port(self) -> int:
-        """Where the process listens on this machine. It chose the port itself and wrote it down."""
+        """The port on which the process listens on this machine.
+
+        The process chose it and wrote it to a file.
+        """
         port: int = json.loads((self.folder / "ready.json").read_text(encoding="utf-8"))["port"]
         return port
 
     @property
     def saved_volumes(self) -> list[dict[str, Any]]:
-        """What the backup's manifest says of the container's volumes."""
+        """The container's volumes, as listed in the backup's manifest."""
         manifest = json.loads((self.backup.parent / "backup-manifest.json").read_text(encoding="utf-8"))
         volumes: list[dict[str, Any]] = next(
             container["volumes"]
@@ -51,7 +54,7 @@ class Native:
 
 @pytest.fixture
 def native(request: pytest.FixtureRequest, migration_state: MigrationTracker) -> Native:
-    """The component that the test's marker names."""
+    """The component named by the test's marker."""
     name = request.node.get_closest_marker("migration_component").args[0]
     state = migration_state.state
     process_id = next(

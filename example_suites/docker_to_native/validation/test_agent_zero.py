@@ -19,7 +19,7 @@ TIMEOUT = 5.0  # seconds
 
 
 def ask(native: Native, setting: str) -> Any:
-    """What the agent says that it works with, and its process id."""
+    """Return the agent's answer: the value of a setting, and its process id."""
     with (
         socket.create_connection(("127.0.0.1", native.port), timeout=TIMEOUT) as connection,
         connection.makefile("rw", encoding="utf-8") as lines,
@@ -35,20 +35,20 @@ def test_answers(native: Native) -> None:
 
 
 def test_works_with_the_preserved_settings(native: Native) -> None:
-    """The settings are those that the container had."""
+    """The settings are those of the container."""
     assert [ask(native, setting)["answer"] for setting in ("role", "max-steps")] == ["planner", 25]
 
 
-def test_knows_its_instructions_to_the_end(native: Native) -> None:
-    """The instructions are whole: the agent knows when to stop."""
+def test_knows_its_complete_instructions(native: Native) -> None:
+    """The instructions are complete, up to the last line."""
     assert (
         ask(native, "instructions")["answer"].splitlines()[-1]
         == "Stop after the last step and say what was done."
     )
 
 
-def test_backup_is_what_was_saved(native: Native) -> None:
-    """The backup, from which the configuration came and would come again, still has the checksum of its manifest."""
+def test_backup_is_unchanged(native: Native) -> None:
+    """The backup from which the configuration was restored still has the checksum of its manifest."""
     for volume in native.saved_volumes:
         assert folder_checksum(Path(volume["backup_path"])) == volume["checksum"], (
             f"{volume['backup_path']} was changed since it was saved"

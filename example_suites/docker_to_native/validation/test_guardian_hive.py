@@ -1,4 +1,4 @@
-"""guardian-hive answers over HTTP, by the rules that its container had."""
+"""guardian-hive answers over HTTP, and applies the rules of its container."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TIMEOUT = 5.0  # seconds
 
 
 def ask(native: Native, address: str) -> Any:
-    """What the service answers. Any status but 200 fails the test with the service's own words."""
+    """Return the service's answer. Any status other than 200 fails the test and shows the answer."""
     connection = HTTPConnection("127.0.0.1", native.port, timeout=TIMEOUT)
     try:
         connection.request("GET", address)
@@ -35,16 +35,16 @@ def may_run(native: Native, command: str) -> bool:
     return allowed
 
 
-def test_health(native: Native) -> None:
+def test_is_healthy(native: Native) -> None:
     """The service is healthy, and it is the process that the migration started."""
     assert ask(native, "/health") == {"status": "healthy", "process_id": native.process_id}
 
 
 def test_denies_by_the_preserved_rules(native: Native) -> None:
-    """What the container's rules denied is denied."""
+    """A command that the container's rules deny is denied."""
     assert not may_run(native, "docker system prune --all")
 
 
-def test_allows_the_rest(native: Native) -> None:
-    """What no rule denies is allowed."""
+def test_allows_other_commands(native: Native) -> None:
+    """A command that no rule denies is allowed."""
     assert may_run(native, "docker ps")

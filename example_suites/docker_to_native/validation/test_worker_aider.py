@@ -1,4 +1,4 @@
-"""worker-aider does the jobs that are laid into its folder, those of the container's time too."""
+"""worker-aider does the jobs in its folder, including one from the container's time."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.migration_component("worker-aider")
 
-LIMIT = 5.0  # seconds that a job may take
+LIMIT = 5.0  # seconds within which a job must be done
 
 
 def result_of(native: Native, job: str) -> Any:
-    """Wait for the result of a job."""
+    """Wait for the result of a job, and return it."""
     result = native.folder / "results" / f"{job}.json"
     deadline = time.monotonic() + LIMIT
     while not result.exists():
@@ -27,7 +27,7 @@ def result_of(native: Native, job: str) -> Any:
 
 
 def do(native: Native, job: str, content: str) -> Any:
-    """Lay a job into the worker's folder, whole or not at all, and wait for its result."""
+    """Put a job into the worker's folder in one step, and wait for its result."""
     unfinished = native.folder / "jobs" / f"{job}.unfinished"
     unfinished.write_text(content, encoding="utf-8")
     unfinished.rename(unfinished.with_suffix(".json"))
@@ -35,24 +35,24 @@ def do(native: Native, job: str, content: str) -> Any:
 
 
 def text_of(native: Native, result: Any) -> str:
-    """The text that a job came to, done by the process that the migration started."""
+    """Return the text of a result, which must come from the process that the migration started."""
     assert "error" not in result, f"the worker could not do the job: {result['error']}"
     assert result["process_id"] == native.process_id
     return str(result["text"])
 
 
-def test_job_left_by_the_container(native: Native) -> None:
-    """The job that was waiting when the container was removed is done now."""
+def test_does_the_job_left_by_the_container(native: Native) -> None:
+    """The job that was waiting when the container was removed has been done."""
     assert text_of(native, result_of(native, "left-by-the-container")) == "the process is started"
 
 
-def test_new_job(native: Native) -> None:
+def test_does_a_new_job(native: Native) -> None:
     """A new job is done with the container's glossary."""
     result = do(native, "new", json.dumps({"text": "one image for each container"}))
     assert text_of(native, result) == "one program for each process"
 
 
-def test_malformed_job_stops_nothing(native: Native) -> None:
-    """A job that cannot be done has an error as its result, and the next job is done."""
+def test_malformed_job_does_not_stop_the_worker(native: Native) -> None:
+    """The result of a job that cannot be done is an error, and the next job is done."""
     assert "malformed.json cannot be used" in do(native, "malformed", "{")["error"]
     assert text_of(native, do(native, "after-malformed", json.dumps({"text": "image"}))) == "program"

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Final, NoReturn
 
-#: What the command is called, however it was started.
+#: The name of the command, however it was started.
 PROGRAM: Final = "migration-state"
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
     """Help of a fixed width.
 
-    Asking the terminal for its own would load shutil, and with it every archive format.
+    Asking for the width of the terminal would load shutil, and with it every archive format.
     """
 
     def __init__(self, prog: str) -> None:
@@ -54,7 +54,7 @@ def add_policy(parser: argparse.ArgumentParser) -> None:
     """Add an option for each setting of the gate's policy."""
     for setting in SETTINGS:
         parser.add_argument(
-            f"--{setting.name}",
+            f"--{setting.option}",
             metavar=setting.metavar,
             action="append",
             default=[],
@@ -70,7 +70,7 @@ def add_validation(parser: argparse.ArgumentParser) -> None:
 
 
 def one_of(words: Sequence[str]) -> Callable[[str], str]:
-    """Return a type of argument that takes one of these words."""
+    """Return an argument type that accepts one of these words."""
 
     def check(text: str) -> str:
         if text not in words:
@@ -80,8 +80,14 @@ def one_of(words: Sequence[str]) -> Callable[[str], str]:
     return check
 
 
-def whole_number(text: str) -> int:
-    """Return the number that ``text`` is, from 0."""
-    if not (text.isascii() and text.isdecimal() and len(text) < 20):
-        raise argparse.ArgumentTypeError(f"{text[:200]!r} cannot be used: it must be an integer from 0")
-    return int(text)
+def integer_from(first: int) -> Callable[[str], int]:
+    """Return an argument type that accepts an integer that is not less than ``first``."""
+
+    def check(text: str) -> int:
+        is_integer = text.isascii() and text.isdecimal() and len(text) < 20
+        if not is_integer or int(text) < first:
+            reason = f"it must be an integer from {first}"
+            raise argparse.ArgumentTypeError(f"{text[:200]!r} cannot be used: {reason}")
+        return int(text)
+
+    return check

@@ -1,4 +1,4 @@
-"""What a command works on, and how it reports."""
+"""The state that a command works on, and its report."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def state_path(options: Namespace) -> str:
-    """Return the path of the state: as given, else of the environment, else in the current folder."""
+    """Return the path of the state: as given, else from the environment, else in the current folder."""
     path: str | None = options.state
     return path if path is not None else os.environ.get("MIGRATION_STATE") or "migration-state.json"
 
 
 def tracker_of(options: Namespace, *, create: bool = False) -> MigrationTracker:
-    """Return the tracker of the state. It is loaded when a command runs, and not before."""
+    """Return the tracker of the state. Its module is loaded when a command runs, and not before."""
     from pytest_migration_state.tracking.tracker import MigrationTracker
 
     return MigrationTracker(state_path(options), create=create, notify=_warn)
@@ -33,9 +33,9 @@ def _warn(sentence: str) -> None:
 
 
 def report(options: Namespace, document: Document, *sentences: str) -> int:
-    """Print the document with ``--json``, else the sentences; return the exit status of success."""
+    """Print the document with ``--json``, else the sentences. Return the exit status of success."""
     if options.json:
-        output.json_bytes(document.encoded())
+        output.json_pieces(document.encoded())
     else:
         output.lines(sentences)
     return 0
@@ -45,4 +45,4 @@ def print_json(value: JsonObject) -> None:
     """Print a JSON object over several lines."""
     from pytest_migration_state.json_codec import to_json_bytes
 
-    output.json_bytes([to_json_bytes(value, indent=2), b"\n"])
+    output.json_pieces([to_json_bytes(value, indent=2), b"\n"])

@@ -1,4 +1,4 @@
-"""Errors of the command line alone."""
+"""Errors that only the command line raises."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class LineError(Exception):
     """A line of the input to ``apply`` that could not be carried out.
 
     :ivar number: the line's number, counted from 1.
-    :ivar cause: what a single command would have raised.
+    :ivar cause: the error that a single command would have raised.
     """
 
     def __init__(self, number: int, cause: Exception) -> None:

@@ -1,4 +1,4 @@
-"""The command line's entry, and the one place where errors become exit statuses."""
+"""The entry point of the command line, and the one place where errors become exit statuses."""
 
 from __future__ import annotations
 
@@ -51,12 +51,14 @@ def _run(arguments: Sequence[str] | None) -> int:
 def _report(error: Exception, where: str = "") -> int:
     from pytest_migration_state import errors
 
-    status, sentence, *more = WRONG_USAGE, str(error)
+    status, sentence, *more = WRONG_USAGE, errors.with_notes(error)
     match error:
         case errors.GateBlockedError():
             status = REFUSED
             sentence, *more = _gate_blocked(error)
-        case errors.InvalidTransitionError() | errors.RollbackUnavailableError() | errors.StateExistsError():
+        case errors.InvalidTransitionError() | errors.RollbackUnavailableError():
+            status = REFUSED
+        case errors.StateExistsError() | errors.NothingToAcceptError():
             status = REFUSED
         case errors.InvalidArgumentError() | UsageError():
             pass
@@ -74,12 +76,14 @@ def _report(error: Exception, where: str = "") -> int:
 
 
 def _gate_blocked(error: GateBlockedError) -> list[str]:
+    from pytest_migration_state.errors import with_notes
     from pytest_migration_state.reports.terminal import listed
 
     if len(error.blockers) == 1:
-        return [str(error)]
+        return [with_notes(error)]
     blockers = listed([f"{blocker.message}; {blocker.fix}" for blocker in error.blockers])
-    return [f"The gate to Completed is shut: {len(error.blockers)} blockers", *blockers]
+    sentence = f"The gate to Completed is shut: {len(error.blockers)} blockers"
+    return [with_notes(error, sentence), *blockers]
 
 
 def _unexpected(error: Exception) -> str:

@@ -37,9 +37,16 @@ def lines(texts: Iterable[str]) -> None:
     _write("".join(f"{to_printable(text)}\n" for text in texts))
 
 
-def json_bytes(pieces: Iterable[bytes]) -> None:
-    """Print JSON in UTF-8, whatever the locale."""
+def raw(pieces: Iterable[bytes]) -> None:
+    """Print bytes as they are, whatever the locale."""
     _write(pieces)
+
+
+def json_pieces(pieces: Iterable[bytes]) -> None:
+    """Print JSON in ASCII: no code page can garble it, and no terminal takes it for an instruction."""
+    from pytest_migration_state.json_codec import in_ascii
+
+    raw(map(in_ascii, pieces))
 
 
 def flush() -> None:

@@ -1,4 +1,4 @@
-"""The parser of the command line, made of the table of commands."""
+"""The parser of the command line, built from the table of commands."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ A text that begins with '-' needs '--' before it, or an option's '=': --error=-1
 exit status:
   0  done
   1  refused by the rules: illegal transition, gate shut, rollback unavailable, state exists, not sound,
-     a backup not safe
+     a backup not safe, nothing to accept
   2  wrong usage
   3  the state cannot be used: missing, damaged, newer, locked, not writable"""
 
@@ -65,7 +65,8 @@ def _parser() -> Parser:
             allow_abbrev=False,
         )
         added.set_defaults(run=command.run)
-        # After the command as well as before it; not given here, it must not undo what was given there.
+        # The option may come before or after the command. If it is not given after it, it must not override
+        # the one before.
         add_state(added, argparse.SUPPRESS)
         command.add_arguments(added)
     return parser

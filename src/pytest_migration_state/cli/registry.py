@@ -18,7 +18,7 @@ class Command:
     :ivar run: carries it out and returns its exit status. Its docstring is the help.
     :ivar add_arguments: adds what it takes besides the state.
     :ivar powershell: the PowerShell function that it stands for.
-    :ivar examples: what may follow its name, for the help.
+    :ivar examples: arguments that may follow its name, for the help.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""What a migration is and what is allowed: pure rules without files, clock or pytest."""
+"""The model and the rules of a migration: pure functions without files, clock or pytest."""

@@ -1,12 +1,13 @@
-"""Blockers in words: what is wrong, and the command that deals with it."""
+"""The sentences of blockers: what is wrong, and the command that fixes it."""
 
 from __future__ import annotations
 
 import shlex
 from typing import TYPE_CHECKING, Final
 
+from pytest_migration_state.domain.phases import TRANSITIONS, Phase
 from pytest_migration_state.domain.policy import COLLECTION
-from pytest_migration_state.domain.runs import REST, is_rest, run_in_words, run_name
+from pytest_migration_state.domain.runs import REST, clashing, is_rest, run_in_words, run_name
 from pytest_migration_state.text import first_line, to_printable
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 #: The test name of the verdict on a container's backup.
 BACKUP: Final = "backup"
-#: What is wrong, and what to do about it.
+#: A sentence that says what is wrong, and one that says what to do about it.
 Sentences = tuple[str, str]
 
 
@@ -25,23 +26,51 @@ class Advice:
     """
 
     def __init__(self, state: str) -> None:
-        self._state = shlex.quote(state)
+        self._state = shlex.quote(_as_path(state))
 
     # --- what is wrong, and the fix -------------------------------------------------------------------------
+
+    def on_phase(self, phase: Phase) -> Sentences:
+        """Return the sentences about a phase that Completed cannot follow."""
+        if phase is Phase.ROLLED_BACK:
+            message = "the migration is rolled back, which is final"
+            return message, f"begin again: migration-state init --force -s {self._state}"
+        message = f"the phase is {phase}, and Completed can follow only Validation"
+        return message, f"next: migration-state phase {TRANSITIONS[phase][0]} -s {self._state}"
+
+    def on_lost_entries(self, lost: str) -> Sentences:
+        """Return the sentences about a log that has lost entries.
+
+        :param lost: what is missing, in words.
+        """
+        accept = f"migration-state accept -s {self._state} --by WHO --reason TEXT"
+        fix = "restore the log from a copy if nothing was recorded since, or accept the state without them"
+        return to_printable(first_line(lost)), f"{fix}: {accept}"
 
     def on_failure(self, key: Key, verdict: JsonObject) -> Sentences:
         """Return the sentences about a failed verdict."""
         message = f"{_name(key)} failed"
         if verdict.get("error_message"):
             message += f": {to_printable(first_line(verdict['error_message']))}"
-        return message, f"fix it, then {self._run(key, verdict)}"
+        return message, f"fix it, then {self._run(key, verdict)}; {self._if_gone(key)}"
 
     def on_expected_failure(self, key: Key, verdict: JsonObject) -> Sentences:
         """Return the sentences about a test that failed as its xfail mark expects."""
         fix = f"fix it and remove the mark, or allow 'xfailed'; then {self._run(key, verdict)}"
-        return f"{_name(key)} failed as its xfail mark expects", fix
+        return f"{_name(key)} failed as its xfail mark expects", f"{fix}; {self._if_gone(key)}"
 
-    def on_outstanding(self, key: Key, entry: JsonObject, run: str | None) -> Sentences:
+    def on_stale(self, key: Key, verdict: JsonObject, process: JsonObject) -> Sentences:
+        """Return the sentences about a verdict on an earlier process.
+
+        :param process: the newest process of the component, as the document holds it.
+        """
+        started = "newest process"
+        if process.get("process_id") is not None:
+            started = f"process {process['process_id']}"
+        message = f"{_name(key)} was validated before its {started} was started"
+        return message, f"{self._run(key, verdict)}, or allow 'stale'; {self._if_gone(key)}"
+
+    def on_outstanding(self, key: Key, entry: JsonObject, run: str | None, *, is_running: bool) -> Sentences:
         """Return the sentences about a validation without a verdict.
 
         :param run: the unfinished run that it waits for, in words; ``None`` if it waits for none.
@@ -49,17 +78,13 @@ class Advice:
         detail = ""
         if entry.get("detail"):
             detail = f" ({to_printable(first_line(entry['detail']))})"
-        if run:
-            detail += f": {run}"
-        again, forget = self._run(key, entry), f"if it no longer exists: {self._forget(key)}"
+        again, forget = self._run(key, entry), self._if_gone(key)
         match entry["reason"]:
             case "deselected" if key[0] == COLLECTION:
                 return f"{_name(key)} was not looked at{detail}", f"{again}, or allow 'deselected'; {forget}"
             case "deselected":
-                return (
-                    f"{_name(key)} was deselected and has never run{detail}",
-                    f"{again}, or allow 'deselected'",
-                )
+                message = f"{_name(key)} was deselected and has never run{detail}"
+                return message, f"{again}, or allow 'deselected'; {forget}"
             case "skipped":
                 fix = f"fix what it waits for, then {again}, or allow 'skipped'; {forget}"
                 return f"{_name(key)} was skipped{detail}", fix
@@ -69,14 +94,20 @@ class Advice:
                     f"fix it, then {again}; {forget}",
                 )
             case _:
-                return f"{_name(key)} was selected to run and has no verdict{detail}", f"{again}; {forget}"
+                if run is None:
+                    return (
+                        f"{_name(key)} was selected to run and has no verdict{detail}",
+                        f"{again}; {forget}",
+                    )
+                first = "let it finish, or " if is_running else ""
+                return f"{_name(key)} has no verdict{detail}: {run}", f"{first}{again}; {forget}"
 
     def on_unfinished_run(
         self, run_id: str, run: JsonObject, liveness: Liveness, *, is_own: bool
     ) -> Sentences:
         """Return the sentences about a run that is alive, or ended before its plan was recorded.
 
-        :param is_own: whether the run itself asks.
+        :param is_own: whether this run itself evaluates the gate.
         """
         message = run_in_words(run_id, run, liveness)
         if is_own:
@@ -89,17 +120,23 @@ class Advice:
         message = f"the required component '{to_printable(component)}' has no verdict"
         return message, self.run_all("run its marked tests")
 
-    # --- parts of them --------------------------------------------------------------------------------------
+    # --- parts of sentences ---------------------------------------------------------------------------------
 
     def run_all(self, what: str) -> str:
         """Return the command that runs all tests."""
         return f"{what}: pytest --migration-state={self._state}"
 
+    def _if_gone(self, key: Key) -> str:
+        return f"if it no longer exists: {self._forget(key)}"
+
     def _forget(self, key: Key) -> str:
-        return f"migration-state forget -s {self._state} {_quoted(key[0])} {_quoted(key[1])} --reason TEXT"
+        return f"migration-state forget -s {self._state} {_operands(*key, options='--reason TEXT')}"
 
     def _run(self, key: Key, entry: JsonObject) -> str:
-        """Return the command that runs just this validation. One recorded by hand has no test to run."""
+        """Return the command that runs only this validation.
+
+        A validation that was recorded by hand has no test: for it, the command records the result.
+        """
         component, test_name = key
         if test_name == BACKUP:
             return f"run: migration-state import-backup -s {self._state} MANIFEST"
@@ -107,9 +144,12 @@ class Advice:
             return self.run_all("run")
         node_id = entry.get("node_id", test_name)
         if component == COLLECTION or ".py" in node_id or "::" in node_id:
-            return f"run: pytest --migration-state={self._state} {_quoted(node_id)}"
-        names = f"{_quoted(component)} {_quoted(test_name)}"
-        return f"check it and record what you see: migration-state result -s {self._state} {names} --passed (or --failed)"
+            places = clashing(key) or (node_id,)
+            operands = " ".join(_quoted(_as_path(place)) for place in places)
+            return f"run: pytest --migration-state={self._state} {operands}"
+        operands = _operands(*key, options="--passed")
+        result = f"migration-state result -s {self._state} {operands}"
+        return f"check it and record what you see: {result} (or --failed)"
 
 
 def _name(key: Key) -> str:
@@ -119,6 +159,19 @@ def _name(key: Key) -> str:
     if component == COLLECTION:
         return to_printable(test_name)
     return f"'{to_printable(test_name)}' of '{to_printable(component)}'"
+
+
+def _operands(*names: str, options: str) -> str:
+    """Return names and options as arguments of a command, so that no name is taken for an option."""
+    operands = " ".join(map(_quoted, names))
+    if any(name.startswith("-") for name in names):
+        return f"{options} -- {operands}"
+    return f"{operands} {options}"
+
+
+def _as_path(name: str) -> str:
+    """Return the name of a file as one that is not taken for an option."""
+    return f"./{name}" if name.startswith("-") else name
 
 
 def _quoted(text: str) -> str:

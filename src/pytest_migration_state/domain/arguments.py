@@ -1,4 +1,4 @@
-"""Checks of what a user gives: names, strings, true or false."""
+"""Checks of the arguments that users pass: names, strings, true or false."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def require_bool(argument: str, value: object) -> bool:
 
 
 def require_text(argument: str, value: object) -> str:
-    """Return a text as it is stored; an empty one for ``None``.
+    """Return a string as it is stored; an empty one for ``None``.
 
     :raises InvalidArgumentError: it is not a string.
     """

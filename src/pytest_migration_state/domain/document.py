@@ -1,6 +1,6 @@
-"""The state document in its working form: read for what it means, changed, and written back.
+"""The state document in its working form: decoded, changed, and written back.
 
-What other tools wrote and nobody changes is written back as it was.
+Values that other tools wrote are written back unchanged, unless an event changes them.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_migration_state.domain import schema
 from pytest_migration_state.domain.phases import Phase
 from pytest_migration_state.domain.runs import runs_of
+from pytest_migration_state.domain.staleness import becoming_stale
 from pytest_migration_state.json_codec import to_json_bytes
 from pytest_migration_state.text import parse_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from pytest_migration_state.types import JsonObject, Key
 
@@ -40,9 +41,9 @@ class Document:
         self.fields = fields
         self.verdicts: dict[Key, JsonObject] = {}
         self.outstanding: dict[Key, JsonObject] = {}
-        # Other tools record a validation twice, and the older verdict stays until one written by this package
-        # replaces both. Where that is so, these hold every verdict in the list's order, and the keys of the
-        # older ones.
+        # Other tools may record a validation twice. The older verdict stays until one written by this package
+        # replaces both. If there are such validations, these hold every verdict in the order of the list, and
+        # the keys of the older verdicts. Otherwise they are empty.
         self._listed: dict[Key | tuple[str, str, int], JsonObject] = {}
         self._older: dict[Key, list[tuple[str, str, int]]] = {}
         results = fields.pop("validation_results")
@@ -62,6 +63,10 @@ class Document:
                 self._listed[*key, position] = verdict
                 self._older.setdefault(key, []).append((*key, position))
 
+    def all_verdicts(self) -> Iterable[JsonObject]:
+        """Return every verdict in the order of the list, the older ones of a validation included."""
+        return (self._listed or self.verdicts).values()
+
     def copy(self) -> Document:
         """Return a document that can be changed without changing this one. Verdicts and items are shared."""
         other = object.__new__(Document)
@@ -72,7 +77,7 @@ class Document:
         other._older = dict(self._older)
         return other
 
-    # --- what the rules ask for ---
+    # --- queries ---
 
     @property
     def phase(self) -> Phase:
@@ -81,7 +86,7 @@ class Document:
 
     @property
     def rollback_available(self) -> bool:
-        """Whether the migration can be rolled back."""
+        """True if the migration can be rolled back."""
         return self.fields["rollback_available"] is not False
 
     @property
@@ -102,8 +107,28 @@ class Document:
         return (audit["seq"], audit["hash"]) if audit else None
 
     @property
+    def content_digest(self) -> str | None:
+        """The digest of the bytes that this package wrote last; ``None`` if the document names none."""
+        digest = (self.metadata.get("audit") or {}).get("content")
+        return digest if isinstance(digest, str) else None
+
+    @property
+    def lost_entries(self) -> str | None:
+        """What the log has lost, in words, until somebody accepts it; ``None`` if it has lost nothing."""
+        lost = self.metadata.get("lost_entries")
+        return str(lost) if lost else None
+
+    def note_lost_entries(self, lost: str) -> None:
+        """Note that the log has lost entries. Version 1 would pass over that.
+
+        :param lost: what is missing, in words.
+        """
+        self.metadata["lost_entries"] = lost
+        self.metadata.update(schema.raised_version(self.metadata))
+
+    @property
     def open_runs(self) -> Mapping[str, JsonObject]:
-        """The runs that began and were not seen to end, by id."""
+        """The runs that began and whose end is not recorded, by id."""
         runs = self.metadata.get("open_runs")
         return runs if isinstance(runs, dict) else {}
 
@@ -120,9 +145,9 @@ class Document:
     def is_settled(self, key: Key) -> bool:
         """Return True if an outstanding validation has a verdict that settles it although it is still listed.
 
-        For the verdict of a run the order of the log decides and no clock: a verdict that is still there came
-        after the plan, and waits only for other runs (in a Completed migration it may be older, and counts).
-        Clocks decide only about the verdicts of other tools.
+        For a verdict that a run recorded, the order of the log decides, not a clock. If that verdict still
+        exists, it was recorded after the plan, and the validation waits only for other runs. (In a Completed
+        migration the verdict may be older, and counts.) Clocks decide only for verdicts of other tools.
         """
         verdict = self.verdicts.get(key)
         entry = self.outstanding[key]
@@ -133,16 +158,23 @@ class Document:
         if verdict.get("run_id"):
             runs = runs_of(entry)
             return entry["reason"] == "pending" and bool(runs) and self.open_runs.keys().isdisjoint(runs)
-        tested_at = verdict.get("tested_at")
-        since = entry.get("since")
-        return tested_at is not None and since is not None and parse_time(tested_at) > parse_time(since)
+        return _is_later(verdict.get("tested_at"), entry.get("since"))
 
-    # --- what events are applied to (see domain.events.Target) ---
+    # --- changes by events (see domain.target.Target) ---
 
     def begin(self, migration: JsonObject) -> None:
-        """Become the document of another migration. The position in the log stays."""
+        """Become the document of another migration. The position in the log is kept."""
         audit = self.metadata.get("audit")
         new = new_document(migration["started_at"], migration["migration_id"], migration["platform"])
+        for name in self.__slots__:
+            setattr(self, name, getattr(new, name))
+        if audit:
+            self.metadata["audit"] = audit
+
+    def adopt(self, content: JsonObject) -> None:
+        """Become a document that was taken over as it was. The position in the log is kept."""
+        audit = self.metadata.get("audit")
+        new = Document({key: _copied(value) for key, value in content.items()})
         for name in self.__slots__:
             setattr(self, name, getattr(new, name))
         if audit:
@@ -160,6 +192,10 @@ class Document:
         """Append to a list."""
         self.fields[name].append(item)
 
+    def change_item(self, name: str, before: JsonObject, after: JsonObject) -> None:
+        """Replace an item of a list."""
+        self.fields[name] = [after if item == before else item for item in self.fields[name]]
+
     def set_verdict(self, key: Key, verdict: JsonObject | None) -> None:
         """Record a verdict in place of every other one of its validation; ``None`` removes them."""
         self.verdicts.pop(key, None)
@@ -172,12 +208,21 @@ class Document:
         if verdict is not None:
             self.verdicts[key] = verdict
 
+    def mark_stale(self, component: str, since: str | None, but: Collection[str] = ()) -> None:
+        """Mark the verdicts of a component as stale. Their order stays."""
+        for key in becoming_stale(self.verdicts, component, but):
+            # Verdicts are shared with copies of this document.
+            marked = {**self.verdicts[key], "stale_since": since}
+            self.verdicts[key] = marked
+            if self._listed:
+                self._listed[key] = marked
+
     def outstanding_entry(self, key: Key) -> JsonObject | None:
-        """Return what is outstanding of a validation."""
+        """Return the outstanding entry of a validation; ``None`` if it has none."""
         return self.outstanding.get(key)
 
     def set_outstanding(self, key: Key, entry: JsonObject | None) -> None:
-        """Record what is outstanding of a validation; ``None`` removes it."""
+        """Set the outstanding entry of a validation; ``None`` removes it."""
         if entry is None:
             self.outstanding.pop(key, None)
         else:
@@ -199,7 +244,7 @@ class Document:
     def _in_order(self) -> Iterator[tuple[str, Any]]:
         """Yield the top level: the format's keys in the format's order, then those of other tools."""
         indexed = {
-            "validation_results": (self._listed or self.verdicts).values(),
+            "validation_results": self.all_verdicts(),
             "outstanding_validations": self.outstanding.values(),
         }
         for key in schema.KEYS:
@@ -212,7 +257,7 @@ class Document:
         return found | {key: list(found[key]) for key in schema.LISTS}
 
     def encoded(self) -> Iterator[bytes]:
-        """Yield the document's bytes in pieces: the text of a large list is never in memory as a whole."""
+        """Yield the document's bytes in pieces. The text of a large list is never in memory as a whole."""
         opening = b"{\n"
         for key, value in self._in_order():
             yield b"%b  %b: " % (opening, to_json_bytes(key))
@@ -222,9 +267,9 @@ class Document:
 
 
 def _indented(value: object) -> bytes:
-    """Return a value at the document's first level.
+    """Return the JSON of a value, indented for the document's first level.
 
-    JSON strings contain no line ends, so each is one of the layout.
+    JSON strings contain no line ends, so every line end belongs to the layout.
     """
     return to_json_bytes(value, 2).replace(b"\n", b"\n  ")
 
@@ -233,11 +278,11 @@ _PIECE: Final = 256
 
 
 def _encoded_list(items: Iterable[JsonObject]) -> Iterator[bytes]:
-    """Yield a list of objects, :data:`_PIECE` of them at a time."""
+    """Yield the JSON of a list of objects, :data:`_PIECE` of them at a time."""
     rest = iter(items)
     opening = b"["
     while piece := list(islice(rest, _PIECE)):
-        # Without the brackets and line ends of a list of its own.
+        # Remove the brackets and line ends that this piece has as a list of its own.
         yield opening + _indented(piece)[1:-4]
         opening = b","
     yield b"[]" if opening == b"[" else b"\n  ]"
@@ -267,8 +312,12 @@ def clashing_key(keys: Iterable[str], new: str) -> str | None:
     return next((key for key in keys if key != new and key.casefold() == folded), None)
 
 
+def _is_later(tested_at: str | None, since: str | None) -> bool:
+    return tested_at is not None and since is not None and parse_time(tested_at) > parse_time(since)
+
+
 def _copied(value: Any) -> Any:
-    """Return a copy of an object or a list: of an object as deep as :func:`_merge` changes it."""
+    """Return a copy of an object or a list. Objects are copied as deep as :func:`_merge` changes them."""
     if isinstance(value, dict):
         return {key: _copied(item) if isinstance(item, dict) else item for key, item in value.items()}
     return list(value) if isinstance(value, list) else value
@@ -280,7 +329,9 @@ def _merge(target: JsonObject, patch: JsonObject) -> None:
         if value is None:
             target.pop(key, None)
         elif isinstance(value, dict):
-            # Into a new dict: the event keeps its data, and may have to be applied again.
-            _merge(target.setdefault(key, {}), value)
+            # Merge into a new dict: the event must keep its data, since it may be applied again.
+            if not isinstance(target.get(key), dict):
+                target[key] = {}
+            _merge(target[key], value)
         else:
             target[key] = value

@@ -1,23 +1,26 @@
-"""Events: everything that can happen to a migration, in words, and its effect on the document.
+"""Events: everything that can happen to a migration, with its wording and its effect on the document.
 
-An event's ``data`` is a partial document: applied to the document before it, it gives the document after it.
-Each key of ``data`` has its effect in one table, :data:`_EFFECTS`, and each action that other programs write
-too has its wording in one table, :data:`WORDING`; replaying the log and verifying it use both. Words and
-names of fields are those of the audit log that operators already have. Everything here is pure; the time is
-passed in.
+An event's ``data`` is a partial document: applied to the document before the event, it produces the document
+after it. The table :data:`_EFFECTS` holds the effect of each key of ``data``. The table :data:`WORDING` holds
+the details of each action that other programs write too. Replay and verification of the log use both. The
+wording and the names of fields are those of the audit log that operators already have. Everything here is
+pure; the time is passed in.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pytest_migration_state.domain.runs import loses_verdict, runs_of, waiting_for
+from pytest_migration_state.domain.schema import APPENDED, raised_version
+from pytest_migration_state.domain.staleness import becoming_stale
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Sequence
+    from collections.abc import Callable, Sequence
 
     from pytest_migration_state.domain.document import Document
     from pytest_migration_state.domain.phases import Phase
+    from pytest_migration_state.domain.target import Target
     from pytest_migration_state.domain.verdict import Verdict
     from pytest_migration_state.types import Blocker, JsonObject, Key
 
@@ -25,7 +28,7 @@ LEVELS: Final = ("INFO", "WARNING", "ERROR")
 
 
 class Event(NamedTuple):
-    """A line of the audit log before it is written.
+    """An entry of the audit log before it is written.
 
     :ivar action: the kind of event.
     :ivar details: the event in words.
@@ -63,50 +66,14 @@ def describe(action: str, *values: object) -> str:
 # --- effect -------------------------------------------------------------------------------------------------
 
 
-class Target(Protocol):
-    """What events are applied to: a document, or the state that the log says a document should have."""
-
-    @property
-    def phase(self) -> str:
-        """The current phase."""
-
-    @property
-    def open_runs(self) -> Container[str]:
-        """The ids of the runs that began and did not end."""
-
-    def begin(self, migration: JsonObject) -> None:
-        """Begin another migration."""
-
-    def set_field(self, name: str, value: Any) -> None:
-        """Set a top-level key of the document."""
-
-    def set_data(self, key: str, path: str | None) -> None:
-        """Record where data was saved; ``None`` removes the key."""
-
-    def append_item(self, name: str, item: JsonObject) -> None:
-        """Append to a list of the document."""
-
-    def set_verdict(self, key: Key, verdict: JsonObject | None) -> None:
-        """Record a verdict in place of every other one of its validation; ``None`` removes them."""
-
-    def outstanding_entry(self, key: Key) -> JsonObject | None:
-        """Return what is outstanding of a validation."""
-
-    def set_outstanding(self, key: Key, entry: JsonObject | None) -> None:
-        """Record what is outstanding of a validation; ``None`` removes it."""
-
-    def merge_metadata(self, patch: JsonObject) -> None:
-        """Apply a JSON Merge Patch (RFC 7396) to the metadata."""
-
-
 def apply(document: Document, data: JsonObject, timestamp: str) -> None:
-    """Change ``document`` as an event with this ``data`` at ``timestamp`` does."""
+    """Apply the ``data`` of an event that happened at ``timestamp`` to ``document``."""
     apply_effects(document, data)
     document.touch(timestamp)
 
 
 def apply_effects(target: Target, data: JsonObject) -> None:
-    """Apply each key of ``data``. A key without an effect is information for the reader of the log."""
+    """Apply each key of ``data``. A key without an effect is information for readers of the log."""
     for key, value in data.items():
         effect = _EFFECTS.get(key)
         if effect is not None:
@@ -133,7 +100,7 @@ def _preserve(target: Target, paths: JsonObject) -> None:
 def _verdicts(target: Target, verdicts: list[JsonObject]) -> None:
     """Record verdicts.
 
-    Each settles its validation, except for other unfinished runs that have it in their plan.
+    A verdict settles its validation. If other unfinished runs have planned it too, it still waits for those.
     """
     for verdict in verdicts:
         key = _key(verdict)
@@ -147,12 +114,34 @@ def _verdicts(target: Target, verdicts: list[JsonObject]) -> None:
         target.set_outstanding(key, waiting_for(entry, waiting) if waiting else None)
 
 
+def _failed_meanwhile(target: Target, verdicts: list[JsonObject]) -> None:
+    """Record failures whose writer did not know that the validation was outstanding: it stays so."""
+    for verdict in verdicts:
+        target.set_verdict(_key(verdict), verdict)
+
+
+def _change_items(target: Target, changes: list[JsonObject]) -> None:
+    for change in changes:
+        target.change_item(change["list"], change["before"], change["after"])
+
+
+def _other_fields(target: Target, fields: JsonObject) -> None:
+    for name, value in fields.items():
+        target.set_field(name, value)
+
+
+def _stale(target: Target, marks: list[JsonObject]) -> None:
+    """Mark verdicts as stale. Entries of version 0.1.0 do not have this key: theirs are never stale."""
+    for mark in marks:
+        target.mark_stale(mark["component"], mark["since"], mark.get("but", ()))
+
+
 def _outstanding(target: Target, entries: list[JsonObject]) -> None:
     """Record validations as outstanding. One that is about to run (``pending``) loses its verdict.
 
-    In a Completed migration it keeps its verdict until the run has recorded another: validating it again does
-    not make the migration incomplete. A validation that ran and was left without a verdict, for a reason that
-    is recorded, loses it there too.
+    In a Completed migration it keeps its verdict until the run records another, because validating again does
+    not make the migration incomplete. There it loses the verdict only if it ran and ended without a verdict,
+    for a reason that is recorded.
     """
     for entry in entries:
         key = _key(entry)
@@ -174,13 +163,17 @@ def _key(named: JsonObject) -> Key:
 
 _EFFECTS: Final[dict[str, Callable[[Target, Any], None]]] = {
     "initialize": lambda target, migration: target.begin(migration),
+    "adopted": lambda target, content: target.adopt(content),
     "phase": _field("phase"),
     "completed_at": _field("completed_at"),
     "rollback_available": _field("rollback_available"),
     "error": _field("error"),
-    "docker_containers_removed": _items("docker_containers_removed"),
-    "native_processes_started": _items("native_processes_started"),
+    **{name: _items(name) for name in APPENDED},
     "data_preserved": _preserve,
+    "changed_items": _change_items,
+    "other_fields": _other_fields,
+    "failed_meanwhile": _failed_meanwhile,
+    "stale": _stale,
     "validation_results": _verdicts,
     "outstanding_validations": _outstanding,
     "forgotten": _forget,
@@ -192,10 +185,10 @@ _EFFECTS: Final[dict[str, Callable[[Target, Any], None]]] = {
 
 
 def initialized(now: str, migration_id: str, platform: str, state_name: str) -> Event:
-    """Return the beginning of a migration.
+    """Return the event that begins a migration.
 
-    :param state_name: the name of the document: the log must not be taken for that of another state in its
-        folder.
+    :param state_name: the name of the document, so that the log is not mistaken for that of another state in
+        the folder.
     """
     new = {"state": state_name, "started_at": now, "migration_id": migration_id, "platform": platform}
     return Event("Initialize", describe("Initialize"), {"initialize": new})
@@ -210,10 +203,10 @@ def phase_changed(
     forced: str | None,
     metadata: JsonObject | None = None,
 ) -> Event:
-    """Return a transition.
+    """Return the event that records a transition.
 
     :param forced: the reason of a transition that had to be forced (empty: none was given), else ``None``.
-    :param metadata: what changes with it in the document's metadata.
+    :param metadata: the change of the document's metadata that belongs to it.
     """
     details = describe("PhaseTransition", current, requested)
     data: JsonObject = {"phase": requested.value, "completed_at": None}
@@ -227,7 +220,7 @@ def phase_changed(
 
 
 def container_removed(now: str, name: str, container_id: str) -> Event:
-    """Return the removal of a container."""
+    """Return the event that records the removal of a container."""
     item = {"name": name, "id": container_id, "removed_at": now}
     return Event(
         "ContainerProcessed",
@@ -237,32 +230,68 @@ def container_removed(now: str, name: str, container_id: str) -> Event:
 
 
 def data_preserved(key: str, backup_path: str) -> Event:
-    """Return that data was saved."""
+    """Return the event that records where data was saved."""
     return Event(
         "DataPreserved", describe("DataPreserved", key, backup_path), {"data_preserved": {key: backup_path}}
     )
 
 
-def process_started(now: str, name: str, process_id: int | None) -> Event:
-    """Return the start of a native process."""
+def process_started(now: str, name: str, process_id: int | None, marks: JsonObject | None = None) -> Event:
+    """Return the event that records the start of a native process.
+
+    :param marks: the part of its data that marks verdicts as stale.
+    """
     item: JsonObject = {"name": name}
     if process_id is not None:
         item["process_id"] = process_id
     item["started_at"] = now
-    return Event("ProcessStarted", describe("ProcessStarted", name), {"native_processes_started": [item]})
+    data = {"native_processes_started": [item], **(marks or {})}
+    return Event("ProcessStarted", describe("ProcessStarted", name), data)
+
+
+def stale_marks(document: Document, component: str, since: str) -> JsonObject:
+    """Return the part of an event's data that marks verdicts as stale; empty if none of them becomes stale.
+
+    :param component: the component of which a newer process is recorded.
+    :param since: when it is recorded.
+    """
+    if not becoming_stale(document.verdicts, component):
+        return {}
+    data: JsonObject = {"stale": [{"component": component, "since": since}]}
+    if raised := raised_version(document.metadata):
+        data["metadata"] = raised
+    return data
 
 
 def verdict_recorded(now: str, verdict: Verdict) -> Event:
-    """Return a verdict."""
+    """Return the event that records a verdict."""
     component, test_name = verdict.key
     details = describe("ValidationResult", test_name, component, PASSED_OR_FAILED[verdict.passed])
     return Event("ValidationResult", details, {"validation_results": [verdict.to_object(now)]})
 
 
-def backup_imported(folder: str, verdict: Event, preserved: Event | None, checked: JsonObject) -> Event:
-    """Return the backup of one container: its verdict and, if that is passed, its place, in one entry.
+def verdict_overridden(key: Key, run_id: str | None, reason: str | None) -> Event:
+    """Return the event that says that a passed verdict replaces the failure of a run. It changes nothing.
 
-    :param checked: how much was read for it, for the reader of the log.
+    :param run_id: that run; ``None`` if another verdict was recorded by hand in between.
+    :param reason: why, or ``None``.
+    """
+    component, test_name = key
+    run = "an earlier run" if run_id is None else f"run {run_id}"
+    words = f"PASSED by hand over the failure of {run} ({reason or 'no reason given'})"
+    overridden = {"component": component, "test_name": test_name, "run_id": run_id}
+    return Event(
+        "VerdictOverridden",
+        f"Test '{test_name}' for '{component}': {words}",
+        {"overridden": overridden},
+        "WARNING",
+    )
+
+
+def backup_imported(folder: str, verdict: Event, preserved: Event | None, checked: JsonObject) -> Event:
+    """Return the event that records a container's backup: its verdict and, if it passed, its folder.
+
+    :param checked: the numbers of files and bytes that were read, for readers of the log.
     """
     container = verdict.data["validation_results"][0]["component"]
     data = {**verdict.data, "checked": checked}
@@ -273,31 +302,31 @@ def backup_imported(folder: str, verdict: Event, preserved: Event | None, checke
 
 
 def rollback_set(available: bool) -> Event:
-    """Return whether the migration can be rolled back."""
+    """Return the event that records whether the migration can be rolled back."""
     details = describe("RollbackAvailability", AVAILABILITY[available])
     return Event("RollbackAvailability", details, {"rollback_available": available})
 
 
 def error_set(now: str, message: str) -> Event:
-    """Return an error of the migration."""
+    """Return the event that records an error of the migration."""
     return Event("Error", message, {"error": {"message": message, "occurred_at": now}}, "ERROR")
 
 
 def forgotten(component: str, test_name: str, reason: str) -> Event:
-    """Return that a validation was taken off the record."""
+    """Return the event that removes a validation from the record."""
     details = f"Test '{test_name}' for '{component}' forgotten: {reason}"
     gone = {"component": component, "test_name": test_name}
     return Event("ValidationForgotten", details, {"forgotten": [gone]}, "WARNING")
 
 
 def run_forgotten(run_id: str, reason: str) -> Event:
-    """Return that an unfinished run is no longer waited for."""
+    """Return the event after which the gate no longer waits for an unfinished run."""
     data = {"metadata": {"open_runs": {run_id: None}}}
     return Event("ValidationForgotten", f"Run {run_id} forgotten: {reason}", data, "WARNING")
 
 
 def gate_blocked(blockers: Sequence[Blocker]) -> Event:
-    """Return that the transition to Completed was refused. It changes nothing."""
+    """Return the event that records a refused transition to Completed. It changes nothing."""
     kinds: dict[str, int] = {}
     for blocker in blockers:
         kinds[blocker.kind] = kinds.get(blocker.kind, 0) + 1
@@ -309,5 +338,5 @@ def gate_blocked(blockers: Sequence[Blocker]) -> Event:
 
 
 def recovered(details: str, **data: Any) -> Event:
-    """Return that something was set aside, begun again or rebuilt; ``details`` says what."""
+    """Return the event of a recovery; ``details`` says what was set aside, begun again or rebuilt."""
     return Event("Recovered", details, data, "WARNING")

@@ -1,25 +1,19 @@
-"""The state that the log says a document should have, accumulated line by line.
+"""The state that a document should have according to the log, accumulated line by line.
 
-Each line claims something: a value for one slot of the document (the phase, the verdict of one validation),
-or one more item of a list. Later claims override earlier ones, whoever wrote them. The lines of other
-programs hold no data, only words, so the document's values are put into the same words and compared with
-them.
+Each line makes a claim: a value for one slot of the document (the phase, the verdict of one validation), or
+one more item of a list. Later claims override earlier ones, whoever wrote them. The lines of other programs
+hold no data, only words. So the document's values are put into the same words and compared with them.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pytest_migration_state.domain.events import (
-    AVAILABILITY,
-    PASSED_OR_FAILED,
-    WORDING,
-    apply_effects,
-    describe,
-)
+from pytest_migration_state.domain import schema
+from pytest_migration_state.domain.beside.past import what_it_says
+from pytest_migration_state.domain.events import apply_effects
 from pytest_migration_state.domain.facts import (
     ABSENT,
     COMPLETED_AT,
@@ -36,26 +30,27 @@ from pytest_migration_state.domain.facts import (
     time_of,
 )
 from pytest_migration_state.domain.phases import FINAL_PHASES, Phase
+from pytest_migration_state.domain.schema import APPENDED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator
+    from collections.abc import Collection, Iterable
 
     from pytest_migration_state.types import JsonObject, Key
 
-#: Sentinel: a line that does not tell the value it set.
+#: Sentinel: the line does not say which value it set.
 ANYTHING: Final[Any] = object()
-#: How long another program may take between writing a new migration to the document and its line about it.
+#: The longest time between another program's write of a new migration to the document and its line about it.
 _LONGEST_INITIALIZATION: Final = timedelta(seconds=60)
 
 
 class Claim(NamedTuple):
-    """What one line says.
+    """The claim of one line about one slot.
 
-    :ivar line: its number; 0 if it is in another log.
-    :ivar time: its timestamp, as it is written.
-    :ivar value: the value; of another program's line as far as its words tell it.
-    :ivar is_entry: whether it is an entry written by this package.
-    :ivar is_binding: whether the document must hold it; else it may.
+    :ivar line: the number of the line; 0 if it is in another log.
+    :ivar time: the timestamp of the line, as it is written.
+    :ivar value: the value; for a line of another program, as much of it as its words say.
+    :ivar is_entry: whether the line is an entry written by this package.
+    :ivar is_binding: whether the document must hold the value; if not, it may.
     """
 
     line: int
@@ -72,6 +67,18 @@ def is_beginning(time: str | None, started_at: str | None) -> bool:
     return not (began and written) or timedelta(0) <= written - began <= _LONGEST_INITIALIZATION
 
 
+def _names_in(slots: Iterable[Slot]) -> set[Key | str]:
+    """Return the validations and keys of data that these slots are about."""
+    names: set[Key | str] = set()
+    for slot in slots:
+        match slot:
+            case _, component, test_name:
+                names.add((component, test_name))
+            case _, key:
+                names.add(key)
+    return names
+
+
 _NO_CLAIM: Final = Claim(0, None, None, is_entry=True)
 
 
@@ -81,13 +88,13 @@ class ExpectedState:
 
     :ivar started_at: when that migration began, as the document says.
     :ivar migration_id: its id, as the document says; ``None`` if it has none.
-    :ivar known: slots that the document has.
-    :ivar claims: what the lines say of each slot, in their order.
-    :ivar items: the same of the items of lists, by their words.
+    :ivar names: the validations and keys of data that the document or a line names.
+    :ivar claims: the claims about each slot, in the order of the lines.
+    :ivar items: the claims about each item of a list, by the item's words.
     :ivar is_complete: whether every change since the migration began is in the log.
-    :ivar begun_at: the line about its beginning; 0 if there is none.
-    :ivar other_beginning: an entry about the beginning of another migration, if none about this one followed;
-        else 0.
+    :ivar begun_at: the line that begins the migration; 0 if there is none.
+    :ivar other_beginning: the line of an entry that begins another migration, if no line that begins this one
+        followed; else 0.
     :ivar later_beginnings: lines of other programs about a migration that began after this one.
     :ivar open_runs: the ids of the runs that have begun and not finished.
     :ivar gap_at: the last line before which the log has a gap; 0 if there is none.
@@ -95,7 +102,7 @@ class ExpectedState:
 
     started_at: str | None
     migration_id: str | None
-    known: Container[Slot] = ()
+    names: set[Key | str] = field(default_factory=set)
     claims: dict[Slot, list[Claim]] = field(default_factory=dict)
     items: dict[Slot, list[Claim]] = field(default_factory=dict)
     is_complete: bool = False
@@ -109,7 +116,7 @@ class ExpectedState:
     @classmethod
     def of(cls, facts: DocumentFacts) -> ExpectedState:
         """Return the empty state of the migration that a document with these facts is about."""
-        return cls(facts.slots.get(STARTED_AT), facts.slots.get(MIGRATION), facts.slots)
+        return cls(facts.slots.get(STARTED_AT), facts.slots.get(MIGRATION), _names_in(facts.slots))
 
     def discard_before(self, line: int) -> None:
         """Discard the claims before ``line``: the log has a gap there."""
@@ -126,6 +133,7 @@ class ExpectedState:
         return claims[-1].value if claims else default
 
     def _add(self, slot: Slot, claim: Claim, value: object) -> None:
+        self.names |= _names_in([slot])
         self.claims.setdefault(slot, []).append(claim._replace(value=value))
 
     def _add_item(self, name: str, words: str, claim: Claim) -> None:
@@ -155,7 +163,7 @@ class ExpectedState:
 
     @property
     def phase(self) -> str:
-        """The phase; Completed if the log does not tell it, since verdicts may have been kept then."""
+        """The phase; Completed if the log does not say it, because verdicts may have been kept then."""
         phase: str = self._last(PHASE, Phase.COMPLETED)
         return phase
 
@@ -174,9 +182,33 @@ class ExpectedState:
         self._add(STARTED_AT, claim, migration["started_at"])
         self._claim_beginning(claim)
 
+    def adopt(self, content: JsonObject) -> None:
+        """Begin a migration with everything that a document held when it was taken over."""
+        metadata = content["metadata"]
+        self.begin({"migration_id": metadata["migration_id"], "started_at": content["started_at"]})
+        for name in ("phase", "completed_at", "rollback_available", "error"):
+            self.set_field(name, content[name])
+        for key, path in content["data_preserved"].items():
+            self.set_data(key, path)
+        for name in APPENDED:
+            for item in content[name]:
+                self.append_item(name, item)
+        for verdict in content["validation_results"]:
+            self.set_verdict((verdict["component"], verdict["test_name"]), verdict)
+        for entry in content["outstanding_validations"]:
+            self.set_outstanding((entry["component"], entry["test_name"]), entry)
+        self.merge_metadata(metadata)
+
+    def change_item(self, name: str, before: JsonObject, after: JsonObject) -> None:
+        """Claim an item of a list in place of another one."""
+        claims = self.items[name, normalize_dates(item_in_words(name, before))]
+        claims[:] = [claim for claim in claims if claim.value != before]
+        self.append_item(name, after)
+
     def set_field(self, name: str, value: Any) -> None:
-        """Claim the value of a top-level key."""
-        self._add((name,), self._claim, value)
+        """Claim the value of a top-level key that this package knows."""
+        if name in schema.KEYS:
+            self._add((name,), self._claim, value)
 
     def set_data(self, key: str, path: str | None) -> None:
         """Claim where data was saved."""
@@ -190,17 +222,20 @@ class ExpectedState:
         """Claim a verdict."""
         self._set(slot_of("verdict", key), verdict)
 
+    def mark_stale(self, component: str, since: str | None, but: Collection[str] = ()) -> None:
+        """Claim nothing: a mark changes none of the fields that are compared."""
+
     def outstanding_entry(self, key: Key) -> JsonObject:
-        """Return what is outstanding of a validation; an empty object if the log does not tell it."""
+        """Return the outstanding entry of a validation; an empty object if the log does not say it."""
         value = self._last(slot_of("outstanding", key), ABSENT)
         return {} if value is ABSENT else value
 
     def set_outstanding(self, key: Key, entry: JsonObject | None) -> None:
-        """Claim what is outstanding of a validation."""
+        """Claim the outstanding entry of a validation."""
         self._set(slot_of("outstanding", key), entry)
 
     def merge_metadata(self, patch: JsonObject) -> None:
-        """Follow which runs begin and end."""
+        """Track the runs that begin and end."""
         for run_id, run in patch.get("open_runs", {}).items():
             if run is None:
                 self.open_runs.discard(run_id)
@@ -214,52 +249,36 @@ class ExpectedState:
 
         :param line: its number; 0 if it is in another log and may be about another state.
         """
-        action, details, time = content.get("action"), content.get("details"), content.get("timestamp")
-        if not (isinstance(action, str) and isinstance(details, str)):
+        if not (said := what_it_says(content, line, self.names)):
             return
-        claim = Claim(
-            line, time if isinstance(time, str) else None, None, is_entry=False, is_binding=line > 0
-        )
-        match action:
-            case "Initialize":
+        claim = Claim(line, said.timestamp, None, is_entry=False, is_binding=line > 0)
+        match said.kind:
+            case "initialize":
                 self._begin_elsewhere(claim)
-            case "ContainerProcessed":
-                self._add_item("docker_containers_removed", details, claim)
-            case "ProcessStarted":
-                self._add_item("native_processes_started", details, claim)
-            case "Error":
-                # PowerShell writes level INFO; an operator's own entry of this name changes nothing.
-                binds = claim.is_binding and content.get("level") == "INFO"
-                self._add(ERROR, claim._replace(is_binding=binds), {"message": details})
+            case "item":
+                name, words = said.about
+                self._add_item(name, words, claim)
+            case "phase":
+                phase = said.value[1]
+                self._add(PHASE, claim, phase)
+                if phase in FINAL_PHASES:
+                    # The line does not say the time.
+                    self._add(COMPLETED_AT, claim, ANYTHING)
+            case "verdict":
+                component, test_name = said.about
+                self._add(slot_of("verdict", (component, test_name)), claim, {"passed": said.value})
+            case "data":
+                self._add(("data", normalize_dates(said.about[0])), claim, normalize_dates(said.value))
+            case "error":
+                self._add(ERROR, claim, {"message": said.value})
             case _:
-                for slot, value in self._parsed(action, details):
-                    self._add(slot, claim, value)
-
-    def _parsed(self, action: str, details: str) -> Iterator[tuple[Slot, object]]:
-        """Yield what the words of a line say."""
-        match action:
-            case "PhaseTransition" if (found := _TRANSITION.match(details)) and found[1] in tuple(Phase):
-                yield PHASE, found[1]
-                if found[1] in FINAL_PHASES:
-                    # The line does not tell the time.
-                    yield COMPLETED_AT, ANYTHING
-            case "RollbackAvailability" if details in _ROLLBACK_WORDS:
-                yield ROLLBACK, _ROLLBACK_WORDS[details]
-            case "DataPreserved":
-                start, middle, end = WORDING[action].split("{}")
-                for key, path in self._split(details, start, middle, end, lambda key, _: ("data", key)):
-                    yield ("data", key), path
-            case "ValidationResult":
-                start, middle, end, _ = WORDING[action].split("{}")
-                for passed, word in PASSED_OR_FAILED.items():
-                    named = self._split(
-                        details, start, middle, end + word, lambda test, name: ("verdict", name, test)
-                    )
-                    for test_name, component in named:
-                        yield ("verdict", component, test_name), {"passed": passed}
+                self._add(ROLLBACK, claim, said.value)
 
     def _begin_elsewhere(self, claim: Claim) -> None:
-        """Another program began a migration: this one, an earlier one, or that of another state."""
+        """Add the beginning of a migration by another program.
+
+        It may be this migration, an earlier one, or that of another state.
+        """
         if self.begun_at:
             if claim.line:
                 self.later_beginnings.append(claim)
@@ -272,23 +291,6 @@ class ExpectedState:
                 self.gap_at = 0
                 self._claim_beginning(claim)
 
-    def _split(
-        self, details: str, start: str, middle: str, end: str, slot: Callable[[str, str], Slot]
-    ) -> Iterator[tuple[str, str]]:
-        """Yield the two names in a line's words.
-
-        Where quotes in them are ambiguous, a known slot is preferred.
-        """
-        if not (details.startswith(start) and details.endswith(end)):
-            return
-        pieces = [
-            normalize_dates(piece) for piece in details[len(start) : len(details) - len(end)].split(middle)
-        ]
-        choices = [(middle.join(pieces[:cut]), middle.join(pieces[cut:])) for cut in range(1, len(pieces))]
-        known = (choice for choice in choices if slot(*choice) in self.claims or slot(*choice) in self.known)
-        if choices:
-            yield next(known, choices[-1])
-
     def drop_claims_before_start(self) -> None:
         """Drop the claims that are older than the migration, if no line says when it began."""
         began = time_of(self.started_at)
@@ -299,9 +301,3 @@ class ExpectedState:
                 all_claims[slot] = [claim for claim in claims if (time_of(claim.time) or began) >= began]
                 if not all_claims[slot]:
                     del all_claims[slot]
-
-
-_TRANSITION: Final = re.compile(WORDING["PhaseTransition"].format(r"\w*", r"(\w+)"))
-_ROLLBACK_WORDS: Final = {
-    describe("RollbackAvailability", words): value for value, words in AVAILABILITY.items()
-}

@@ -8,6 +8,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_migration_state.domain.events import describe
+from pytest_migration_state.domain.schema import APPENDED
 from pytest_migration_state.text import parse_time
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_migration_state.domain.document import Document
     from pytest_migration_state.types import JsonObject, Key
 
-#: A place for one value: its kind, and what tells it from others of its kind.
+#: A place for one value: its kind, and the names that distinguish it from others of its kind.
 Slot = tuple[str, ...]
 
 #: Sentinel: the document has no value for this slot.
@@ -27,8 +28,6 @@ ERROR: Final = ("error",)
 COMPLETED_AT: Final = ("completed_at",)
 STARTED_AT: Final = ("started_at",)
 MIGRATION: Final = ("migration_id",)
-#: The lists of items, and the key that holds the time of an item.
-LISTS: Final = {"docker_containers_removed": "removed_at", "native_processes_started": "started_at"}
 
 
 @dataclass(slots=True)
@@ -54,7 +53,7 @@ class DocumentFacts:
         slots.update((slot_of("verdict", key), verdict) for key, verdict in document.verdicts.items())
         slots.update((slot_of("outstanding", key), entry) for key, entry in document.outstanding.items())
         items: dict[Slot, list[JsonObject]] = {}
-        for kind in LISTS:
+        for kind in APPENDED:
             for item in fields[kind]:
                 items.setdefault((kind, normalize_dates(item_in_words(kind, item))), []).append(item)
         return cls(slots, items)
@@ -62,18 +61,17 @@ class DocumentFacts:
 
 def item_in_words(kind: str, item: JsonObject) -> str:
     """Return an item of a list in the words of the line about it."""
-    if kind == "native_processes_started":
-        return describe("ProcessStarted", item["name"])
-    return describe("ContainerProcessed", item["name"], item.get("id"))
+    shape = APPENDED[kind]
+    return describe(shape.action, *(item.get(key) for key in shape.worded))
 
 
 _DATE_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?")
 
 
 def normalize_dates(text: str) -> str:
-    """Return ``text`` with its dates in one form:
+    """Return ``text`` with its dates in one format.
 
-    PowerShell 7 reads a string that is a date as one, and reformats it.
+    PowerShell 7 converts a string that looks like a date, and writes it back in another format.
     """
     return _DATE_TIME.sub(lambda found: _normalized(found[0]), text)
 

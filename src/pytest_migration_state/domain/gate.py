@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from pytest_migration_state.domain.advice import Advice
+from pytest_migration_state.domain.facts import time_of
 from pytest_migration_state.domain.phases import Phase
-from pytest_migration_state.domain.policy import ALLOWABLE, COLLECTION, Policy
+from pytest_migration_state.domain.policy import COLLECTION, Policy
 from pytest_migration_state.domain.runs import run_in_words, run_name, runs_of
+from pytest_migration_state.domain.staleness import is_stale
+from pytest_migration_state.text import first_line, to_printable
 from pytest_migration_state.types import Blocker, JsonObject
 
 if TYPE_CHECKING:
@@ -24,11 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the gate must know besides the state and the policy.
+    """The context of an evaluation: what the gate needs besides the state and the policy.
 
     :ivar state: the address of the state as a person would type it, for the commands in the fixes.
-    :ivar liveness: whether each open run is alive, by id; a run that is not named is ``unknown``.
-    :ivar run_id: the run that asks, or ``None``: it does not wait for itself.
+    :ivar liveness: whether each open run is alive, by id; a run that is missing is ``unknown``.
+    :ivar run_id: the run that evaluates the gate, or ``None``. It does not wait for itself.
     """
 
     state: str = "STATE"
@@ -36,23 +39,31 @@ class Context:
     run_id: str | None = None
 
     def liveness_of(self, run_id: str) -> Liveness:
-        """Return whether an open run is alive."""
+        """Return the liveness of an open run."""
         return self.liveness.get(run_id, "unknown")
 
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """The result of :func:`evaluate`.
+    """The result of :func:`evaluate`. It is true if the gate is open.
 
     :ivar blockers: every reason for the gate to stay shut; none means open.
     """
 
     blockers: tuple[Blocker, ...]
 
+    def __bool__(self) -> bool:
+        return self.open
+
     @property
     def open(self) -> bool:
-        """Whether Validation → Completed is allowed."""
+        """True if Validation → Completed is allowed."""
         return not self.blockers
+
+    @property
+    def is_shut_by_phase_alone(self) -> bool:
+        """True if the phase is the only reason for the gate to be shut."""
+        return [blocker.kind for blocker in self.blockers] == ["phase"]
 
     def to_object(self) -> JsonObject:
         """Return the result as a JSON object."""
@@ -62,29 +73,66 @@ class GateResult:
 def evaluate(document: Document, policy: Policy | None = None, context: Context | None = None) -> GateResult:
     """Return whether the migration may be completed and, if not, every reason.
 
-    :param policy: without one, or with an empty one, a Completed migration is judged by the policy that it
-        was completed with.
+    :param policy: the gate's policy. If it is ``None`` or empty, a Completed migration is judged by the
+        policy with which it was completed.
     """
     if policy is None or policy == Policy():
-        policy = _completed_with(document)
+        policy = _policy_of_completion(document)
     question = _Question(document, policy, context or Context())
     return GateResult(tuple(blocker for rule in RULES for blocker in rule(question)))
 
 
-def _completed_with(document: Document) -> Policy:
-    """Return the policy that a Completed migration was completed with; an empty one if none is recorded."""
-    recorded = document.metadata.get("completed_with")
-    if document.phase is not Phase.COMPLETED or not isinstance(recorded, dict):
-        return Policy()
-    allow = recorded.get("allow")
-    return Policy(allow=frozenset(ALLOWABLE).intersection(allow if isinstance(allow, list) else ()))
+def _policy_of_completion(document: Document) -> Policy:
+    """Return the policy of a Completed migration; an empty one for another phase."""
+    completion = _completion(document)
+    if _was_completed_again(document, completion):
+        # That program does not know what may be let pass.
+        completion = {**completion, "allow": []}
+    return Policy.recorded(completion)
 
+
+def completion_in_words(document: Document) -> str:
+    """Return, as a part of a sentence, why a Completed migration can have a gate that is shut."""
+    completion = _completion(document)
+    if not completion or _was_completed_again(document, completion):
+        return "it was completed by a program that does not know the gate"
+    if completion.get("forced") is None:
+        return "the gate was open when it was completed, and what shuts it came later"
+    reason = to_printable(first_line(str(completion["forced"] or ""))) or "no reason given"
+    return f"it was forced ({reason})"
+
+
+def _completion(document: Document) -> JsonObject:
+    """Return the record of a completion; an empty one if there is none."""
+    recorded = document.metadata.get("completed_with")
+    is_completed = document.phase is Phase.COMPLETED
+    return recorded if is_completed and isinstance(recorded, dict) else {}
+
+
+def _was_open_at_completion(document: Document) -> bool:
+    """Return True if it is on record that the gate was open when the migration was completed."""
+    completion = _completion(document)
+    is_forced = completion.get("forced") is not None
+    return "at" in completion and not is_forced and not _was_completed_again(document, completion)
+
+
+def _was_completed_again(document: Document, completion: JsonObject) -> bool:
+    """Return True if another program completed the migration after the recorded completion.
+
+    It keeps the record, and changes the time. An earlier version of this program recorded no time.
+    """
+    at = completion.get("at")
+    return "at" in completion and (time_of(at) or at) != time_of(document.fields["completed_at"])
+
+
+#: How much is to be expected of an unfinished run, the most first.
+_EXPECTED: Final[tuple[Liveness, ...]] = ("alive", "unknown", "dead")
 
 # --- the rules ----------------------------------------------------------------------------------------------
 
 
 class _Question:
-    """What a rule is asked about."""
+    """The input of a rule."""
 
     def __init__(self, document: Document, policy: Policy, context: Context) -> None:
         self.document = document
@@ -92,9 +140,21 @@ class _Question:
         self.context = context
         self.advice = Advice(context.state)
 
+    def is_accepted(self, verdict: JsonObject) -> bool:
+        """Return True for a verdict that is passed, or failed as the policy allows."""
+        if verdict["passed"]:
+            return True
+        return verdict.get("outcome") == "xfailed" and "xfailed" in self.policy.allow
+
+
+def _log(question: _Question) -> Iterator[Blocker]:
+    """Require that the log has lost no entries, or that somebody has accepted it."""
+    if lost := question.document.lost_entries:
+        yield Blocker("log", None, None, *question.advice.on_lost_entries(lost))
+
 
 def _no_verdicts(question: _Question) -> Iterator[Blocker]:
-    """At least one validation has a verdict."""
+    """Require that at least one validation has a verdict."""
     if not question.document.verdicts:
         yield Blocker(
             "no_verdicts",
@@ -106,38 +166,66 @@ def _no_verdicts(question: _Question) -> Iterator[Blocker]:
 
 
 def _failures(question: _Question) -> Iterator[Blocker]:
-    """Every verdict is passed."""
+    """Require that every verdict is passed."""
     for key, verdict in question.document.verdicts.items():
-        if verdict["passed"]:
+        if question.is_accepted(verdict):
             continue
-        if verdict.get("outcome") != "xfailed":
-            yield Blocker("failed", *key, *question.advice.on_failure(key, verdict))
-        elif "xfailed" not in question.policy.allow:
+        if verdict.get("outcome") == "xfailed":
             yield Blocker("xfailed", *key, *question.advice.on_expected_failure(key, verdict))
+        else:
+            yield Blocker("failed", *key, *question.advice.on_failure(key, verdict))
+
+
+def _stale(question: _Question) -> Iterator[Blocker]:
+    """Require that no verdict is about an earlier process of its component.
+
+    If the gate was open when the migration was completed, every such process was recorded later. That does
+    not make the migration incomplete. Otherwise nothing says which came first, and the verdict counts as
+    stale.
+    """
+    document = question.document
+    if "stale" in question.policy.allow or _was_open_at_completion(document):
+        return
+    processes = {item["name"]: item for item in document.fields["native_processes_started"]}
+    for key, verdict in document.verdicts.items():
+        if is_stale(verdict) and question.is_accepted(verdict):
+            yield Blocker("stale", *key, *question.advice.on_stale(key, verdict, processes.get(key[0], {})))
 
 
 def _outstanding(question: _Question) -> Iterator[Blocker]:
-    """Nothing is outstanding."""
-    document, context = question.document, question.context
+    """Require that nothing is outstanding."""
+    document = question.document
     for key, entry in document.outstanding.items():
         if entry["reason"] in question.policy.allow or document.is_settled(key):
             continue
-        awaited = [
-            run_id for run_id in runs_of(entry) if run_id in document.open_runs and run_id != context.run_id
-        ]
-        run = None
+        awaited = _awaited(question, entry)
+        run, is_running = None, "alive" in awaited.values()
         if awaited:
-            run = run_in_words(awaited[0], document.open_runs[awaited[0]], context.liveness_of(awaited[0]))
-        yield Blocker("outstanding", *key, *question.advice.on_outstanding(key, entry, run))
+            # The one that says most about what will come.
+            first = min(awaited, key=lambda run_id: _EXPECTED.index(awaited[run_id]))
+            run = run_in_words(first, document.open_runs[first], awaited[first])
+        sentences = question.advice.on_outstanding(key, entry, run, is_running=is_running)
+        yield Blocker("outstanding", *key, *sentences)
+
+
+def _awaited(question: _Question, entry: JsonObject) -> dict[str, Liveness]:
+    """Return the unfinished runs that an outstanding validation waits for, and whether each is alive."""
+    context = question.context
+    return {
+        run_id: context.liveness_of(run_id)
+        for run_id in runs_of(entry)
+        if run_id in question.document.open_runs and run_id != context.run_id
+    }
 
 
 def _unfinished_runs(question: _Question) -> Iterator[Blocker]:
-    """No run is alive, and none ended before its plan was recorded.
+    """Require that no run is alive, and that none ended before its plan was recorded.
 
-    A Completed migration is not made incomplete by a run that validates it again.
+    If the gate was open when the migration was completed, such a run validates it again. That does not make
+    it incomplete.
     """
     document, context = question.document, question.context
-    if document.phase is Phase.COMPLETED:
+    if _was_open_at_completion(document):
         return
     for run_id, run in document.open_runs.items():
         liveness = context.liveness_of(run_id)
@@ -150,18 +238,28 @@ def _unfinished_runs(question: _Question) -> Iterator[Blocker]:
 
 
 def _missing_components(question: _Question) -> Iterator[Blocker]:
-    """Every required component has a verdict."""
+    """Require that every required component has a verdict."""
     validated = {component for component, _ in question.document.verdicts}
     for component in question.policy.require:
         if component not in validated:
             yield Blocker("missing_component", component, None, *question.advice.on_missing(component))
 
 
+def _phase(question: _Question) -> Iterator[Blocker]:
+    """Require the phase from which Completed can follow. A Completed migration has passed it."""
+    phase = question.document.phase
+    if phase not in {Phase.VALIDATION, Phase.COMPLETED}:
+        yield Blocker("phase", None, None, *question.advice.on_phase(phase))
+
+
 #: Every rule of the gate.
 RULES: Final[tuple[Callable[[_Question], Iterator[Blocker]], ...]] = (
+    _log,
     _no_verdicts,
     _failures,
+    _stale,
     _outstanding,
     _unfinished_runs,
     _missing_components,
+    _phase,
 )

@@ -1,10 +1,10 @@
-"""The operations on a migration: what each takes, when it is refused, and the event that it becomes.
+"""The operations on a migration: their arguments, their refusals, and the events that they become.
 
 The methods of :class:`~pytest_migration_state.MigrationTracker`, the commands of the command line and the
-lines of ``apply`` are these functions and nothing else, so that the three cannot differ. Everything here is
-pure: each function decides on the document that it is handed.
+lines of ``apply`` all call these functions, so that the three cannot differ. Everything here is pure: each
+function decides on the document that it receives.
 
-A request is the name of an operation and its arguments in one mapping, as a line of JSON can hold it.
+A request is a mapping of an operation's name and its arguments, as a JSON object can hold it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pytest_migration_state.domain import events
+from pytest_migration_state.domain import events, override
+from pytest_migration_state.domain.acceptance import NOTHING_FOUND, record_accepted
 from pytest_migration_state.domain.arguments import require_bool, require_name, require_text
 from pytest_migration_state.domain.document import clashing_key
 from pytest_migration_state.domain.gate import evaluate
@@ -23,6 +24,7 @@ from pytest_migration_state.domain.verdict import Verdict
 from pytest_migration_state.errors import GateBlockedError, InvalidArgumentError, MigrationStateError
 
 if TYPE_CHECKING:
+    from pytest_migration_state.domain.acceptance import Findings
     from pytest_migration_state.domain.document import Document
     from pytest_migration_state.domain.events import Event
     from pytest_migration_state.domain.gate import Context
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
 
 #: The operation that begins a migration. It needs no document, so it is decided by the tracker.
 INITIALIZE: Final = "initialize"
+#: The operation that records a verdict.
+VERDICT: Final = "add_validation_result"
+#: The operation that accepts a state whose record is not whole.
+ACCEPT: Final = "accept_record"
 #: Windows numbers processes in 32 bits, and no other system uses more.
 _HIGHEST_PROCESS_ID: Final = 2**32 - 1
 
@@ -40,8 +46,8 @@ _HIGHEST_PROCESS_ID: Final = 2**32 - 1
 def require_component(argument: str, value: object) -> str:
     """Return the name of a component as it is stored.
 
-    :raises InvalidArgumentError: it is empty, or one of the names under which this package keeps records of
-        its own.
+    :raises InvalidArgumentError: it is empty, or one of the names under which this package keeps its own
+        records.
     """
     name = require_name(argument, value)
     if name.strip() in RESERVED:
@@ -64,7 +70,7 @@ def set_phase(
     policy: Policy | None = None,
     context: Context | None = None,
 ) -> Event:
-    """Decide a transition.
+    """Return the event of a transition, or refuse it.
 
     :param force: overrides the table of transitions, the gate and ``rollback_available``.
     :param reason: why it is forced, for the log.
@@ -76,23 +82,39 @@ def set_phase(
     requested = Phase.of(phase)
     force = require_bool("force", force)
     reason = require_text("reason", reason)
-    refusal: MigrationStateError | None = None
+    is_refused = False
     try:
-        check_transition(current, requested, rollback_available=document.rollback_available)
-        if requested is Phase.COMPLETED and not (result := evaluate(document, policy, context)).open:
-            raise GateBlockedError(result.blockers)
-    except MigrationStateError as error:
+        _check_phase(document, requested, policy, context)
+    except MigrationStateError:
         if not force:
             raise
-        refusal = error
+        is_refused = True
     metadata: JsonObject = {}
-    if requested is Phase.COMPLETED and not refusal and policy and policy != Policy():
-        metadata["completed_with"] = policy.to_object()
+    if requested is Phase.COMPLETED:
+        is_past_the_gate = is_refused and not evaluate(document, policy, context)
+        rules = (policy or Policy()).to_object()
+        metadata["completed_with"] = {"at": now, **rules, "forced": None}
+        if is_past_the_gate:
+            metadata["completed_with"]["forced"] = reason or ""
     elif "completed_with" in document.metadata:
         metadata["completed_with"] = None
-    forced = reason if refusal else None
+    forced = reason if is_refused else None
     is_final = requested in FINAL_PHASES
     return events.phase_changed(now, current, requested, final=is_final, forced=forced, metadata=metadata)
+
+
+def _check_phase(
+    document: Document, requested: Phase, policy: Policy | None, context: Context | None
+) -> None:
+    """Check that a phase can follow the current one, and that the gate is open before Completed.
+
+    :raises MigrationStateError: as :func:`set_phase`.
+    """
+    check_transition(document.phase, requested, rollback_available=document.rollback_available)
+    if requested is Phase.COMPLETED:
+        result = evaluate(document, policy, context)
+        if not result.open:
+            raise GateBlockedError(result.blockers)
 
 
 def _set_phase(document: Document, now: str, *, context: Context | None = None, **arguments: Any) -> Event:
@@ -120,11 +142,12 @@ def add_preserved_data(document: Document, now: str, key: str, backup_path: str)
 
 
 def add_native_process(document: Document, now: str, name: str, process_id: int | None = None) -> Event:
-    """Record that a native process was started."""
+    """Record that a native process was started. The verdicts on an earlier process become stale."""
     if process_id is not None and (type(process_id) is not int or not 0 < process_id <= _HIGHEST_PROCESS_ID):
         reason = f"it must be an integer from 1 to {_HIGHEST_PROCESS_ID}"
         raise InvalidArgumentError("process_id", process_id, reason)
-    return events.process_started(now, require_name("name", name), process_id)
+    name = require_name("name", name)
+    return events.process_started(now, name, process_id, events.stale_marks(document, name, now))
 
 
 def add_validation_result(
@@ -136,9 +159,32 @@ def add_validation_result(
     error_message: str | None = None,
 ) -> Event:
     """Record a verdict."""
+    return events.verdict_recorded(now, _verdict(component, test_name, passed, error_message))
+
+
+def _verdict(component: str, test_name: str, passed: bool, error_message: str | None = None) -> Verdict:
     key = require_component("component", component), require_name("test_name", test_name)
     message = require_text("error_message", error_message) or None
-    return events.verdict_recorded(now, Verdict(key, require_bool("passed", passed), message))
+    return Verdict(key, require_bool("passed", passed), message)
+
+
+def _add_validation_result(
+    document: Document, now: str, *, actor: str, reason: str | None = None, **arguments: Any
+) -> list[Event]:
+    """Record a verdict by hand. If it overrides the failure of a run, a second event says so.
+
+    A reason that overrides nothing is kept in the entry, for readers of the log.
+    """
+    verdict = _verdict(**arguments)
+    reason = require_text("reason", reason).strip() or None
+    old = document.verdicts.get(verdict.key, {})
+    mark = override.mark(old, actor, now, reason)
+    recorded = events.verdict_recorded(now, verdict._replace(overridden=mark))
+    if mark and verdict.passed and mark is not old.get("overridden"):
+        return [recorded, events.verdict_overridden(verdict.key, old.get("run_id"), reason)]
+    if reason:
+        recorded.data["reason"] = reason
+    return [recorded]
 
 
 def set_rollback_availability(document: Document, now: str, available: bool) -> Event:
@@ -152,7 +198,7 @@ def set_error(document: Document, now: str, message: str) -> Event:
 
 
 def forget_validation(document: Document, now: str, component: str, test_name: str, reason: str) -> Event:
-    """Take a validation, or an unfinished run, off the record.
+    """Remove a validation, or an unfinished run, from the record.
 
     :raises InvalidArgumentError: nothing of this name is on record.
     """
@@ -164,6 +210,19 @@ def forget_validation(document: Document, now: str, component: str, test_name: s
         unknown = f"'{component}' has neither a verdict nor an outstanding validation of this name"
         raise InvalidArgumentError("test_name", test_name, unknown)
     return events.forgotten(*key, require_name("reason", reason))
+
+
+def accept_record(
+    document: Document, now: str, by: str, reason: str, findings: Findings = NOTHING_FOUND
+) -> Event:
+    """Accept the state as the document has it, although its record is not whole.
+
+    :param by: who accepts it.
+    :param findings: what is wrong with the record.
+    :raises NothingToAcceptError: nothing is wrong.
+    """
+    by, reason = require_name("by", by), require_name("reason", reason)
+    return record_accepted(document, findings, now, by, reason)
 
 
 def write_audit(document: Document, now: str, action: str, details: str, level: str = "INFO") -> Event:
@@ -179,12 +238,12 @@ def write_audit(document: Document, now: str, action: str, details: str, level: 
 class _Operation(NamedTuple):
     """An operation that a request may name.
 
-    :ivar decide: returns its event, or raises.
+    :ivar decide: returns its event or events, or raises.
     :ivar required: the arguments that it must have.
     :ivar optional: the arguments that it may have.
     """
 
-    decide: Callable[..., Event] | None
+    decide: Callable[..., Event | list[Event]] | None
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
 
@@ -198,37 +257,45 @@ OPERATIONS: Final = {
     "add_processed_container": _Operation(add_processed_container, ("name", "container_id")),
     "add_preserved_data": _Operation(add_preserved_data, ("key", "backup_path")),
     "add_native_process": _Operation(add_native_process, ("name",), ("process_id",)),
-    "add_validation_result": _Operation(
-        add_validation_result, ("component", "test_name", "passed"), ("error_message",)
+    VERDICT: _Operation(
+        _add_validation_result, ("component", "test_name", "passed"), ("error_message", "reason")
     ),
     "set_rollback_availability": _Operation(set_rollback_availability, ("available",)),
     "set_error": _Operation(set_error, ("message",)),
     "forget_validation": _Operation(forget_validation, ("component", "test_name", "reason")),
+    ACCEPT: _Operation(accept_record, ("by", "reason")),
     "write_audit": _Operation(write_audit, ("action", "details"), ("level",)),
 }
 
 
 class Request(NamedTuple):
-    """A request whose names are known and complete. What its arguments hold is checked by the operation."""
+    """A request whose operation exists and whose arguments are complete. The operation checks the values."""
 
     operation: str
     arguments: JsonObject
 
-    def decide(self, document: Document, now: str, context_of: Callable[[Document], Context]) -> Event:
-        """Return the event that the request becomes.
+    def decide(
+        self, document: Document, now: str, context_of: Callable[[Document], Context], actor: str
+    ) -> list[Event]:
+        """Return the events that the request becomes.
 
-        :param context_of: returns what the gate must know besides the state and the policy.
+        :param context_of: returns the gate's context for a document.
+        :param actor: who makes the request, as the entries of the log name it.
         :raises MigrationStateError: the operation refuses it.
         """
         decide = OPERATIONS[self.operation].decide
         assert decide is not None
+        more: JsonObject = {}
         if self.operation == "set_phase":
-            return decide(document, now, context=context_of(document), **self.arguments)
-        return decide(document, now, **self.arguments)
+            more["context"] = context_of(document)
+        elif self.operation == VERDICT:
+            more["actor"] = actor
+        decided = decide(document, now, **more, **self.arguments)
+        return decided if isinstance(decided, list) else [decided]
 
 
 def parse_request(request: Mapping[str, Any]) -> Request:
-    """Return what ``request`` asks for. ``None`` counts as not given.
+    """Return ``request`` with its names checked. An argument that is ``None`` counts as not given.
 
     :raises InvalidArgumentError: there is no such operation, or an argument is missing or unknown.
     """
@@ -237,20 +304,25 @@ def parse_request(request: Mapping[str, Any]) -> Request:
             "operation", request, "it must be an object with 'operation' and its arguments"
         )
     arguments = {name: value for name, value in request.items() if value is not None}
-    operation = arguments.pop("operation", None)
-    if operation is None:
-        raise InvalidArgumentError(
-            "operation", "", f"it is missing; it must be one of {', '.join(OPERATIONS)}"
-        )
-    if not isinstance(operation, str) or operation not in OPERATIONS:
-        raise InvalidArgumentError("operation", operation, f"it must be one of {', '.join(OPERATIONS)}")
+    operation = _known_operation(arguments.pop("operation", None))
     _, required, optional = OPERATIONS[operation]
-    for name in required:
-        if name not in arguments:
-            raise InvalidArgumentError("operation", operation, f"its argument '{name}' is missing")
-    for name in request:
-        if name != "operation" and name not in required + optional:
-            known = ", ".join(required + optional)
-            unknown = f"it has no argument {str(name)[:80]!r}; its arguments are {known}"
-            raise InvalidArgumentError("operation", operation, unknown)
+    if missing := [name for name in required if name not in arguments]:
+        raise InvalidArgumentError("operation", operation, f"its argument '{missing[0]}' is missing")
+    if unknown := [name for name in request if name not in ("operation", *required, *optional)]:
+        known = ", ".join(required + optional)
+        problem = f"it has no argument {str(unknown[0])[:80]!r}; its arguments are {known}"
+        raise InvalidArgumentError("operation", operation, problem)
     return Request(operation, arguments)
+
+
+def _known_operation(operation: object) -> str:
+    """Return the name of an operation.
+
+    :raises InvalidArgumentError: it is missing, or there is none of that name.
+    """
+    one_of = f"it must be one of {', '.join(OPERATIONS)}"
+    if operation is None:
+        raise InvalidArgumentError("operation", "", f"it is missing; {one_of}")
+    if not isinstance(operation, str) or operation not in OPERATIONS:
+        raise InvalidArgumentError("operation", operation, one_of)
+    return operation

@@ -1,4 +1,4 @@
-"""The phases of a migration and what may follow what."""
+"""The phases of a migration and the legal transitions between them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_migration_state.errors import (
 
 
 class Phase(StrEnum):
-    """The phase of a migration. The values are the words of the document and of the PowerShell functions."""
+    """The phase of a migration. The document and the PowerShell functions use the same values."""
 
     NOT_STARTED = "NotStarted"
     BACKUP_IN_PROGRESS = "BackupInProgress"

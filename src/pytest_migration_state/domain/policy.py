@@ -1,4 +1,4 @@
-"""The policy of the gate: what it asks for beyond its fixed rules, and what it lets pass.
+"""The policy of the gate: its requirements beyond the fixed rules, and the reasons that it lets pass.
 
 Each setting is one parameter of :class:`Policy` and one entry of :data:`SETTINGS`, from which the options of
 pytest and of the command line, and the JSON form, are derived.
@@ -6,31 +6,30 @@ pytest and of the command line, and the JSON form, are derived.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 # Every run of pytest loads this module, with or without the plugin's option: it must be cheap.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Any, Final
 
     from pytest_migration_state.types import JsonObject
 
-#: What ``allow`` may name.
-ALLOWABLE: Final = ("skipped", "deselected", "xfailed")
+#: The reasons that ``allow`` may name.
+ALLOWABLE: Final = ("skipped", "deselected", "xfailed", "stale")
 #: The component under which a file that could not be collected, or was skipped as a whole, is outstanding.
 COLLECTION: Final = "(collection)"
-#: The component of a crashed worker's test that cannot be tied to one.
+#: The component of a crashed worker's test whose real component is unknown.
 UNKNOWN: Final = "(unknown)"
 #: Names that no component may have.
 RESERVED: Final = frozenset({COLLECTION, UNKNOWN})
 
 
 class Setting:
-    """What a front end needs to know of one setting. Every setting is a list of names.
+    """The description of one setting for front ends. Every setting is a list of names.
 
-    :ivar name: the parameter of :class:`Policy`; the option is called ``--<name>``, in pytest
-        ``--migration-<name>``.
+    :ivar name: the parameter of :class:`Policy`.
     :ivar metavar: the placeholder of a value in a usage message.
     :ivar help: what the setting does, for the help of an option that may be repeated.
     :ivar choices: the values that it may have; empty: any name.
@@ -50,6 +49,11 @@ class Setting:
         self.help = help
         self.choices = choices
         self.reserved = reserved
+
+    @property
+    def option(self) -> str:
+        """The name in an option, ``--<option>``, in pytest ``--migration-<option>``: with hyphens."""
+        return self.name.replace("_", "-")
 
     @property
     def full_help(self) -> str:
@@ -78,9 +82,19 @@ class Setting:
         """
         from pytest_migration_state.errors import InvalidArgumentError
 
-        if isinstance(values, str) or not isinstance(values, Iterable):
+        if isinstance(values, str | Mapping) or not isinstance(values, Iterable):
             raise InvalidArgumentError(self.name, values, "it must be a list of strings")
         return tuple(dict.fromkeys(self.check(value) for value in values))
+
+    def known(self, values: object) -> list[str]:
+        """Return those values that the setting can have; the list may be edited, or of a newer version."""
+        from pytest_migration_state.errors import InvalidArgumentError
+
+        found = []
+        for value in values if isinstance(values, list) else ():
+            with suppress(InvalidArgumentError):
+                found.append(self.check(value))
+        return found
 
 
 #: Every setting, in the order of the parameters of :class:`Policy`.
@@ -91,7 +105,7 @@ SETTINGS: Final = (
 
 
 class Policy:
-    """What the gate asks for beyond its fixed rules, and what it lets pass. It cannot be changed.
+    """The gate's requirements beyond its fixed rules, and the reasons that it lets pass. It is immutable.
 
     A data class would cost every run of pytest half a millisecond, with or without the plugin's option.
 
@@ -116,6 +130,11 @@ class Policy:
         :raises InvalidArgumentError: a value is not a list of strings, or a setting cannot have it.
         """
         return cls(**{setting.name: values.get(setting.name, ()) for setting in SETTINGS})
+
+    @classmethod
+    def recorded(cls, values: Mapping[str, Any]) -> Policy:
+        """Return the policy that is on record, without what no setting can have."""
+        return cls(**{setting.name: setting.known(values.get(setting.name)) for setting in SETTINGS})
 
     def to_object(self) -> JsonObject:
         """Return the policy as a JSON object: a list for each setting."""

@@ -22,12 +22,12 @@ def run_started(
     selection: str,
     full: str | None = None,
 ) -> Event:
-    """Return the start of a run. The run blocks the gate until its plan is recorded.
+    """Return the event that records the start of a run. The run blocks the gate until its plan is recorded.
 
     :param process: host, process id and start time, from which others learn whether the run is alive.
-    :param environment: versions, commit and CI job, for the reader of the log.
+    :param environment: versions, commit and CI job, for readers of the log.
     :param selection: a digest of what it was asked to run.
-    :param full: the same without what narrows it down, where that differs.
+    :param full: the same without the options that narrow it down, if that differs.
     """
     run = {"started_at": now, **process, "selection": selection, "collecting": selection}
     if full and full != selection:
@@ -39,9 +39,11 @@ def run_started(
 def run_finished(
     now: str, run_id: str, exit_status: int, counts: dict[str, int], seconds: float, *, has_planned: bool
 ) -> Event:
-    """Return the end of a run. One without a plan stays open: nobody knows which tests are missing.
+    """Return the event that records the end of a run.
 
-    :param seconds: how long it took, in seconds.
+    A run without a plan stays open, because it is unknown which tests are missing.
+
+    :param seconds: the duration of the run, in seconds.
     """
     words = ", ".join(f"{count} {outcome}" for outcome, count in counts.items()) or "nothing recorded"
     run = None
@@ -65,7 +67,7 @@ def outstanding(
 ) -> JsonObject:
     """Return an outstanding validation as the document holds it.
 
-    :param node_id: the node id of its test; stored where it is not the name of the validation.
+    :param node_id: the node id of its test; stored if it differs from the name of the validation.
     """
     entry: JsonObject = {"component": key[0], "test_name": key[1], "reason": reason, "since": now}
     if detail:
@@ -81,11 +83,11 @@ def planned(
     metadata: JsonObject | None = None,
     settled: Iterable[str] = (),
 ) -> Event:
-    """Return the plan of a run.
+    """Return the event that records a plan, or a part of one.
 
     :param entries: the validations that become outstanding.
     :param gone: the validations that are no longer outstanding: files that could be collected again.
-    :param metadata: what changes with it in the document's metadata.
+    :param metadata: the change of the document's metadata that belongs to it.
     :param settled: the ids of the earlier runs that this run replaces.
     """
     entries = list(entries)
@@ -101,13 +103,13 @@ def planned(
 
 
 def left_without_verdict(entry: JsonObject) -> Event:
-    """Return that a validation ran and has no verdict that counts: the entry's ``detail`` says why."""
+    """Return the event for a validation that ran without a verdict that counts; ``detail`` says why."""
     details = f"Test '{entry['test_name']}' for '{entry['component']}': no verdict ({entry['detail']})"
     return Event("ValidationPlanned", details, {"outstanding_validations": [entry]}, "WARNING")
 
 
 def skipped(entry: JsonObject) -> Event:
-    """Return that a planned validation was skipped. It stays without a verdict."""
+    """Return the event for a planned validation that was skipped. It remains without a verdict."""
     reason = entry.get("detail") or "no reason given"
     details = f"Test '{entry['test_name']}' for '{entry['component']}': SKIPPED ({reason})"
     return Event("ValidationSkipped", details, {"outstanding_validations": [entry]}, "WARNING")

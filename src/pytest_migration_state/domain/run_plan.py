@@ -1,4 +1,4 @@
-"""What a run is about to do, decided on the state as it is. Everything here is pure; the time is passed in."""
+"""The plan of a run, decided on the current state. Everything here is pure; the time is passed in."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_migration_state.domain import run_events
 from pytest_migration_state.domain.policy import COLLECTION
-from pytest_migration_state.domain.runs import rest_name, runs_of, waiting_for
+from pytest_migration_state.domain.runs import clashing, rest_name, runs_of, waiting_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from pytest_migration_state.domain.events import Event
     from pytest_migration_state.types import JsonObject, Key, Liveness
 
-#: For how many selections the files that were looked at are remembered.
+#: The number of selections for which the files of a full collection are remembered.
 _SELECTIONS: Final = 20
-#: How many validations one line of the plan holds: lines stay short enough to be read.
+#: The number of validations in one entry of the plan: lines must stay short enough to be read.
 _PLAN_PIECE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a complete collection looked at.
+    """The files that a complete collection looked at, and those that it left out.
 
-    :ivar selection: digest of what was asked for, without the options that leave files out by an earlier
-        run's results.
+    :ivar selection: the digest of what was asked for, without the options that leave files out because of an
+        earlier run's results.
     :ivar files: the digests of the files that it looked at, separated by spaces.
     :ivar unseen: the digest of each file that was left out without a look at it (``--lf``, testmon), by node
         id.
-    :ivar chosen_by_plugin: whether a plugin chose the files, and not what was asked for (picked).
+    :ivar chosen_by_plugin: whether a plugin (such as pytest-picked), and not the selection, chose the files.
     :ivar why: why something was left out, in words.
     """
 
@@ -43,20 +43,20 @@ class Look:
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing was left out."""
+        """True if nothing was left out."""
         return not self.unseen and not self.chosen_by_plugin
 
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """What a run is about to do.
+    """The plan of a run.
 
     :ivar entries: the validations that become outstanding. A deselected one counts only if it is not known
         yet.
     :ivar collected: files (node ids) that could be collected: an earlier collection error of theirs is
         settled.
     :ivar look: what the collection looked at, if that is known.
-    :ivar is_whole: whether the collection came to its end, so that it is known what the run will run.
+    :ivar is_whole: whether the collection was completed, so that all tests of the run are known.
     """
 
     entries: list[JsonObject]
@@ -68,9 +68,9 @@ class RunPlan:
 def settled_runs(
     document: Document, plan: RunPlan, selection: str, liveness: Mapping[str, Liveness]
 ) -> dict[str, JsonObject]:
-    """Return the runs that were asked to run what this one runs, and that have ended.
+    """Return the runs that have ended and were asked to run what this run runs.
 
-    :param selection: what this run was asked to run, as a digest.
+    :param selection: a digest of what this run was asked to run.
     :param liveness: whether each other open run is alive, by id.
     """
     if not plan.is_whole:
@@ -98,27 +98,46 @@ def planned(
     :param settled: the earlier runs that this one settles (see :func:`settled_runs`).
     :param liveness: whether each other open run is alive, by id.
     """
-    runs: JsonObject = dict.fromkeys(settled)
-    if plan.is_whole and run_id in document.collecting_runs:
-        runs[run_id] = {"collecting": None}
-    metadata: JsonObject = {"open_runs": runs} if runs else {}
+    metadata = _changed_runs(document, plan, run_id, settled)
     entries = plan.entries
     if plan.look and plan.is_whole:
         entries = entries + _not_looked_at(document, now, plan.look)
         metadata |= _remembered(document, plan.look)
-    # A deselected test keeps its existing result.
-    entries = [
-        entry for entry in entries if entry["reason"] != "deselected" or not document.is_known(_key(entry))
-    ]
     unfinished = [other for other, how in liveness.items() if how != "dead" and other not in settled]
-    entries = [_awaiting(document, entry, run_id, unfinished) for entry in entries]
+    entries = [
+        _awaiting(document, entry, run_id, unfinished)
+        for entry in entries
+        if not _is_deselected_and_known(document, entry)
+    ]
     gone = _collected_again(document, plan, entries)
     if not (entries or gone or metadata):
         return []
+    first, *others = _in_pieces(entries)
+    return [
+        run_events.planned(first, gone, metadata, settled),
+        *(run_events.planned(piece) for piece in others),
+    ]
+
+
+def _changed_runs(
+    document: Document, plan: RunPlan, run_id: str, settled: Mapping[str, JsonObject]
+) -> JsonObject:
+    """Return the change of the metadata that closes settled runs and ends the collecting of this one."""
+    runs: JsonObject = dict.fromkeys(settled)
+    if plan.is_whole and run_id in document.collecting_runs:
+        runs[run_id] = {"collecting": None}
+    return {"open_runs": runs} if runs else {}
+
+
+def _is_deselected_and_known(document: Document, entry: JsonObject) -> bool:
+    """Return True for a deselected test that keeps its existing result."""
+    return entry["reason"] == "deselected" and document.is_known(_key(entry))
+
+
+def _in_pieces(entries: list[JsonObject]) -> list[list[JsonObject]]:
+    """Return a plan in pieces that each fit in one entry of the audit log; at least one piece."""
     starts = range(0, max(len(entries), 1), _PLAN_PIECE)
-    pieces = [entries[start : start + _PLAN_PIECE] for start in starts]
-    first = run_events.planned(pieces[0], gone, metadata, settled)
-    return [first, *(run_events.planned(piece) for piece in pieces[1:])]
+    return [entries[start : start + _PLAN_PIECE] for start in starts]
 
 
 def _key(entry: JsonObject) -> Key:
@@ -126,7 +145,7 @@ def _key(entry: JsonObject) -> Key:
 
 
 def _awaiting(document: Document, entry: JsonObject, run_id: str, unfinished: list[str]) -> JsonObject:
-    """Return a pending validation with the runs that will give its verdict: this one, and earlier ones."""
+    """Return a pending validation with the runs that will record its verdict: this one and earlier ones."""
     if entry["reason"] != "pending":
         return entry
     before = document.outstanding.get(_key(entry), {})
@@ -134,7 +153,7 @@ def _awaiting(document: Document, entry: JsonObject, run_id: str, unfinished: li
 
 
 def _not_looked_at(document: Document, now: str, look: Look) -> list[JsonObject]:
-    """Return what was left out without a look at it, unless an earlier run looked at it as it is now."""
+    """Return an entry for each file that was left out, unless an earlier run looked at it as it is now."""
     if look.is_full:
         return []
     before = _collections(document).get(look.selection)
@@ -146,13 +165,25 @@ def _not_looked_at(document: Document, now: str, look: Look) -> list[JsonObject]
 
 
 def _collected_again(document: Document, plan: RunPlan, entries: list[JsonObject]) -> list[Key]:
-    """Return the files that could not be collected, or were not looked at, earlier, and now could."""
+    """Return the files that earlier could not be collected, or were not looked at, and now were collected."""
     failing = {entry["test_name"] for entry in entries if entry["component"] == COLLECTION}
     failed_before = {name for component, name in document.outstanding if component == COLLECTION} - failing
+    found = _found(plan)
+    settled = {name for name in failed_before if name in found or _are_found(name, found)}
+    return [(COLLECTION, name) for name in sorted(settled)]
+
+
+def _found(plan: RunPlan) -> set[str]:
     found = set(plan.collected)
     if plan.look and plan.look.is_full and plan.is_whole:
         found.add(rest_name(plan.look.selection))
-    return [(COLLECTION, name) for name in sorted(failed_before & found)]
+    return found
+
+
+def _are_found(name: str, found: set[str]) -> bool:
+    """Return True for two tests that claimed one validation, if both were collected without a clash."""
+    both = clashing((COLLECTION, name))
+    return both is not None and found.issuperset(both)
 
 
 def _collections(document: Document) -> Mapping[str, str]:
@@ -162,7 +193,7 @@ def _collections(document: Document) -> Mapping[str, str]:
 
 
 def _remembered(document: Document, look: Look) -> JsonObject:
-    """Return the change of the metadata that remembers what was looked at, for the newest selections only."""
+    """Return the metadata change that remembers the collected files, for the newest selections only."""
     known = _collections(document)
     if not look.is_full or known.get(look.selection) == look.files:
         return {}

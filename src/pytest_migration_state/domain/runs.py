@@ -1,7 +1,8 @@
-"""Open runs (runs of tests that began and were not seen to end) and the validations that wait for them."""
+"""Open runs (runs of tests whose end is not recorded) and the validations that wait for them."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from pytest_migration_state.domain.phases import Phase
@@ -11,12 +12,12 @@ from pytest_migration_state.text import to_printable
 if TYPE_CHECKING:
     from pytest_migration_state.types import JsonObject, Key, Liveness
 
-#: What a plugin left out that chose whole files: its name, before the digest of the selection.
+#: The name of the files left out by a plugin that chose whole files. The digest of the selection follows it.
 REST: Final = "everything else"
 
 
 def runs_of(entry: JsonObject) -> list[str]:
-    """Return the runs that will give an outstanding validation its verdict, the newest first."""
+    """Return the runs that will record the verdict of an outstanding validation, the newest first."""
     others = entry.get("other_runs")
     run_ids = [entry.get("run_id"), *(others if isinstance(others, list) else ())]
     return [run_id for run_id in run_ids if isinstance(run_id, str)]
@@ -43,13 +44,28 @@ def run_name(run_id: str) -> str:
 
 
 def rest_name(selection: str) -> str:
-    """Return the name under which the files are outstanding that a plugin left out of this selection."""
+    """Return the name under which the files that a plugin left out of this selection are outstanding."""
     return f"{REST} ({selection})"
 
 
 def is_rest(key: Key) -> bool:
     """Return True if an outstanding validation stands for the files that a plugin left out."""
     return key[0] == COLLECTION and key[1].startswith(f"{REST} (")
+
+
+def clash_name(first: str, second: str) -> str:
+    """Return the name under which two tests are outstanding that claim one validation, by their node ids."""
+    return f"{first} and {second}"
+
+
+def clashing(key: Key) -> tuple[str, str] | None:
+    """Return the node ids of two tests that claim one validation; ``None`` if this is no such entry."""
+    if key[0] == COLLECTION:
+        for found in re.finditer(" and ", key[1]):
+            first, second = key[1][: found.start()], key[1][found.end() :]
+            if "::" in first and "::" in second:
+                return first, second
+    return None
 
 
 def run_in_words(run_id: str, run: object, liveness: Liveness) -> str:
@@ -65,10 +81,10 @@ def run_in_words(run_id: str, run: object, liveness: Liveness) -> str:
 
 def _what_became_of(run: JsonObject, liveness: Liveness) -> str:
     if run.get("finished_at"):
-        return f"ended with exit status {run.get('exit_status')} before it was known which tests it would run"
+        return f"ended with exit status {run.get('exit_status')} before its plan was recorded"
     if liveness == "alive":
         return "is running now"
     words = "was killed" if liveness == "dead" else "has not finished; nothing is known of it"
     if run.get("collecting"):
-        words += ", and its plan was not recorded yet"
+        words += "; its plan is not recorded"
     return words

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 if TYPE_CHECKING:
     from pytest_migration_state.types import JsonObject, Key
 
-#: How pytest calls the result of a test.
+#: Pytest's names for the result of a test.
 Outcome = Literal["passed", "skipped", "xfailed", "failed"]
 
 
@@ -17,11 +17,13 @@ class Verdict(NamedTuple):
     :ivar key: the validation.
     :ivar passed: whether it passed.
     :ivar error_message: why it failed, or ``None``.
-    :ivar outcome: pytest's word for the result; ``None`` if pytest did not record it.
+    :ivar outcome: pytest's name for the result; ``None`` if pytest did not record it.
     :ivar duration_seconds: setup, call and teardown together, in seconds; ``None`` if unknown.
     :ivar run_id: the run that recorded it; ``None`` if none did.
-    :ivar attempts: how often the test was run, where it was more than once.
-    :ivar node_id: the node id of the test, where its validation has another name.
+    :ivar attempts: how often the test was run, if it was more than once.
+    :ivar node_id: the node id of the test, if its validation has another name.
+    :ivar overridden: the mark of a verdict that replaces the failure of a run (see
+        :func:`~pytest_migration_state.domain.override.mark`), or ``None``.
     """
 
     key: Key
@@ -32,11 +34,12 @@ class Verdict(NamedTuple):
     run_id: str | None = None
     attempts: int | None = None
     node_id: str | None = None
+    overridden: JsonObject | None = None
 
     def to_object(self, tested_at: str) -> JsonObject:
         """Return the verdict as the document holds it.
 
-        Keys after the format's five are left out where they are unknown.
+        Keys after the format's first five are left out if they are unknown.
 
         :param tested_at: when the test ended (see :func:`~pytest_migration_state.text.utc_now`).
         """
@@ -58,4 +61,6 @@ class Verdict(NamedTuple):
             verdict["attempts"] = self.attempts
         if self.node_id is not None:
             verdict["node_id"] = self.node_id
+        if self.overridden is not None:
+            verdict["overridden"] = self.overridden
         return verdict

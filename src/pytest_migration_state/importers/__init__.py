@@ -1,1 +1,1 @@
-"""Results of other tools become events. Nothing here knows where a state is stored."""
+"""Importers that turn the results of other tools into events. They do not know where a state is stored."""

@@ -1,1 +1,4 @@
-"""From pytest to the state: loaded only with --migration-state, and on xdist's workers only what they need of it."""
+"""Records a run of pytest in the migration state.
+
+Loaded only with --migration-state; xdist's workers load only the modules that they need.
+"""

@@ -1,9 +1,9 @@
-"""What one test said: pytest's reports of it become one result. Reports in, result out."""
+"""The result of one test, accumulated from pytest's reports."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 if TYPE_CHECKING:
     import pytest
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from pytest_migration_state.domain.verdict import Outcome
 
 _ORDER: Final[tuple[Outcome, ...]] = ("passed", "skipped", "xfailed", "failed")
-#: The outcomes of pytest's own reports. Every other is a plugin's word for an attempt that will be repeated:
-#: "rerun" of pytest-rerunfailures, "retried" (or what its option says) of pytest-retry.
+#: The outcomes of pytest's own reports. Any other outcome is set by a plugin for an attempt that will be
+#: repeated: "rerun" by pytest-rerunfailures, "retried" (or the value of its option) by pytest-retry.
 _FINAL: Final = frozenset({"passed", "failed", "skipped"})
 
 
-def is_worse(outcome: Outcome | None, than: Outcome | None) -> bool:
-    """Return True if ``outcome`` is the worse result of a test. Any is worse than none."""
+def is_worse(outcome: Outcome | None, than: Outcome | None) -> TypeGuard[Outcome]:
+    """Return True if ``outcome`` is worse than ``than``. Any is worse than ``None``."""
     return outcome is not None and (than is None or _ORDER.index(outcome) > _ORDER.index(than))
 
 
 def will_be_repeated(report: pytest.TestReport) -> bool:
-    """Return True if the report is of an attempt that does not count, since there will be another."""
+    """Return True if the report's attempt does not count, because the test will be repeated."""
     return report.outcome not in _FINAL
 
 
@@ -30,12 +30,12 @@ def will_be_repeated(report: pytest.TestReport) -> bool:
 class Attempt:
     """Accumulated result of one test.
 
-    :ivar outcome: the worst so far of setup, call, teardown and subtests; ``None`` before the call, or what
-        prevented it.
+    :ivar outcome: the worst outcome so far of setup, call, teardown and subtests; ``None`` until the call, or
+        a failed or skipped setup, is reported.
     :ivar reason: the message of the first report with that outcome.
-    :ivar duration: of all its reports together, in seconds.
-    :ivar number: the attempt, counted from 1.
-    :ivar is_over: whether its teardown has been reported.
+    :ivar duration: the total duration of all reports, in seconds.
+    :ivar number: the number of the attempt, counted from 1.
+    :ivar is_over: True if the teardown has been reported.
     """
 
     outcome: Outcome | None = None
@@ -45,12 +45,12 @@ class Attempt:
     is_over: bool = False
 
     def add(self, report: pytest.TestReport) -> None:
-        """Add a report."""
+        """Add a report to the result."""
         rerun: int | None = getattr(report, "rerun", None)
         if rerun:
             self.number = rerun + 1
         if will_be_repeated(report):
-            # A worker that crashed could not count its attempts.
+            # The report has no attempt number, for example because the worker crashed.
             self.number += rerun is None
             self.outcome, self.duration, self.is_over = None, 0.0, False
             self.reason = f"its last outcome is '{report.outcome}', which is not a final one"
@@ -65,14 +65,14 @@ class Attempt:
 
     @property
     def is_enough(self) -> bool:
-        """Whether the result is final although no end was reported.
+        """True if the result is final although no end was reported.
 
-        A test that passed so far may fail in its teardown.
+        A test that has passed so far may still fail in its teardown.
         """
         return self.outcome is not None and (self.is_over or self.outcome != "passed")
 
     def absorb(self, other: Attempt) -> None:
-        """Merge the same test on another worker: the worse result counts."""
+        """Merge the result of the same test on another worker: the worse result counts."""
         if is_worse(other.outcome, self.outcome):
             self.outcome, self.reason = other.outcome, other.reason
         self.duration = max(self.duration, other.duration)
@@ -80,7 +80,7 @@ class Attempt:
 
 
 def outcome_of(report: pytest.TestReport) -> Outcome | None:
-    """Return what one report says of its test; ``None`` if it says nothing (a successful setup)."""
+    """Return the outcome of one report; ``None`` if the report decides nothing (a successful setup)."""
     if report.outcome == "passed":
         return "passed" if report.when == "call" else None
     if report.outcome == "skipped":
@@ -89,15 +89,24 @@ def outcome_of(report: pytest.TestReport) -> Outcome | None:
 
 
 def short_reason(report: pytest.TestReport | pytest.CollectReport) -> str:
-    """Return why a report is not passed, in as few words as possible."""
+    """Return the reason why a report is not passed, as short as possible."""
     longrepr = report.longrepr
     if hasattr(report, "wasxfail") and report.outcome == "skipped":
         return str(report.wasxfail).removeprefix("reason: ") or "xfail"
     if isinstance(longrepr, tuple):
         return str(longrepr[2]).removeprefix("Skipped: ")
     if crash := getattr(longrepr, "reprcrash", None):
-        where = "" if getattr(report, "when", "call") in {"call", None} else f"{report.when}: "
-        return where + str(crash.message)
+        return _phase_prefix(report) + str(crash.message)
+    return _last_line(longrepr) or report.outcome
+
+
+def _phase_prefix(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """Return ``"setup: "`` or ``"teardown: "`` for a report about that phase, otherwise an empty string."""
+    phase = getattr(report, "when", None)
+    return "" if phase in {"call", None} else f"{phase}: "
+
+
+def _last_line(longrepr: object) -> str:
+    """Return the last line of a failure's text: in a text of several lines, the last one is the error."""
     text = str(longrepr or "").strip()
-    # In a longer text the last line is the error.
-    return text.rpartition("\n")[2].removeprefix("E").strip() or report.outcome
+    return text.rpartition("\n")[2].removeprefix("E").strip()

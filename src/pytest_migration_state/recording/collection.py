@@ -1,4 +1,4 @@
-"""What pytest collected, as a plan. The same in a single process and on xdist's workers."""
+"""Makes a plan of the tests that pytest collected, in a single process and on xdist's workers."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_migration_state.domain.runs import clash_name
 from pytest_migration_state.recording.attempts import short_reason
 from pytest_migration_state.recording.left_out import LeftOut
-from pytest_migration_state.recording.marker import MARKER, MarkerError, keys_of
+from pytest_migration_state.recording.marker import MARKER, MarkerError, keys_of, report_wrong_markers
 from pytest_migration_state.recording.plan import Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
 
     from pytest_migration_state.types import Key
 
 
 class CollectionWatch:
-    """Watches a collection and makes the plan of it.
+    """Watches a collection and makes a plan of it.
 
     :ivar plan: complete after :meth:`finish`.
-    :ivar names: what each collected item is called in the plan, by the item's identity; ``None`` where it is
+    :ivar names: the name of each collected item in the plan, by the item's identity; ``None`` if the item is
         not marked.
-    :ivar claimed: which test has each validation.
+    :ivar claimed: the name of the test that each validation belongs to.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -33,8 +34,8 @@ class CollectionWatch:
         self.names: dict[int, str | None] = {}
         self.claimed: dict[Key, str] = {}
         self._with_properties = bool(config.getoption("xmlpath", None))
-        # With the node ids as collected: xdist adds a group's name, and other plugins remove items without a
-        # word.
+        # With the node ids at collection: xdist adds a group's name later, and some plugins remove items
+        # without reporting them as deselected.
         self._items: list[tuple[pytest.Item, str]] = []
         self._left_out = LeftOut(config)
 
@@ -42,7 +43,7 @@ class CollectionWatch:
         self._items.append((item, item.nodeid))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        # The session itself has no node id; it fails where a hook that collects does.
+        # The session itself has no node id; its report fails if a collecting hook raises.
         name = report.nodeid or "."
         if not report.passed:
             (self.plan.failed if report.failed else self.plan.skipped)[name] = short_reason(report)
@@ -55,39 +56,40 @@ class CollectionWatch:
         self.plan.is_whole = True
 
     def finish(self, session: pytest.Session) -> None:
-        """Make the plan, once every plugin has done to the items what it does.
+        """Make the plan, after every plugin has changed the items.
 
-        A collection that was interrupted gives none.
+        An interrupted collection leaves the plan empty.
         """
         if not self.plan.is_whole:
-            # pytest calls its hook also where it is about to end with an error.
+            # pytest calls the hook for the end of the collection even if it is about to end with an error.
             self.plan.is_refused = _is_refusal(sys.exc_info()[1])
             return
-        self.plan.unseen, self.plan.files = self._left_out.unseen, self._left_out.files()
+        self.plan.unseen = self._left_out.unseen
+        self.plan.files = self._left_out.files()
         selected = {id(item): item for item in session.items}
-        # An item that is named twice is collected twice; and plugins make items of their own.
-        items = {id(item): (item, node_id) for item, node_id in [*self._items, *self._left_out.items]}
-        items |= {known: (item, item.nodeid) for known, item in selected.items() if known not in items}
         planner = _Planner(self)
-        for item, node_id in items.values():
+        for item, node_id in self._all_items(selected):
             planner.add(item, node_id, is_selected=id(item) in selected)
         if self._with_properties:
-            for item in selected.values():
-                name = self.names[id(item)]
-                item.user_properties.extend(
-                    (MARKER, component) for component, _ in self.plan.tests.get(name or "", ())
-                )
-        for node_id, messages in planner.problems.items():
-            # A collection error: the run does not go on without a word. Under the test's own name, so that a
-            # run of others in its file does not settle it.
-            report = pytest.CollectReport(
-                nodeid=node_id, outcome="failed", longrepr="\n".join(messages), result=[]
-            )
-            session.ihook.pytest_collectreport(report=report)
+            self._add_properties(selected.values())
+        planner.report_problems(session)
+
+    def _all_items(self, selected: dict[int, pytest.Item]) -> Iterable[tuple[pytest.Item, str]]:
+        """Return each item once, with its node id: collected, left out by a plugin, or made by a plugin."""
+        items = {id(item): (item, node_id) for item, node_id in [*self._items, *self._left_out.items]}
+        for identity, item in selected.items():
+            items.setdefault(identity, (item, item.nodeid))
+        return items.values()
+
+    def _add_properties(self, items: Iterable[pytest.Item]) -> None:
+        """Add the components of each test to its properties in the JUnit report."""
+        for item in items:
+            keys = self.plan.tests.get(self.names[id(item)] or "", ())
+            item.user_properties.extend((MARKER, component) for component, _ in keys)
 
 
 def _is_refusal(error: BaseException | None) -> bool:
-    """Whether pytest itself raised the usage error, and not a conftest or a plugin."""
+    """Return True if pytest itself raised the usage error, and not a conftest or a plugin."""
     if not isinstance(error, pytest.UsageError):
         return False
     trace = error.__traceback__
@@ -97,57 +99,75 @@ def _is_refusal(error: BaseException | None) -> bool:
 
 
 class _Planner:
-    """Gives each item its place in the plan.
-
-    :ivar problems: what is wrong with the markers of a test, by its node id.
-    """
+    """Adds the collected items to the plan, one by one."""
 
     def __init__(self, watch: CollectionWatch) -> None:
-        self.problems: dict[str, list[str]] = {}
-        self._watch, self._plan = watch, watch.plan
-        # Those that share a node id, by the node id under which they report.
+        self._watch = watch
+        self._plan = watch.plan
+        # The problems of wrong markers, by the node id of the test, or of both if two tests clash.
+        self._problems: dict[str, list[str]] = {}
+        # The items that share a node id, with their names, by the node id under which they report.
         self._twins: dict[str, list[tuple[pytest.Item, str]]] = {}
-        # Under which a test was collected.
+        # Node ids under which tests were collected.
         self._node_ids: set[str] = set()
 
     def add(self, item: pytest.Item, node_id: str, *, is_selected: bool) -> None:
-        """Take one item.
+        """Add one item.
 
-        :param node_id: under which it was collected.
+        :param node_id: the node id under which the item was collected.
         """
         node_id = _stable_node_id(item, node_id)
         names, plan = self._watch.names, self._plan
         name, twin = self._name(item)
         if twin is not None:
-            # The same test, collected twice.
             names[id(item)] = names[id(twin)]
-            if is_selected and (keys := plan.deselected.pop(name, None)):
-                plan.tests[name] = keys
+            if is_selected:
+                self._select(name)
             return
         names[id(item)] = None
         number = name[len(item.nodeid) :] if node_id in self._node_ids else ""
         self._node_ids.add(node_id)
-        try:
-            keys = keys_of(item, node_id + number)
-        except MarkerError as error:
-            self._report(node_id, f"{node_id}: {error}")
-            return
-        clashes = [key for key in keys if self._watch.claimed.setdefault(key, name) != name]
-        for component, test_name in clashes:
-            first = self._watch.claimed[component, test_name]
-            message = f"{node_id}: the validation '{test_name}' of '{component}' is that of {first} too; give one another test_name"
-            self._report(node_id, message)
-        if keys and not clashes:
+        keys = self._valid_keys(item, name, node_id, number)
+        if keys:
             names[id(item)] = name
             (plan.tests if is_selected else plan.deselected)[name] = keys
             if name != node_id:
                 plan.node_ids[name] = node_id
 
-    def _report(self, node_id: str, problem: str) -> None:
-        self.problems.setdefault(node_id, []).append(problem)
+    def report_problems(self, session: pytest.Session) -> None:
+        """Report a collection error for each test with wrong markers, so that the user sees the problem."""
+        self._plan.marker_errors = len(self._problems)
+        for node_id, messages in self._problems.items():
+            report_wrong_markers(session, node_id, messages)
+
+    def _select(self, name: str) -> None:
+        """Select a test that was deselected when it was collected first."""
+        if keys := self._plan.deselected.pop(name, None):
+            self._plan.tests[name] = keys
+
+    def _valid_keys(self, item: pytest.Item, name: str, node_id: str, number: str) -> list[Key]:
+        """Return the validations of an item; none, and add problems, if its markers are wrong.
+
+        :param number: added to the node id to make the name of a validation unique.
+        """
+        try:
+            keys = keys_of(item, node_id + number)
+        except MarkerError as error:
+            self._add_problem(node_id, f"{node_id}: {error}")
+            return []
+        claimed = self._watch.claimed
+        clashes = [key for key in keys if claimed.setdefault(key, name) != name]
+        for key in clashes:
+            # A run of one of the two must not settle it.
+            both = clash_name(claimed[key], node_id)
+            self._add_problem(both, clash_in_words(node_id, key, claimed[key]))
+        return [] if clashes else keys
+
+    def _add_problem(self, node_id: str, problem: str) -> None:
+        self._problems.setdefault(node_id, []).append(problem)
 
     def _name(self, item: pytest.Item) -> tuple[str, pytest.Item | None]:
-        """What the item is called in the plan, and the item that is the same test collected before, where there is one."""
+        """Return the name of an item in the plan, and its twin: the same test, if it was collected before."""
         twins = self._twins.setdefault(item.nodeid, [])
         for twin, name in twins:
             if _is_same_test(item, twin):
@@ -160,21 +180,31 @@ class _Planner:
 
 
 def _is_same_test(item: pytest.Item, twin: pytest.Item) -> bool:
-    """Whether both are one test of a file that was collected twice, since it was named twice.
+    """Return True if both items are one test, of a file that was collected twice because it was given twice.
 
-    Two tests of one collector are two.
+    Two tests of the same collector are different tests.
     """
     was_collected_again = file_of(item) is not file_of(twin)
     return was_collected_again and item.path == twin.path and item.listnames() == twin.listnames()
 
 
+def clash_in_words(node_id: str, key: Key, owner: str) -> str:
+    """Return the message for a test that claims a validation of another test, ``owner``."""
+    component, test_name = key
+    validation = f"the validation '{test_name}' of '{component}'"
+    return f"{node_id}: {validation} is that of {owner} too; give one another test_name"
+
+
 def file_of(item: pytest.Item) -> object:
-    """The collector of the file that the item is in; ``None`` where it is in none."""
+    """Return the collector of the item's file; ``None`` if the item is not in a file."""
     return next((node for node in reversed(item.listchain()) if isinstance(node, pytest.File)), None)
 
 
 def _stable_node_id(item: pytest.Item, node_id: str) -> str:
-    """The node id, with the path relative to rootdir also where the file lies outside: pytest then gives equal ids to different files."""
+    """Return the node id with the path relative to rootdir, even for a file outside of rootdir.
+
+    pytest gives equal node ids to different files outside of rootdir.
+    """
     root = item.config.rootpath
     if item.path.is_relative_to(root):
         return node_id

@@ -1,4 +1,4 @@
-"""What ``--migration-complete`` does at the end of a run."""
+"""The effect of ``--migration-complete`` at the end of a run."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import pytest
 
 from pytest_migration_state.domain.phases import Phase
 from pytest_migration_state.errors import MigrationStateError
+from pytest_migration_state.reports.pytest_summary import Judged
+from pytest_migration_state.reports.status import status_of
 
 if TYPE_CHECKING:
     from pytest_migration_state.domain.document import Document
-    from pytest_migration_state.domain.gate import GateResult
     from pytest_migration_state.domain.policy import Policy
     from pytest_migration_state.recording.results import Results
     from pytest_migration_state.tracking.run_writer import RunWriter
 
 
 class Completion:
-    """Completes the migration at the end of a run, if that was asked for and the run can vouch for it.
+    """Completes the migration at the end of a run, if the option was given and nothing went wrong.
 
-    :param is_wanted: whether it was asked for.
-    :ivar gate: the gate's result at the end of the run; ``None`` before.
-    :ivar sentence: what came of it, in words; ``None`` before, and if it was not asked for.
+    :param is_wanted: True if the option was given.
+    :ivar sentence: the result as a sentence; ``None`` before the end of the run, and without the option.
     """
 
     def __init__(self, policy: Policy, *, is_wanted: bool) -> None:
         self.policy = policy
-        self.gate: GateResult | None = None
+        self._judged: Judged | None = None
         self.sentence: str | None = None
         self._is_wanted = is_wanted
         self._is_done = False
@@ -35,7 +35,7 @@ class Completion:
     def check(self, document: Document, path: object) -> None:
         """Refuse a run that could not complete the migration.
 
-        :raises pytest.UsageError: the phase does not allow it.
+        :raises pytest.UsageError: the migration is in a phase that cannot be completed.
         """
         if self._is_wanted and document.phase not in {Phase.VALIDATION, Phase.COMPLETED}:
             phase = f"the migration is in phase {document.phase} and can be completed only from Validation"
@@ -43,7 +43,7 @@ class Completion:
 
     @property
     def why_not_done(self) -> str | None:
-        """Why what was asked for is not done, in words; ``None`` if it is."""
+        """The reason why a requested completion is not done; ``None`` if it is done or was not requested."""
         if not self._is_wanted or self._is_done:
             return None
         return self.sentence or "the migration is not completed"
@@ -51,11 +51,11 @@ class Completion:
     def complete(
         self, run: RunWriter, results: Results, problem: str | None, status: int | pytest.ExitCode
     ) -> None:
-        """Judge the gate, and complete the migration if that was asked for.
+        """Evaluate the gate, and complete the migration if the option was given.
 
-        :param problem: what went wrong with the recording, if anything did.
+        :param problem: a problem of the recording, if there was one.
         """
-        self.gate = run.gate(self.policy)
+        self._judged = self._judge(run)
         if not self._is_wanted:
             return
         if status not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
@@ -69,15 +69,29 @@ class Completion:
     def _try(self, run: RunWriter, results: Results) -> None:
         was_completed = run.document.phase is Phase.COMPLETED
         try:
-            self.gate = run.complete(self.policy, results.own_blockers(self.policy))
+            gate = run.complete(self.policy, results.own_blockers(self.policy))
         except MigrationStateError as error:
             self.sentence = f"not completed: {error}"
             return
-        self._is_done = self.gate.open
+        self._judged = Judged(gate, status_of(run.document))
+        self._is_done = gate.open
         if was_completed:
-            gate = "its gate is still open" if self.gate.open else "its gate is shut"
-            self.sentence = f"the migration was in phase Completed before, and {gate}"
-        elif self.gate.open:
+            words = "its gate is still open" if gate.open else "its gate is shut"
+            self.sentence = f"the migration was in phase Completed before, and {words}"
+        elif gate.open:
             self.sentence = "completed: the migration is in phase Completed"
         else:
             self.sentence = "not completed: the gate is shut"
+
+    def judged(self, run: RunWriter) -> Judged | None:
+        """Return the gate's result after the end of the run; ``None`` if it was not evaluated.
+
+        Others may have changed the state since the run was judged. A gate that was shut then stays shut: it
+        decided.
+        """
+        if self._judged and self._judged.gate.open:
+            self._judged = self._judge(run)
+        return self._judged
+
+    def _judge(self, run: RunWriter) -> Judged:
+        return Judged(run.gate(self.policy), status_of(run.document))

@@ -1,4 +1,7 @@
-"""Who runs the tests and where, for the audit log. Never the command line: it may hold secrets."""
+"""The environment of a run, for the audit log.
+
+The command line is never recorded: it may hold secrets.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
     from pytest_migration_state.types import JsonObject
 
-#: Where CI services name the commit that they build.
+#: Environment variables in which CI services name the commit that they build.
 _COMMIT: Final = (
     "GITHUB_SHA",
     "CI_COMMIT_SHA",
@@ -24,12 +27,12 @@ _COMMIT: Final = (
     "CIRCLE_SHA1",
     "BITBUCKET_COMMIT",
 )
-#: Where they name the page of the job.
+#: Environment variables in which CI services name the page of the job.
 _JOB: Final = ("CI_JOB_URL", "BUILD_URL", "CIRCLE_BUILD_URL")
 
 
 def environment_info() -> JsonObject:
-    """Versions and, where the environment names them, git commit and CI job."""
+    """Return the versions and, if the environment names them, the git commit and the CI job."""
     found: JsonObject = {
         "python_version": platform.python_version(),
         "pytest_version": pytest.__version__,

@@ -1,4 +1,4 @@
-"""Hooks that never end the run."""
+"""A decorator for hooks that must never end the run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from pytest_migration_state.recording.nested import RecordingProcess
 
-#: What a hook must not raise: pytest-timeout may strike there too, while the state is locked.
+#: Exceptions that a hook must not raise. pytest-timeout may raise its failure inside a hook too, while the
+#: state is locked.
 ANYTHING = (Exception, pytest.fail.Exception)
 
 
@@ -33,9 +34,11 @@ R = TypeVar("R")
 
 
 def guarded(hook: Callable[Concatenate[G, P], R]) -> Callable[Concatenate[G, P], R | None]:
-    """Return a hook that never ends the run: an error in it is reported at the end, and raises the exit status.
+    """Return a hook that never ends the run.
 
-    A process that a test forked runs the hooks too; it is not the run, and records nothing.
+    An error in the hook is reported at the end, and raises the exit status.
+
+    In a process that a test forked, the hook does nothing: only the original process records.
     """
 
     @functools.wraps(hook)
@@ -44,7 +47,7 @@ def guarded(hook: Callable[Concatenate[G, P], R]) -> Callable[Concatenate[G, P],
             return None
         try:
             return hook(self, *args, **kwargs)
-        except ANYTHING as error:  # whatever it is, the tests go on
+        except ANYTHING as error:  # the tests must go on
             self.add_problem(error_in_words(error))
             return None
 

@@ -1,29 +1,31 @@
-"""What a collection left out without a look at it: files that --lf, testmon and their like pass over.
+"""The files that a collection left out unread, because of --lf, testmon or a similar option or plugin.
 
-A file that was looked at in an earlier run, and has not changed since, is known; the rest is not.
+If an earlier run collected such a file, and the file has not changed since, then its tests are known.
+Otherwise they are not.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterable, Iterator
     from pathlib import Path
 
-#: How many hexadecimal digits of a file's digest are kept: a state keeps them for each file.
+#: Number of hexadecimal digits that are kept of a file's digest. The state stores a digest for each file.
 _DIGITS: Final = 8
 
 
 class LeftOut:
-    """Watches what a collection looks at.
+    """Watches which files and items a collection leaves out.
 
     :ivar unseen: the digest of each file that was left out, by its node id.
-    :ivar items: items that a plugin took out of what a collector found.
+    :ivar items: items that a plugin removed from the result of a collector, with their node ids.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -36,47 +38,39 @@ class LeftOut:
         config.pluginmanager.register(self, "migration_state_left_out")
 
     def files(self) -> str:
-        """The digests of all files that were looked at, with a space between them."""
+        """Return the digests of all files that were collected, separated by spaces."""
         return " ".join(sorted(_digest(name, path) for name, path in self._files.items()))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_make_collect_report(
         self, collector: pytest.Collector
     ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-        """See what was left out: --lf takes items out of a report, and reports files that it did not look at as empty."""
+        """Note what was left out: --lf removes items from a report, and reports a skipped file as empty."""
         self._full.result = None
         report = yield
-        # pytest's own implementation, which collects, leaves its call on the report until it has been looked
-        # at.
-        was_looked_at = hasattr(report, "call") or bool(report.result) or not report.passed
-        if not was_looked_at:
+        if not _was_collected(report):
             self.unseen[collector.nodeid] = _digest(collector.nodeid, collector.path)
         elif isinstance(collector, pytest.File):
             self._files[collector.nodeid] = collector.path
-        if report.passed and report.result and self._full.result:
-            kept = {id(node) for node in report.result}
-            self.items += [
-                (node, node.nodeid)
-                for node in self._full.result
-                if isinstance(node, pytest.Item) and id(node) not in kept
-            ]
+        if report.passed and report.result:
+            self.items += [(item, item.nodeid) for item in self._full.removed_items(report.result)]
         return report
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_ignore_collect(self, collection_path: Path) -> Generator[None, bool | None, bool | None]:
-        """See what an installed plugin leaves out.
+        """Note what an installed plugin leaves out.
 
-        What pytest's options or a conftest ignore is meant to be ignored.
+        Files that pytest's options or a conftest ignore do not count: the user has excluded them.
         """
         ignored = yield
-        if ignored and not self._is_meant(collection_path):
+        if ignored and not self._is_ignored_by_user(collection_path):
             for path in self._test_files(collection_path):
                 name = _node_id(self._config, path)
                 self.unseen[name] = _digest(name, path)
         return ignored
 
-    def _is_meant(self, path: Path) -> bool:
-        """Whether pytest's own options or a conftest ignore the path."""
+    def _is_ignored_by_user(self, path: Path) -> bool:
+        """Return True if pytest's own options or a conftest ignore the path."""
         hook = self._config.pluginmanager.hook.pytest_ignore_collect
         others = [
             found.plugin
@@ -86,21 +80,22 @@ class LeftOut:
         ask = self._config.pluginmanager.subset_hook_caller(hook.name, others)
         try:
             return bool(ask(collection_path=path, path=None, config=self._config))
-        except Exception:  # noqa: BLE001  # a conftest that asks for pytest 8's other form of the path: take it as meant
+        except Exception:  # noqa: BLE001  # a conftest may expect the other form of the path of pytest 8
             return True
 
     def _test_files(self, path: Path) -> Iterator[Path]:
-        """The files of Python tests that ``path`` is or holds."""
-        patterns = self._config.getini("python_files")
+        """Return the Python test files at or below ``path``."""
+        patterns: list[str] = self._config.getini("python_files")
+        found: Iterable[Path] = ()
         if path.is_dir():
-            for pattern in patterns:
-                yield from (found for found in path.rglob(pattern) if found.suffix == ".py")
-        elif path.suffix == ".py" and any(path.match(pattern) for pattern in patterns):
-            yield path
+            found = itertools.chain.from_iterable(map(path.rglob, patterns))
+        elif any(map(path.match, patterns)):
+            found = (path,)
+        return (file for file in found if file.suffix == ".py")
 
 
 class _FullResults:
-    """Sees what a collector found before other plugins took items out of it: the innermost of the wrappers."""
+    """Keeps the full result of a collector. As the innermost wrapper, it runs before plugins remove items."""
 
     def __init__(self) -> None:
         self.result: list[pytest.Item | pytest.Collector] | None = None
@@ -111,9 +106,23 @@ class _FullResults:
         self.result = list(report.result) if report.passed and report.result else None
         return report
 
+    def removed_items(self, kept: list[pytest.Item | pytest.Collector]) -> list[pytest.Item]:
+        """Return the items that a plugin removed from the full result."""
+        kept_ids = {id(node) for node in kept}
+        full = self.result or ()
+        return [node for node in full if isinstance(node, pytest.Item) and id(node) not in kept_ids]
+
+
+def _was_collected(report: pytest.CollectReport) -> bool:
+    """Return True if the collector really ran, and no plugin reported it as empty in its place.
+
+    pytest's own implementation leaves its ``call`` on the report; the attribute is removed only later.
+    """
+    return hasattr(report, "call") or bool(report.result) or not report.passed
+
 
 def _digest(name: str, path: Path) -> str:
-    """A digest of a file's name and content, the same on every machine."""
+    """Return a digest of a file's name and content that is the same on every machine."""
     try:
         content = path.read_bytes()
     except OSError:

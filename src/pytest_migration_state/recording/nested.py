@@ -1,4 +1,4 @@
-"""Processes around and inside a recorded run: forks of it, and runs of pytest that its tests start."""
+"""Processes inside a recorded run: forks of its process, and runs of pytest that its tests start."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pytest_migration_state.tracking.tracker import MigrationTracker
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: Tells the processes that a run starts that they are inside it: its id, and the path of its document.
+#: Environment variable for the processes that a run starts: the id of the run, and the path of its document.
 INSIDE_RUN: Final = "MIGRATION_STATE_RUN"
 
 
 class RecordingProcess:
-    """The process that records a run. A process that a test forked is not the run, and records nothing."""
+    """The process that records a run. A process that a test forked records nothing."""
 
     def __init__(self) -> None:
         self._process_id = getpid()
@@ -27,17 +27,17 @@ class RecordingProcess:
 
     @property
     def is_current(self) -> bool:
-        """Whether this is the process that records, and not a fork of it."""
+        """True if this is the process that records, and not a fork of it."""
         return getpid() == self._process_id
 
     def mark(self, run_id: str, path: Path) -> None:
-        """Tell the processes that this one starts that they are inside a run."""
+        """Set the environment variable by which child processes know that they are inside a run."""
         self._outer_run = os.environ.get(INSIDE_RUN)
         self._is_marked = True
         os.environ[INSIDE_RUN] = f"{run_id} {os.path.realpath(path)}"
 
     def unmark(self) -> None:
-        """Restore what :meth:`mark` replaced."""
+        """Restore the environment that :meth:`mark` changed."""
         if not self._is_marked:
             return
         os.environ.pop(INSIDE_RUN, None)
@@ -46,11 +46,11 @@ class RecordingProcess:
 
 
 def outer_run(path: Path) -> str | None:
-    """Return the run inside which this one was started, in words, if both would record in one state."""
+    """Return a description of the run that started this one, if both would record in the same state."""
     run_id, _, outer_path = os.environ.get(INSIDE_RUN, "").partition(" ")
     if not outer_path or outer_path != os.path.realpath(path):
         return None
-    # A process that outlives its run passes the variable on.
+    # A process that outlives its run still has the variable, so check that the run is open and alive.
     with (
         contextlib.suppress(MigrationStateError),
         contextlib.closing(MigrationTracker(path, notify=lambda _: None)) as tracker,

@@ -1,7 +1,7 @@
-"""The plan of a run: which tests are validations of which components.
+"""The plan of a run: the components that each test validates.
 
-Each process makes the plan of what it collected. A plan crosses from xdist's workers to the controller as
-JSON.
+Each process makes a plan of the tests that it collected. xdist's workers send their plans to the controller
+as JSON.
 """
 
 from __future__ import annotations
@@ -17,24 +17,23 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass
 class Plan:
-    """What one process collected.
+    """The tests that one process collected.
 
-    A test is called by its node id; where several share one, the second and those after it have their number
-    added.
+    The name of a test is its node id. If several tests share one, a number is added to all but the first.
 
     :ivar tests: the validations of each selected test.
-    :ivar deselected: the same of each test that was collected and not selected.
-    :ivar alike: the tests that share a node id, by that.
-    :ivar failed: why each file (or other collector) could not be collected, by its node id.
-    :ivar skipped: why each file was skipped as a whole, by its node id.
+    :ivar deselected: the validations of each test that was collected but not selected.
+    :ivar alike: the names of the tests that share a node id, by node id.
+    :ivar failed: the reason why a file (or other collector) could not be collected, by its node id.
+    :ivar skipped: the reason why a whole file was skipped, by its node id.
     :ivar collected: node ids of the collectors that could be collected.
-    :ivar unseen: the digest of each file that was left out without a look at it, by its node id.
-    :ivar files: the digests of all files that were looked at, with a space between them.
-    :ivar node_ids: the node id that a person would type, where that under which a test reports is another
-        (xdist adds a group's name).
-    :ivar is_whole: whether the collection came to its end.
-    :ivar is_refused: whether pytest itself refused what it was asked for: a place that does not exist, a
-        wrong ``-k``.
+    :ivar unseen: the digest of each file that was left out unread, by its node id.
+    :ivar files: the digests of all files that were collected, separated by spaces.
+    :ivar node_ids: the node id that a person would type, by test; only for tests that report under another
+        node id (xdist adds the name of a group).
+    :ivar marker_errors: how many tests have wrong markers.
+    :ivar is_whole: True if the collection was completed.
+    :ivar is_refused: True if pytest itself refused its arguments, such as a path that does not exist.
     """
 
     tests: dict[str, list[Key]] = dataclasses.field(default_factory=dict)
@@ -46,6 +45,7 @@ class Plan:
     unseen: dict[str, str] = dataclasses.field(default_factory=dict)
     files: str = ""
     node_ids: dict[str, str] = dataclasses.field(default_factory=dict)
+    marker_errors: int = 0
     is_whole: bool = False
     is_refused: bool = False
 
@@ -61,5 +61,5 @@ class Plan:
 
 
 def as_keys(keys: Iterable[Iterable[str]]) -> list[Key]:
-    """Validations that have crossed from a worker, where a tuple becomes a list."""
+    """Convert validations that a worker sent as JSON, in which a tuple becomes a list."""
     return [(component, name) for component, name in keys]

@@ -1,4 +1,4 @@
-"""The plugin object of a recorded run: in the single process, or on xdist's controller."""
+"""The plugin object of a recorded run, in the single process or on xdist's controller."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from pytest_migration_state.domain.phases import Phase
 from pytest_migration_state.domain.run_plan import RunPlan
 from pytest_migration_state.domain.runs import run_in_words
-from pytest_migration_state.errors import MigrationStateError
-from pytest_migration_state.recording import running
+from pytest_migration_state.errors import MigrationStateError, with_notes
+from pytest_migration_state.recording import report_tags
 from pytest_migration_state.recording.collection import CollectionWatch
 from pytest_migration_state.recording.completion import Completion
 from pytest_migration_state.recording.controller import Controller
@@ -19,7 +19,7 @@ from pytest_migration_state.recording.guard import ANYTHING, guarded
 from pytest_migration_state.recording.merged_plan import MergedPlan
 from pytest_migration_state.recording.nested import RecordingProcess
 from pytest_migration_state.recording.plan import as_keys
-from pytest_migration_state.recording.results import CRASHED, Results
+from pytest_migration_state.recording.results import Results
 from pytest_migration_state.recording.running import RunningTests
 from pytest_migration_state.recording.selection import selection_of
 from pytest_migration_state.recording.stash import says_success, tracker_key
@@ -42,10 +42,10 @@ if TYPE_CHECKING:
 class RecorderPlugin:
     """Records one run.
 
-    :param passive: why nothing is recorded ("under --collect-only"), or ``None``.
-    :ivar problems: what went wrong with the recording, in sentences; any raises the exit status.
-    :ivar notices: what users should know although the recording went on.
-    :ivar has_reported: whether the user was told what went wrong.
+    :param passive: the reason why nothing is recorded ("under --collect-only"), or ``None``.
+    :ivar problems: problems of the recording, as sentences; if there is one, the run exits with at least 1.
+    :ivar notices: messages for users that do not affect the exit status.
+    :ivar has_reported: True if the problems have been printed.
     """
 
     def __init__(self, config: pytest.Config, path: Path, policy: Policy, *, passive: str | None) -> None:
@@ -58,20 +58,21 @@ class RecorderPlugin:
         self._run = RunWriter(path, new_run_id(), notify=self.notices.append)
         self._completion = Completion(policy, is_wanted=config.option.migration_complete)
         self._earlier_runs: list[str] = []
-        # Present while the run is open. Of this process; under xdist the workers have their own.
+        # Set when the session starts, unless the run is passive. Only one of _running and _controller is set.
         self._plan: MergedPlan | None = None
         self._results: Results | None = None
         self._running: RunningTests | None = None
         self._controller: Controller | None = None
-        self._was_interrupted = self._is_finished = False
+        self._was_interrupted = False
+        self._is_finished = False
 
     @property
     def path(self) -> Path:
-        """The state."""
+        """The path of the migration state."""
         return self._run.path
 
     def add_problem(self, problem: str) -> None:
-        """Report a problem of the recording at the end, once."""
+        """Add a problem that is reported once, at the end."""
         if problem not in self.problems:
             self.problems.append(problem)
 
@@ -85,10 +86,11 @@ class RecorderPlugin:
         selection = selection_of(config)
         try:
             created = run.open(self._check, environment_info(), selection.digest, selection.full)
+        except pytest.UsageError as error:
+            raise pytest.UsageError(to_printable(with_notes(error))) from error
         except (MigrationStateError, OSError) as error:
-            raise pytest.UsageError(f"--migration-state: {to_printable(str(error))}") from error
-        if created:
-            self.notices.append(f"{self.path}: created")
+            raise pytest.UsageError(f"--migration-state: {to_printable(with_notes(error))}") from error
+        self.notices += [f"{self.path}: created"] if created else []
         self.process.mark(run.run_id, self.path)
         tracker = MigrationTracker(self.path, run_id=run.run_id, notify=self.notices.append)
         config.add_cleanup(tracker.close)
@@ -100,7 +102,7 @@ class RecorderPlugin:
             self._plan.workers = self._controller.workers
 
     def _watch_tests(self, config: pytest.Config) -> bool:
-        """Register what watches the tests; return True if each of them runs on every worker of xdist."""
+        """Register the plugins that watch the tests; return True if every xdist worker runs all tests."""
         if not config.pluginmanager.hasplugin("dsession"):
             watch = CollectionWatch(config)
             self._running = RunningTests(watch, self._when_ended, self._when_added)
@@ -121,13 +123,14 @@ class RecorderPlugin:
         return controller.plans.on_every_worker
 
     def _check(self, document: Document) -> None:
-        """Refuse a run that could not end well, before anything is written."""
+        """Refuse a run that could not succeed, before anything is written."""
         liveness = self._run.liveness_of(document)
         self._earlier_runs = [
             run_in_words(run_id, run, liveness[run_id]) for run_id, run in document.open_runs.items()
         ]
         if document.phase is Phase.ROLLED_BACK:
-            reason = "the migration is rolled back, which is final; begin a new one with 'migration-state init --force'"
+            advice = "begin a new one with 'migration-state init --force'"
+            reason = f"the migration is rolled back, which is final; {advice}"
             raise pytest.UsageError(f"--migration-state: {self.path}: {reason}")
         self._completion.check(document, self.path)
 
@@ -158,9 +161,8 @@ class RecorderPlugin:
         assert self._plan is not None
         merged = self._plan
         entries = merged.add(plan, slot)
-        self._write_plan(
-            RunPlan(entries, merged.collected(plan), merged.look(plan), is_whole=merged.is_planned)
-        )
+        run_plan = RunPlan(entries, merged.collected(plan), merged.look(plan), is_whole=merged.is_planned)
+        self._write_plan(run_plan)
 
     def _write_plan(self, plan: RunPlan) -> None:
         assert self._results is not None
@@ -172,16 +174,17 @@ class RecorderPlugin:
         except MigrationStateError as error:
             self.add_problem(f"the plan could not be recorded: {error}")
             return
-        self.notices += [
-            f"{run}; it is settled by this run, which was asked to run the same tests" for run in settled
-        ]
+        what = "it is settled by this run, which was asked to run the same tests"
+        self.notices += [f"{run}; {what}" for run in settled]
 
     # --- the tests ------------------------------------------------------------------------------------------
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        # Three times a test, and a guard costs more than what is done here. A forked process may do it: it
-        # writes nothing.
+        # Called three times per test: @guarded would cost more than the work. A forked process may run this,
+        # because nothing is written here.
         try:
+            if self._running is not None:
+                self._running.tag_safely(report)
             self._add_report(report)
         except ANYTHING as error:
             self.add_problem(error_in_words(error))
@@ -190,40 +193,37 @@ class RecorderPlugin:
         plan, results = self._plan, self._results
         if plan is None or results is None:
             return
-        if self._running is not None:
-            self._running.tag_safely(report)
-        name, before = report.nodeid, {}
-        if tag := report.__dict__.get(running.TAG):
-            name, before = self._tagged(report, tag), tag.get(running.BEFORE, {})
+        tag = report_tags.tag_of(report)
+        name = tag.get(report_tags.TEST, report.nodeid)
+        if tag:
+            self._apply_tag(tag, name, report)
         slot = None
         if self._controller is not None:
             slot = self._controller.slot_of(report)
-            if report.when == CRASHED and self._controller.plans.lacks_one:
+            if self._controller.lacks_plan_of(report):
                 plan.add_unknown(report.nodeid)
-        if results.add_report(name, report, slot, before):
+        if results.add_report(name, report, slot, tag.get(report_tags.BEFORE, {})):
             self._finish_test(name)
 
-    def _tagged(self, report: pytest.TestReport, tag: dict[str, Any]) -> str:
-        """Return the test of a report whose node id alone does not tell it."""
+    def _apply_tag(self, tag: dict[str, Any], name: str, report: pytest.TestReport) -> None:
+        """Record the problem, the validations and the tests in doubt that the tag of a report names."""
         assert self._results is not None
-        name: str = tag.get(running.TEST, report.nodeid)
-        if problem := tag.get(running.PROBLEM):
+        if problem := tag.get(report_tags.PROBLEM):
             self.add_problem(problem)
-        if keys := tag.get(running.KEYS):
+        if keys := tag.get(report_tags.KEYS):
             self._add_test(name, as_keys(keys))
-        for doubtful in tag.get(running.IN_DOUBT, ()):
+        for doubtful in tag.get(report_tags.IN_DOUBT, ()):
             self._results.doubt(doubtful, report)
-        return name
 
     def _add_test(self, name: str, keys: list[Key]) -> None:
-        """Plan a test that a marker named only while it ran."""
+        """Plan a test that was marked only while it ran."""
         assert self._plan is not None
         if entries := self._plan.add_test(name, keys):
             self._write_plan(RunPlan(entries, is_whole=False))
 
     @guarded
     def _when_added(self, name: str, keys: list[Key]) -> None:
-        """Plan a test that was marked while it ran, and ended the run."""
+        """Plan a test that was marked while it ran, and then ended the run."""
         self._add_test(name, keys)
 
     @guarded
@@ -234,7 +234,7 @@ class RecorderPlugin:
 
     @guarded
     def _when_ended(self, name: str) -> None:
-        """The item has run, whether or not its end was reported."""
+        """Finish a test whose item has run, even if no report of its end was received."""
         if self._results is not None:
             self._report_if_late(name, self._results.finish_unreported(name))
 
@@ -244,7 +244,7 @@ class RecorderPlugin:
         self._report_if_late(name, self._results.finish(name))
 
     def _report_if_late(self, name: str, attempt: Attempt | None) -> None:
-        """Report a result that was recorded after the run's end: the exit status and the gate did not know it."""
+        """Report a result that was recorded too late to affect the exit status and the gate."""
         if attempt is not None and self._is_finished:
             reason = attempt.reason or "no reason given"
             self.add_problem(f"'{name}' {attempt.outcome} after the end of the session: {reason}")
@@ -253,11 +253,11 @@ class RecorderPlugin:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
-        """Inside the terminal's wrapper, which prints the summary, and around everybody else."""
+        """Finish the run after all other plugins, but before the terminal plugin prints the summary."""
         try:
             yield
         except BaseException as error:
-            # pytest ends without looking at it, and a fixture that was torn down only now may be what failed.
+            # pytest ignores this error, and its cause may be the teardown of a fixture that tests share.
             what = error_in_words(error)
             self.problems.append(f"the session did not end well: {what}")
             if self._running is not None and self._results is not None:
@@ -276,7 +276,7 @@ class RecorderPlugin:
         self._run.retry()
         if says_success(session.exitstatus) and (loss := results.loss()):
             self.add_problem(loss)
-        problem = self.problems[0] if self.problems else None
+        problem = next(iter(self.problems), None)
         self._completion.complete(self._run, results, problem, session.exitstatus)
         self._is_finished = True
         status = self._raised(session.exitstatus)
@@ -287,16 +287,18 @@ class RecorderPlugin:
         session.exitstatus = self._raised(status)
 
     def _raised(self, status: int | pytest.ExitCode) -> int | pytest.ExitCode:
-        return pytest.ExitCode.TESTS_FAILED if says_success(status) and not self.is_sound else status
+        """Return the exit status, raised to a failure if the run is not sound."""
+        is_wrong = says_success(status) and not self.is_sound
+        return pytest.ExitCode.TESTS_FAILED if is_wrong else status
 
     @property
     def is_sound(self) -> bool:
-        """Whether the run did all that it was asked to. If not, its exit status is at least 1."""
+        """True if the run did everything that was requested. If not, its exit status is at least 1."""
         return bool(self._passive) or self.why_not_sound is None
 
     @property
     def why_not_sound(self) -> str | None:
-        """What the run was asked to do and has not done, in words; ``None`` if it has done everything."""
+        """The reason why the run is not sound; ``None`` if it did everything that was requested."""
         if not self.process.is_current:
             return "this process was forked from the one that records, so nothing that it ran is recorded"
         if self._results is None:
@@ -312,7 +314,7 @@ class RecorderPlugin:
         self._was_interrupted = True
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Note an internal error; on one of xdist's workers, after which the others may go on, too."""
+        """Note an internal error, also of an xdist worker, after which the other workers may go on."""
         self._was_interrupted = True
         error = excinfo.exconly(tryshort=True)[:500]
         self.add_problem(f"an internal error ended the run, or a worker: {error}")
@@ -322,8 +324,8 @@ class RecorderPlugin:
         if self._results is None:
             return
         summary = pytest_summary.RunSummary(
+            judged=self._completion.judged(self._run),  # reads the state again
             document=self._run.document,
-            gate=self._completion.gate,
             flaky=self._results.flaky,
             notices=list(dict.fromkeys(self.notices)),
             problems=self.problems,

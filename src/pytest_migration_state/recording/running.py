@@ -1,7 +1,7 @@
-"""Which test a report is about: the report says its node id, and the item that is running says the rest.
+"""Ties each report to its test, by the report's node id and by the item that is running.
 
-The same on a single process and on xdist's workers. A report that its node id alone does not tie to a test of
-the plan is given a tag, which crosses to the controller with it.
+Used in a single process and on xdist's workers. If the node id alone does not tie a report to a test of the
+plan, the report gets a tag (see :mod:`.report_tags`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from pytest_migration_state.recording.attempts import Attempt
-from pytest_migration_state.recording.collection import CollectionWatch, file_of
+from pytest_migration_state.recording.collection import CollectionWatch, clash_in_words, file_of
 from pytest_migration_state.recording.marker import MARKER, MarkerError, keys_of
+from pytest_migration_state.recording.report_tags import BEFORE, IN_DOUBT, KEYS, PROBLEM, TEST, set_tag
 from pytest_migration_state.text import error_in_words
 
 if TYPE_CHECKING:
@@ -22,52 +23,44 @@ if TYPE_CHECKING:
 
     from pytest_migration_state.types import Key
 
-#: The attribute of a report that holds its tag: a dict with some of the keys below.
-TAG: Final = "migration_state"
-#: The test that the report is about, as the plan calls it.
-TEST: Final = "test"
-#: The validations that the test is, where a marker was added after the collection.
-KEYS: Final = "keys"
-#: What earlier reports of such a test said (see :class:`Attempt`).
-BEFORE: Final = "before"
-#: The tests whose fixture may be what failed here.
-IN_DOUBT: Final = "in_doubt"
-#: In words, why the report can be tied to no test.
-PROBLEM: Final = "problem"
-#: Every other outcome is that of a failure, also one that a plugin calls by another name, such as "rerun".
+#: Every other outcome is a failure, including outcomes that plugins add, such as "rerun".
 _GOOD: Final = frozenset({"passed", "skipped"})
 
 
 class RunningTests:
     """Knows the item that is running, and ties each report to its test.
 
-    :param watch: what was collected.
-    :param ended: called with a test's name in the plan when its item has run, whatever was reported of it.
-    :param added: called with a test's name and validations where it was marked while it ran and then ended
-        its run.
-    :ivar has_logfinish: whether pytest has said of the item that is running that it has ended. Set by whoever
-        hears that.
+    :param watch: the collection of this process.
+    :param ended: called with a test's name in the plan when its item has run, even without any report.
+    :param added: called with a test's name and validations if the test was marked while it ran, and then
+        ended the run.
+    :ivar has_logfinish: True if pytest has called ``pytest_runtest_logfinish`` for the running item. Set by
+        the plugin object that implements that hook.
     """
 
     def __init__(
         self, watch: CollectionWatch, ended: Callable[[str], None], added: Callable[[str, list[Key]], None]
     ) -> None:
-        self.watch, self._when_ended, self._when_added = watch, ended, added
+        self.watch = watch
+        self._when_ended = ended
+        self._when_added = added
         self._item: pytest.Item | None = None
-        # Reports of the item that is running, for as long as it is not marked.
+        # Reports of the running item, as long as it is not marked.
         self._unmarked_reports: list[pytest.TestReport] = []
-        # Node ids that one test of the plan has for itself; those of items that are not marked.
+        # Node ids that belong to exactly one test of the plan.
         self._planned: set[str] = set()
+        # Node ids that belong only to items that are not marked.
         self._unmarked: set[str] = set()
-        # Marked items that have begun, and how many markers the one that is running had.
-        self._begun: list[pytest.Item] = []
+        # Marked items that have begun, with their names in the plan.
+        self._begun: list[tuple[pytest.Item, str]] = []
+        # The number of markers that the running item had when it began.
         self._markers = 0
         self._has_naming_hook = False
         self._fixtures = SharedFixtures()
         self.has_logfinish = False
 
     def begin(self, session: pytest.Session) -> None:
-        """Take what was collected, once the plan is made."""
+        """Read the node ids of the collected items. Call this after the plan is made."""
         plan, names = self.watch.plan, self.watch.names
         ambiguous = {name for node_id, alike in plan.alike.items() for name in (node_id, *alike)}
         self._planned = {*plan.tests, *plan.deselected} - ambiguous
@@ -83,12 +76,12 @@ class RunningTests:
         self._fixtures.finished.clear()
         self._markers = len(item.own_markers)
         self.has_logfinish = False
-        if self.watch.names.get(id(item)) is not None:
-            self._begun.append(item)
+        if (name := self.watch.names.get(id(item))) is not None:
+            self._begun.append((item, name))
         try:
             result = yield
         except BaseException:
-            self._look_at_interrupted(item)
+            self._add_if_marked_by_now(item)
             raise
         finally:
             self._item = outer
@@ -106,46 +99,55 @@ class RunningTests:
             self._fixtures.finished.append(fixturedef)
 
     def tag_safely(self, report: pytest.TestReport) -> None:
-        """:meth:`tag`, with whatever goes wrong in it as a problem of the run."""
+        """Call :meth:`tag`, and turn an error in it into a problem of the run."""
         try:
             self.tag(report)
-        except Exception as error:  # noqa: BLE001  # a hook of a user, asked once more, may raise anything; the tests go on
-            _set(report, PROBLEM, f"{report.nodeid}: {error_in_words(error)}")
+        except Exception as error:  # noqa: BLE001  # a user's hook may raise anything; the tests must go on
+            set_tag(report, PROBLEM, f"{report.nodeid}: {error_in_words(error)}")
 
     def tag(self, report: pytest.TestReport) -> None:
-        """Tie ``report`` to its test, where its node id alone does not."""
-        node_id, item = report.nodeid, self._item
-        if report.when != "call" and report.outcome not in _GOOD and item is not None:
-            self._look_for_doubts(item, report)
-        if node_id in self._planned:
+        """Tag ``report`` if its node id does not identify its test, or if its failure affects others."""
+        item = self._item
+        if item is not None and _failed_outside_call(report):
+            self._tag_tests_in_doubt(item, report)
+        if report.nodeid in self._planned:
             if report.when == "teardown":
-                self._look_for_more_components(report)
-            return
-        if item is None or (node_id in self._unmarked and node_id != item.nodeid):
-            # Of another thread, or of no test at all.
-            if report.failed and node_id not in self._unmarked:
-                _set(
-                    report,
-                    PROBLEM,
-                    f"a report of '{node_id}' that failed belongs to no test that was collected",
-                )
-            return
+                self._tag_more_components(report)
+        elif item is None or self._is_of_other_unmarked_item(report, item):
+            self._tag_if_lost(report)
+        else:
+            self._tag_as_of(item, report)
+
+    def _is_of_other_unmarked_item(self, report: pytest.TestReport, item: pytest.Item) -> bool:
+        """Return True if the report is about another, unmarked item: another thread sent the report."""
+        return report.nodeid in self._unmarked and report.nodeid != item.nodeid
+
+    def _tag_if_lost(self, report: pytest.TestReport) -> None:
+        """Tag a failed report if it belongs to no item that was collected."""
+        if report.failed and report.nodeid not in self._unmarked:
+            problem = f"a report of '{report.nodeid}' that failed belongs to no test that was collected"
+            set_tag(report, PROBLEM, problem)
+
+    def _tag_as_of(self, item: pytest.Item, report: pytest.TestReport) -> None:
+        """Tie a report to the running item, or keep the report as long as the item is not marked."""
         name = self.watch.names.get(id(item))
         if name is not None:
-            _set(report, TEST, name)
-        elif (
-            id(item) not in self.watch.names
-            or MARKER in item.keywords
-            or (self._has_naming_hook and report.when == "teardown")
-        ):
-            self._take_late(item, report)
+            set_tag(report, TEST, name)
+        elif self._may_be_marked_by_now(item, report):
+            self._tag_late(item, report)
         else:
             self._unmarked_reports.append(report)
 
     # --- markers that were added after the collection ---
 
-    def _take_late(self, item: pytest.Item, report: pytest.TestReport) -> None:
-        """An item that the plan does not have, and that may be marked by now."""
+    def _may_be_marked_by_now(self, item: pytest.Item, report: pytest.TestReport) -> bool:
+        """Return True if the markers (or the hook) have to be read again for an item that was not marked."""
+        was_collected = id(item) in self.watch.names
+        is_hook_due = self._has_naming_hook and report.when == "teardown"
+        return not was_collected or is_hook_due or MARKER in item.keywords
+
+    def _tag_late(self, item: pytest.Item, report: pytest.TestReport) -> None:
+        """Tag the report of an item that is not in the plan, if the item is marked by now."""
         name = item.nodeid if item.nodeid not in self.watch.plan.alike else f"{item.nodeid} (added)"
         keys = self._keys_now(item, name, report)
         if not keys:
@@ -153,124 +155,123 @@ class RunningTests:
             self._unmarked_reports.append(report)
             return
         self.watch.names[id(item)] = name
-        self._begun.append(item)
+        self._begun.append((item, name))
         self._markers = len(item.own_markers)
         before = Attempt()
         for earlier in self._unmarked_reports:
             before.add(earlier)
-        _set(report, TEST, name)
-        _set(report, KEYS, keys)
-        _set(report, BEFORE, dataclasses.asdict(before))
+        set_tag(report, TEST, name)
+        set_tag(report, KEYS, keys)
+        set_tag(report, BEFORE, dataclasses.asdict(before))
 
-    def _look_at_interrupted(self, item: pytest.Item) -> None:
-        """A test that ended its run may have been marked while it ran, and no report says so."""
+    def _add_if_marked_by_now(self, item: pytest.Item) -> None:
+        """Add a test that was marked while it ran, and then ended the run before any report could say so."""
         if self.watch.names.get(id(item)) is not None or MARKER not in item.keywords:
             return
-        with contextlib.suppress(Exception):  # whatever is wrong with the marker, the run has ended already
+        with contextlib.suppress(Exception):  # the run has ended already, so no error can matter
             self._when_added(item.nodeid, keys_of(item, item.nodeid))
 
-    def _look_for_more_components(self, report: pytest.TestReport) -> None:
-        """A test of the plan may have been given one more marker while it ran."""
-        item = self._item
+    def _tag_more_components(self, report: pytest.TestReport) -> None:
+        """Tag the report of a planned test that was given another marker while it ran."""
+        item, name = self._item, report.nodeid
         if item is None or len(item.own_markers) == self._markers:
             return
-        name = self.watch.names.get(id(item))
-        if name is None or name != report.nodeid:
+        if self.watch.names.get(id(item)) != name:
             return
         plan = self.watch.plan
         if keys := self._keys_now(item, plan.node_ids.get(name, name), report):
             planned = plan.tests.get(name) or plan.deselected.get(name) or []
-            _set(report, KEYS, list(dict.fromkeys([*planned, *keys])))
+            set_tag(report, KEYS, list(dict.fromkeys([*planned, *keys])))
 
     def _keys_now(self, item: pytest.Item, name: str, report: pytest.TestReport) -> list[Key]:
+        """Return the present validations of ``item``; none, and tag a problem, if its markers are wrong."""
         try:
             keys = keys_of(item, name)
         except MarkerError as error:
-            _set(report, PROBLEM, f"{item.nodeid}: {error}")
+            set_tag(report, PROBLEM, f"{item.nodeid}: {error}")
             return []
         owner = self.watch.names.get(id(item)) or name
-        for component, test_name in keys:
-            first = self.watch.claimed.setdefault((component, test_name), owner)
+        for key in keys:
+            first = self.watch.claimed.setdefault(key, owner)
             if first != owner:
-                message = f"{item.nodeid}: the validation '{test_name}' of '{component}' is that of {first} too; give one another test_name"
-                _set(report, PROBLEM, message)
+                set_tag(report, PROBLEM, clash_in_words(item.nodeid, key, first))
                 return []
         return keys
 
     # --- fixtures that are shared ---
 
-    def _look_for_doubts(self, item: pytest.Item, report: pytest.TestReport) -> None:
-        """A test failed outside its call: a fixture that it does not use itself, and that others do, may be what failed."""
+    def _tag_tests_in_doubt(self, item: pytest.Item, report: pytest.TestReport) -> None:
+        """Tag a failure outside the call with the other tests that may share the fixture that failed."""
         if doubtful := self.in_doubt(item):
-            _set(report, IN_DOUBT, doubtful)
+            set_tag(report, IN_DOUBT, doubtful)
 
     def in_doubt(self, item: pytest.Item | None) -> list[str]:
-        """The marked tests whose fixture may be one of those that ended since ``item`` began.
+        """Return the marked tests that may have used a fixture that ended since ``item`` began.
 
-        None where ``item`` is marked and uses one of them: it is what is recorded as failed.
+        Return none if ``item`` is marked and uses such a fixture: the failure is then recorded for ``item``.
 
         :param item: ``None`` at the end of the session.
         """
-        finished = self._fixtures.finished
-        if not finished:
+        if not self._fixtures.finished or self._is_recorded_for(item):
             return []
-        if (
-            item is not None
-            and self.watch.names.get(id(item)) is not None
-            and self._fixtures.uses(item, finished)
-        ):
-            return []
-        found = (
-            self.watch.names[id(other)]
-            for other in self._begun
-            if other is not item and self._fixtures.concerns(other, item)
-        )
-        return [name for name in found if name is not None]
+        return [
+            name for other, name in self._begun if other is not item and self._fixtures.concerns(other, item)
+        ]
+
+    def _is_recorded_for(self, item: pytest.Item | None) -> bool:
+        """Return True if ``item`` is marked and uses a fixture that ended, so that it records the failure."""
+        if item is None or self.watch.names.get(id(item)) is None:
+            return False
+        return self._fixtures.uses(item, self._fixtures.finished)
+
+
+def _failed_outside_call(report: pytest.TestReport) -> bool:
+    return report.when != "call" and report.outcome not in _GOOD
 
 
 def _is_of_pytest(fixture: pytest.FixtureDef[Any]) -> bool:
-    """Whether it is one that pytest brings, such as ``tmp_path_factory``, and not made for functions such as ``teardown_module``."""
+    """Return True if pytest or xdist defines the fixture, as with ``tmp_path_factory``.
+
+    The fixtures that pytest makes for a user's ``teardown_module`` and similar functions do not count.
+    """
     module = str(getattr(fixture.func, "__module__", ""))
     return module.startswith(("_pytest.", "xdist.")) and module not in {"_pytest.python", "_pytest.unittest"}
 
 
 class SharedFixtures:
-    """Which fixtures outlive a test, who uses them, and which ended while an item ran.
+    """The fixtures with a scope wider than a function, and the tests that may share them.
 
-    :ivar finished: the fixtures wider than a function that ended since the item began.
+    :ivar finished: the fixtures of such a scope that ended since the running item began.
     """
 
     def __init__(self) -> None:
         self.finished: list[pytest.FixtureDef[Any]] = []
-        # Those that were asked for by request.getfixturevalue(): who else uses them, nobody can tell.
+        # Fixtures requested by request.getfixturevalue(): any test may use them too.
         self._dynamic: list[pytest.FixtureDef[Any]] = []
 
     def began(self, fixture: pytest.FixtureDef[Any], item: pytest.Item | None) -> None:
-        """Note that a fixture was set up while ``item`` ran."""
+        """Note that a fixture was set up while ``item`` was running."""
         if (item is None or not self.uses(item, [fixture])) and fixture not in self._dynamic:
             self._dynamic.append(fixture)
 
     def uses(self, item: pytest.Item, fixtures: list[pytest.FixtureDef[Any]]) -> bool:
-        """Whether one of these is among the fixtures that the item names, an overridden one included."""
-        information = getattr(item, "_fixtureinfo", None)  # pytest has no public way to ask for it
+        """Return True if the item names one of ``fixtures``, even one that is overridden."""
+        information = getattr(item, "_fixtureinfo", None)  # pytest has no public name for this
         named = information.name2fixturedefs.values() if information else ()
         return any(definition in fixtures for definitions in named for definition in definitions)
 
     def concerns(self, other: pytest.Item, item: pytest.Item | None) -> bool:
-        """Whether ``other`` may have used the same instance of a fixture that ended while ``item`` ran."""
+        """Return True if ``other`` may have used a fixture instance that ended while ``item`` was running."""
         near = [fixture for fixture in self.finished if _are_together(other, item, fixture.scope)]
         return any(fixture in self._dynamic for fixture in near) or self.uses(other, near)
 
 
 def _are_together(other: pytest.Item, item: pytest.Item | None, scope: str) -> bool:
-    """Whether two items share an instance of a fixture of this scope."""
+    """Return True if two items share an instance of a fixture of this scope."""
     if item is None or scope in {"session", "package"}:
         return True
-    if scope == "class" and (item.getparent(pytest.Class) or other.getparent(pytest.Class)):
-        return item.getparent(pytest.Class) is other.getparent(pytest.Class)
+    if scope == "class":
+        mine, theirs = item.getparent(pytest.Class), other.getparent(pytest.Class)
+        if mine or theirs:
+            return mine is theirs
     return file_of(item) is file_of(other)
-
-
-def _set(report: pytest.TestReport, key: str, value: Any) -> None:
-    tag = report.__dict__.setdefault(TAG, {})
-    tag[key] = value

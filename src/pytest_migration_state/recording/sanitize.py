@@ -1,4 +1,4 @@
-"""Reports of a worker, made fit to be serialised by execnet."""
+"""Makes the reports of a worker fit to be serialised by execnet."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-_SCALARS: Final = frozenset({int, float, bool, bytes, type(None)})
-#: Integers beyond these are sent as strings: execnet's limits.
+#: Types of which execnet can send every value.
+_SENDABLE: Final = frozenset({float, bool, bytes, type(None)})
+_CONTAINERS: Final = (dict, list, tuple, set, frozenset)
+#: execnet's limits for integers. Integers beyond them are sent as strings.
 _SMALLEST, _LARGEST = -(2**31), 2**63
 #: How deeply a report may be nested. Those of pytest itself need a third of this.
 _DEPTH: Final = 30
@@ -19,10 +21,10 @@ _DEPTH: Final = 30
 def sanitize_unsendable_reports(plugins: pytest.PytestPluginManager) -> None:
     """Wrap xdist's ``sendevent``: if execnet cannot serialise a report, send a sanitised copy.
 
-    Otherwise the verdict of its test, or the worker, would be lost. Nearly every report can be sent, and to
-    check each of them would cost more than to record it, so it is done only after sending failed, inside
-    xdist's own plugin: the hooks around it do not notice. That plugin has no public name; if it is not found
-    by its method, every report is sanitised.
+    Otherwise the verdict of its test, or the worker, would be lost. Nearly every report can be sent, and
+    checking all of them would cost more than recording them. So a report is sanitised only after sending it
+    failed. This happens inside xdist's own plugin, so the hooks around that plugin do not notice. The plugin
+    has no public name; if no plugin has the method, every report is sanitised.
     """
     xdist: Any = next((found for found in plugins.get_plugins() if hasattr(found, "sendevent")), None)
     if xdist is None:
@@ -52,31 +54,42 @@ class ReportSanitizer:
 
 
 def sanitize(value: Any, above: tuple[int, ...] = ()) -> Any:
-    """Return ``value`` with nothing in it that cannot be sent: lone surrogates escaped, unknown objects as ``repr``.
+    """Return ``value`` in a form that can be sent: lone surrogates escaped, unknown objects as ``repr``.
 
-    :param above: the containers around it, by identity: one may contain itself.
+    :param above: the identities of the containers around ``value``, since a container may contain itself.
     """
     kind = type(value)
-    if kind in _SCALARS:
-        return value if kind is not int or _SMALLEST <= value <= _LARGEST else _label(value)
-    if kind is str:
-        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
-    if id(value) not in above and len(above) < _DEPTH:
-        inside = (*above, id(value))
-        if isinstance(value, dict):
-            return {
-                sanitize(key if type(key) in _SCALARS else _label(key)): sanitize(item, inside)
-                for key, item in value.items()
-            }
-        if isinstance(value, (list, set, frozenset)):
-            return [sanitize(item, inside) for item in value]
-        if isinstance(value, tuple):
-            return tuple([sanitize(item, inside) for item in value])
-    return sanitize(_label(value))
+    if kind in _SENDABLE or (kind is str and value.isascii()):
+        return value
+    if kind is int and _SMALLEST <= value <= _LARGEST:
+        return value
+    if isinstance(value, _CONTAINERS):
+        return _sanitize_container(value, above)
+    return _to_text(value)
+
+
+def _sanitize_container(container: Any, above: tuple[int, ...]) -> Any:
+    if id(container) in above or len(above) >= _DEPTH:
+        return _to_text(container)
+    inside = (*above, id(container))
+    if isinstance(container, dict):
+        return {_sanitize_key(key): sanitize(item, inside) for key, item in container.items()}
+    items = [sanitize(item, inside) for item in container]
+    return tuple(items) if isinstance(container, tuple) else items
+
+
+def _sanitize_key(key: Any) -> Any:
+    """Return a dict key that can be sent. A container becomes text, because its copy may not be hashable."""
+    return _to_text(key) if isinstance(key, _CONTAINERS) else sanitize(key)
+
+
+def _to_text(value: object) -> str:
+    """Return a string, or the ``repr`` of another object, with lone surrogates escaped."""
+    return _label(value).encode("utf-8", "backslashreplace").decode()
 
 
 def _label(value: object) -> str:
-    """Return a string for any other object, or for an instance of a subclass of ``str``."""
+    """Return the ``repr`` of ``value``, or ``value`` itself as a plain ``str`` if it is a string."""
     if isinstance(value, str):
         return str.__str__(value)
     try:

@@ -1,9 +1,9 @@
-"""What a run was asked to run, as a digest by which another run of the same is known.
+"""A digest of the tests that a run was asked to run, to recognise another run of the same tests.
 
-Taken from the whole invocation: ini file, environment and command line. What cannot change which tests are
-run is left out (verbosity, reports, number of workers, options of this plugin), and paths are relative to
-pytest's rootdir, so that a retry on another machine is the same. Never the words themselves: they may hold
-secrets.
+The digest covers the whole invocation: ini file, environment and command line. Options that cannot change
+which tests are run are left out (verbosity, reports, number of workers, options of this plugin). Paths are
+relative to pytest's rootdir, so that a retry on another machine has the same digest. The words themselves are
+never recorded, because they may hold secrets.
 """
 
 from __future__ import annotations
@@ -17,34 +17,42 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
+from pytest_migration_state.domain.policy import SETTINGS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pytest
 
-#: Options, with and without a value, that do not change which tests are run.
+#: Options with a value that do not change which tests are run.
 _WITH_VALUE: Final = (
-    "--migration-state", "--migration-require", "--migration-allow", "-n", "--numprocesses", "--maxprocesses", "--dist", "--tx", "--px",
-    "--rsyncdir", "--max-worker-restart", "--maxfail", "-r", "--tb", "--color", "--code-highlight", "--show-capture", "--capture",
-    "--junitxml", "--junit-xml", "--junitprefix", "--junit-prefix", "--basetemp", "--durations", "--durations-min", "--verbosity",
-    "-W", "--pythonwarnings", "--log-level", "--log-format", "--log-date-format", "--log-cli-level", "--log-cli-format", "--log-file",
-    "--log-file-level", "--timeout", "--timeout-method", "--session-timeout", "--reruns", "--reruns-delay", "--retries", "--retry-delay",
-    "--report-log", "--html", "--css", "--json-report-file", "--alluredir", "--cov", "--cov-report", "--cov-config", "--rootdir",
+    "--migration-state", *(f"--migration-{setting.option}" for setting in SETTINGS),
+    "-n", "--numprocesses", "--maxprocesses",
+    "--dist", "--tx", "--px", "--rsyncdir", "--max-worker-restart", "--maxfail", "-r", "--tb", "--color",
+    "--code-highlight", "--show-capture", "--capture", "--junitxml", "--junit-xml", "--junitprefix",
+    "--junit-prefix", "--basetemp", "--durations", "--durations-min", "--verbosity", "-W", "--pythonwarnings",
+    "--log-level", "--log-format", "--log-date-format", "--log-cli-level", "--log-cli-format", "--log-file",
+    "--log-file-level", "--timeout", "--timeout-method", "--session-timeout", "--reruns", "--reruns-delay",
+    "--retries", "--retry-delay", "--report-log", "--html", "--css", "--json-report-file", "--alluredir",
+    "--cov", "--cov-report", "--cov-config", "--rootdir",
 )  # fmt: skip
+#: Options without a value that do not change which tests are run.
 _WITHOUT_VALUE: Final = (
-    "--migration-complete", "-v", "--verbose", "-q", "--quiet", "-s", "-x", "--exitfirst", "-l", "--showlocals", "--no-showlocals",
-    "--no-header", "--no-summary", "--full-trace", "--disable-warnings", "--disable-pytest-warnings", "--setup-show", "--json-report",
-    "--self-contained-html", "--cov-append", "--no-cov", "--cache-clear", "--force-short-summary", "--no-fold-skipped",
-    "--ff", "--failed-first", "--nf", "--new-first",
+    "--migration-complete", "-v", "--verbose", "-q", "--quiet", "-s", "-x", "--exitfirst", "-l",
+    "--showlocals", "--no-showlocals", "--no-header", "--no-summary", "--full-trace", "--disable-warnings",
+    "--disable-pytest-warnings", "--setup-show", "--json-report", "--self-contained-html", "--cov-append",
+    "--no-cov", "--cache-clear", "--force-short-summary", "--no-fold-skipped", "--ff", "--failed-first",
+    "--nf", "--new-first",
 )  # fmt: skip
-#: Options under which a plugin leaves out tests by what an earlier run, or version control, says.
+#: Options that make a plugin leave out tests because of an earlier run, or of version control.
 _NARROWING: Final = (
-    "--lf", "--last-failed", "--sw", "--stepwise", "--sw-skip", "--stepwise-skip", "--sw-reset", "--stepwise-reset",
-    "--testmon", "--testmon-noselect", "--testmon-nocollect", "--testmon-forceselect", "--no-testmon",
+    "--lf", "--last-failed", "--sw", "--stepwise", "--sw-skip", "--stepwise-skip", "--sw-reset",
+    "--stepwise-reset", "--testmon", "--testmon-noselect", "--testmon-nocollect", "--testmon-forceselect",
+    "--no-testmon",
 )  # fmt: skip
-#: Options whose value is a path, whether or not something of this name exists.
+#: Options whose value is a path, even if no such file exists.
 _PATHS: Final = ("--ignore", "--ignore-glob")
-#: How deep files with arguments may name others.
+#: How deep files with arguments may be nested.
 _DEPTH: Final = 10
 _NARROWING_WITH_VALUE: Final = (
     "--lfnf",
@@ -56,12 +64,12 @@ _NARROWING_WITH_VALUE: Final = (
 
 
 class Selection(NamedTuple):
-    """What a run was asked to run.
+    """The tests that a run was asked to run.
 
-    :ivar digest: of all of it.
-    :ivar full: of all of it but the options that narrow it down.
-    :ivar narrowed_by: those options, in words; empty where there are none.
-    :ivar chosen_by_plugin: whether the files to collect are others than were asked for.
+    :ivar digest: the digest of the whole invocation.
+    :ivar full: the digest without the options that narrow the selection down.
+    :ivar narrowed_by: the options that narrow the selection down, as written; empty if there are none.
+    :ivar chosen_by_plugin: True if a plugin replaced the places to collect.
     """
 
     digest: str
@@ -71,21 +79,14 @@ class Selection(NamedTuple):
 
 
 def selection_of(config: pytest.Config) -> Selection:
-    """What this run was asked to run."""
-    given = [
-        *config.getini("addopts"),
-        *shlex.split(os.environ.get("PYTEST_ADDOPTS", "")),
-        *map(str, config.invocation_params.args),
-    ]
-    words = list(_expanded(given, config.invocation_params.dir))
+    """Return the selection of this run."""
+    words = _words(config)
     rest = _without(words, _WITH_VALUE, _WITHOUT_VALUE)
-    full = [
-        word for word in _without(rest, _NARROWING_WITH_VALUE, _NARROWING) if not word.startswith("--picked")
-    ]
+    full = _without_narrowing(rest)
     default = _default_places(config)
     chosen = not config.args or not set(words + default).issuperset(config.args)
     is_default = chosen or set(config.args).issubset(default)
-    places = default if is_default else []  # else the words name them
+    places = default if is_default else []  # otherwise the words name the places
     return Selection(
         digest=_digest(config, rest, [*places, *(config.args if chosen else ())]),
         full=_digest(config, full, places),
@@ -94,18 +95,28 @@ def selection_of(config: pytest.Config) -> Selection:
     )
 
 
+def _words(config: pytest.Config) -> list[str]:
+    """Return the words of the whole invocation: ini file, environment and command line."""
+    given = [
+        *config.getini("addopts"),
+        *shlex.split(os.environ.get("PYTEST_ADDOPTS", "")),
+        *map(str, config.invocation_params.args),
+    ]
+    return list(_expanded(given, config.invocation_params.dir))
+
+
 def _default_places(config: pytest.Config) -> list[str]:
-    """What pytest collects where it is given no place."""
+    """Return the places that pytest collects if its arguments name none."""
     here = config.invocation_params.dir
     found: set[str] = set()
     if here == config.rootpath:
         for pattern in config.getini("testpaths"):
-            found.update(glob.glob(pattern, recursive=True, root_dir=here))  # noqa: PTH207  # as pytest itself does
+            found.update(glob.glob(pattern, recursive=True, root_dir=here))  # noqa: PTH207  # as pytest does
     return sorted(found) or [str(here)]
 
 
 class _CutError(Exception):
-    """The words cannot be taken apart."""
+    """The words cannot be parsed."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -114,9 +125,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _without(words: list[str], with_value: tuple[str, ...], without_value: tuple[str, ...]) -> list[str]:
-    """``words`` without these options and their values.
+    """Return ``words`` without these options and their values.
 
-    Where they cannot be told apart, only options of this plugin are left out.
+    If the words cannot be parsed, only options of this plugin are left out.
     """
     parser = _Parser(add_help=False, allow_abbrev=False)
     for number, option in enumerate(with_value):
@@ -129,21 +140,30 @@ def _without(words: list[str], with_value: tuple[str, ...], without_value: tuple
         return [word for word in words if not word.startswith("--migration-")]
 
 
+def _without_narrowing(words: list[str]) -> list[str]:
+    """Return ``words`` without the options that narrow the selection down."""
+    rest = _without(words, _NARROWING_WITH_VALUE, _NARROWING)
+    return [word for word in rest if not word.startswith("--picked")]
+
+
 def _expanded(words: list[str], here: Path, depth: int = 0) -> Iterator[str]:
-    """``words`` with what stands in a file that is named ``@FILE``, one word a line, as pytest reads it."""
+    """Yield ``words`` with each ``@FILE`` replaced by the words in it, one per line, as pytest does."""
     for word in words:
-        try:
-            lines = (
-                (here / word[1:]).read_text().splitlines()
-                if word.startswith("@") and depth < _DEPTH
-                else None
-            )
-        except (OSError, ValueError):
-            lines = None
-        if lines is None:
+        inner = _words_in_file(word, here) if depth < _DEPTH else None
+        if inner is None:
             yield word
         else:
-            yield from _expanded(lines, here, depth + 1)
+            yield from _expanded(inner, here, depth + 1)
+
+
+def _words_in_file(word: str, here: Path) -> list[str] | None:
+    """Return the words in ``@FILE``; ``None`` if ``word`` has another form or the file cannot be read."""
+    if not word.startswith("@"):
+        return None
+    try:
+        return (here / word[1:]).read_text().splitlines()
+    except (OSError, ValueError):
+        return None
 
 
 def _digest(config: pytest.Config, words: list[str], places: list[str]) -> str:
@@ -158,9 +178,9 @@ def _digest(config: pytest.Config, words: list[str], places: list[str]) -> str:
 
 
 def _in_project(word: str, before: str, here: Path, root: Path) -> str:
-    """Return a word of the command line with the path in it relative to ``root``.
+    """Return a word of the command line, with a path in it made relative to ``root``.
 
-    :param before: the word before it, which may be the option whose value it is.
+    :param before: the previous word, of which this word may be the value.
     """
     if not word.startswith("-"):
         return _relative(word, here, root, is_path=before in _PATHS)
@@ -171,25 +191,39 @@ def _in_project(word: str, before: str, here: Path, root: Path) -> str:
 
 
 def _relative(value: str, here: Path, root: Path, *, is_path: bool = False) -> str:
-    """``value`` with the path that it is, or has before its ``::``, relative to ``root``.
+    """Return ``value`` with its path (all of it, or the part before ``::``) made relative to ``root``.
 
-    :param is_path: whether it is one, also where nothing of this name exists.
+    A value that is not a path is returned as it is.
+
+    :param is_path: True if the value is a path even if no such file exists.
     """
     path, colons, inside = value.partition("::")
-    if path and (is_path or os.path.exists(here / path)):  # noqa: PTH110  # false where that may not be asked
-        # Case and links as they are: another spelling is another selection, which is safe.
-        try:
-            shown = os.path.relpath(here / path, root)
-        except ValueError:  # on another drive
-            shown = path
-        is_elsewhere = Path(path).is_absolute() and shown.startswith("..")
-        path = path if is_elsewhere else shown.replace(os.sep, "/")
+    if path and (is_path or _exists(here / path)):
+        path = _relative_path(path, here, root)
     return f"{path}{colons}{inside}"
 
 
+def _relative_path(path: str, here: Path, root: Path) -> str:
+    """Return ``path`` relative to ``root``; an absolute path outside of ``root`` stays as it is.
+
+    Case and links are not resolved: another spelling is another selection, which is safe.
+    """
+    try:
+        shown = os.path.relpath(here / path, root)
+    except ValueError:  # on another drive
+        shown = path
+    is_elsewhere = Path(path).is_absolute() and shown.startswith("..")
+    return path if is_elsewhere else shown.replace(os.sep, "/")
+
+
+def _exists(path: Path) -> bool:
+    """Return True if the path exists; False also if the system refuses to say."""
+    return os.path.exists(path)  # noqa: PTH110  # Path.exists raises if the system refuses
+
+
 def _project(root: Path) -> str:
-    """Where rootdir is in its repository: one repository may hold several projects with one state."""
+    """Return the place of rootdir in its repository, which may hold several projects with one state."""
     for folder in (root, *root.parents):
-        if any(os.path.exists(folder / mark) for mark in (".git", ".hg")):  # noqa: PTH110  # false where that may not be asked
+        if any(_exists(folder / mark) for mark in (".git", ".hg")):
             return root.relative_to(folder).as_posix()
     return "."

@@ -1,8 +1,7 @@
-"""How a recorded run begins: the options' values are read, or refused."""
+"""The start of a recorded run: validates the options and registers the recorder."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -12,8 +11,9 @@ from pytest_migration_state.errors import InvalidArgumentError, MigrationStateEr
 from pytest_migration_state.recording.nested import outer_run
 from pytest_migration_state.recording.recorder import RecorderPlugin
 from pytest_migration_state.recording.stash import recorder_key
+from pytest_migration_state.tracking.run_writer import located
 
-#: Options with which pytest collects or prepares tests without running them: nothing is recorded then.
+#: Options with which pytest does not run tests, so that nothing is recorded.
 _PASSIVE: Final = {
     "collectonly": "--collect-only",
     "setuponly": "--setup-only",
@@ -30,7 +30,7 @@ _PASSIVE: Final = {
 def start(config: pytest.Config) -> None:
     """Record this run, in the single process or as xdist's controller.
 
-    :raises pytest.UsageError: an option has a value that it cannot have.
+    :raises pytest.UsageError: the value of an option is invalid.
     """
     given = config.option.migration_state
     if not given.strip():
@@ -38,7 +38,7 @@ def start(config: pytest.Config) -> None:
             "--migration-state: the path is empty; name the migration state, such as migration-state.json"
         )
     # Relative to where pytest was started, even if a test or a conftest changes the working directory later.
-    path = config.invocation_params.dir / Path(given).expanduser()
+    path = located(given, config.invocation_params.dir)
     policy = _policy(config)
     passive = passive_option(config) or outer_run(path)
     try:
@@ -50,14 +50,14 @@ def start(config: pytest.Config) -> None:
 
 
 def passive_option(config: pytest.Config) -> str | None:
-    """Return the option with which this run runs no tests, in words; ``None`` if it runs them."""
+    """Return, in words, the option because of which this run runs no tests; ``None`` if there is none."""
     return next(
         (f"under {option}" for name, option in _PASSIVE.items() if config.getoption(name, None)), None
     )
 
 
 def _policy(config: pytest.Config) -> Policy:
-    """Return the policy of the options and of the ini file together."""
+    """Return the policy from the options and the ini file together."""
     found: dict[str, list[str]] = {}
     for setting in SETTINGS:
         option = f"migration_{setting.name}"
@@ -65,4 +65,4 @@ def _policy(config: pytest.Config) -> Policy:
     try:
         return Policy.of(found)
     except InvalidArgumentError as error:
-        raise pytest.UsageError(f"--migration-{error.argument}: {error}") from error
+        raise pytest.UsageError(f"--migration-{error.argument.replace('_', '-')}: {error}") from error

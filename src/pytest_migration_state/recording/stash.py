@@ -1,4 +1,4 @@
-"""What the plugin keeps in pytest's ``config.stash``, and what it learns from an exit status."""
+"""The keys of the plugin in pytest's ``config.stash``, and the meaning of an exit status."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from pytest_migration_state import MigrationTracker
 
     class Recording(Protocol):
-        """A recorded run, as the entry point needs to know it."""
+        """The part of a recorded run that the entry point uses."""
 
         has_reported: bool
 
         @property
         def is_sound(self) -> bool:
-            """Whether the run did all that it was asked to."""
+            """True if the run did everything that was requested."""
 
         @property
         def why_not_sound(self) -> str | None:
-            """What the run was asked to do and has not done, in words."""
+            """The reason why the run is not sound; ``None`` if it is."""
 
 
 #: Returns the tracker that the fixture provides; present only in a run that is recorded.
@@ -33,8 +33,8 @@ recorder_key: pytest.StashKey[Recording] = pytest.StashKey()
 
 
 def says_success(status: int | pytest.ExitCode | None) -> bool:
-    """Return True if the run will be taken for a successful one.
+    """Return True if the caller of pytest will see this exit status as success.
 
-    The system keeps the last byte only: 256 is seen as 0.
+    The system keeps only the last byte of a status: 256 is seen as 0.
     """
     return not (status or 0) % 256

@@ -1,4 +1,4 @@
-"""The plugin object on one of xdist's workers: it hands its plan to the controller, and makes its reports sendable."""
+"""The plugin object on an xdist worker: sends the plan to the controller, and makes reports sendable."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ if TYPE_CHECKING:
 
 
 class Worker:
-    """Hands the plan to the controller, in a file, before it reports its collection.
+    """Writes the plan to a file for the controller, before xdist reports the collection.
 
     Only the controller records.
     """
 
     def __init__(self, config: pytest.Config, handed: dict[str, str]) -> None:
-        self._plan_file = Path(handed["plans"]) / f"{config.workerinput['workerid']}.json"  # type: ignore[attr-defined]  # set by xdist
+        worker_id: str = config.workerinput["workerid"]  # type: ignore[attr-defined]  # set by xdist
+        self._plan_file = Path(handed["plans"]) / f"{worker_id}.json"
         self._watch = CollectionWatch(config)
         self._running = RunningTests(self._watch, self._when_ended, self._when_added)
-        # The tests whose end xdist does not report, since pytest did not.
+        # The tests whose end xdist does not report, because pytest did not report it.
         self._ended: list[str] = []
         self._added: dict[str, list[Key]] = {}
         config.pluginmanager.register(self._watch, "migration_state_collection")
@@ -44,10 +45,7 @@ class Worker:
         sanitize_unsendable_reports(config.pluginmanager)
 
     def _get_tracker(self) -> MigrationTracker:
-        """Return the tracker.
-
-        It is loaded when the first test asks for it: a worker starts in half the time without it.
-        """
+        """Return the tracker, loading it on first use: without it a worker starts in half the time."""
         if self._tracker is None:
             from pytest_migration_state import MigrationTracker
 
@@ -85,13 +83,13 @@ class Worker:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
-        """Make a warning sendable: one that is not would end the worker."""
+        """Make a warning sendable: xdist ends a worker that cannot send a warning."""
         text = str(warning_message.message)
         if (sendable := sanitize(text)) != text:
             warning_message.message = sendable
 
     def pytest_sessionfinish(self) -> None:
-        """Hand what users should know to the controller, which prints it once."""
+        """Send the notices, and the tests that no report covers, to the controller."""
         output: dict[str, Any] = self._config.workeroutput  # type: ignore[attr-defined]  # set by xdist
         output[NOTICES] = [sanitize(notice) for notice in self._notices]
         output[ENDED] = sanitize(self._ended)

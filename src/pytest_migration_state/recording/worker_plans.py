@@ -16,27 +16,30 @@ if TYPE_CHECKING:
 
 
 class WorkerPlans:
-    """A folder in which each worker leaves its plan.
+    """A folder in which each worker writes its plan.
 
-    :ivar on_every_worker: whether each test runs on every worker (``--dist=each``).
-    :ivar lacks_one: whether the plan of a worker could not be read.
+    :ivar on_every_worker: True if each test runs on every worker (``--dist=each``).
+    :ivar lacks_one: True if the plan of a worker could not be read.
     """
 
     def __init__(self, config: pytest.Config) -> None:
         self.on_every_worker: bool = config.getoption("dist") == "each"
         self.lacks_one = False
         self.folder = Path(tempfile.mkdtemp(prefix="migration-plans-"))
-        # Digests of the plan that was read last, and of the one that was recorded last.
+        # Digest of the last plan that was read, and of the last plan that was recorded.
         self._read = self._recorded = b""
 
     def read(self, node: Any) -> Plan | None:
-        """Return the plan of a worker; ``None`` if it equals the one recorded last and tests run on one worker each.
+        """Return the plan of a worker; ``None`` if the plan that was recorded last is equal.
 
-        :raises OSError: there is none, or it cannot be read (also ``ValueError``).
+        Under ``--dist=each`` every plan is returned, because each worker runs all tests.
+
+        :raises OSError: the plan is missing or cannot be read.
+        :raises ValueError: the plan is not valid JSON.
         """
         try:
             content = (self.folder / f"{node.gateway.id}.json").read_bytes()
-            # Each worker has a plan, and most are equal.
+            # Each worker has a plan, and most plans are equal.
             digest = hashlib.sha256(content).digest()
             if digest == self._recorded and not self.on_every_worker:
                 return None
@@ -48,7 +51,7 @@ class WorkerPlans:
         return plan
 
     def note_recorded(self) -> None:
-        """Note that the plan that was read last is recorded. Until then an equal plan is read again."""
+        """Note that the plan read last is recorded. Until then, :meth:`read` returns equal plans again."""
         self._recorded = self._read
 
     def remove(self) -> None:

@@ -1,14 +1,17 @@
-"""What a worker of xdist hands to the controller at its end: the keys of its output."""
+"""Values shared with xdist: the keys of a worker's output, and the identity and crash of a worker."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+#: The phase in xdist's own report of a test whose worker died. Not Final: pytest's types have no such phase,
+#: so mypy would reject a comparison with it.
+CRASHED = "???"
 #: Notices for the user.
 NOTICES: Final = "migration_state_notices"
-#: The tests whose end xdist does not report, since pytest did not.
+#: The tests whose end xdist does not report, because pytest did not report it.
 ENDED: Final = "migration_state_ended"
-#: The validations of tests that were marked while they ran and then ended the worker's run.
+#: The validations of tests that were marked while they ran and then ended the run of their worker.
 ADDED: Final = "migration_state_added"
 
 

@@ -1,1 +1,1 @@
-"""A state for people: counts and groups, the terminal, the summary of pytest."""
+"""Reports of a state for people: counts and groups, lines for a terminal, pytest's summary."""

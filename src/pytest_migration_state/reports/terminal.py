@@ -1,19 +1,20 @@
 """A state, its log and verdicts as lines of text for a terminal.
 
-They are made printable where they are printed.
+The code that prints them makes them printable.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from pytest_migration_state.domain.events import AVAILABILITY
-from pytest_migration_state.domain.gate import evaluate
+from pytest_migration_state.domain.gate import completion_in_words, evaluate
 from pytest_migration_state.domain.phases import Phase
 from pytest_migration_state.domain.runs import run_in_words
-from pytest_migration_state.reports.status import status_of
-from pytest_migration_state.text import and_more, counted, parse_time, to_printable
+from pytest_migration_state.reports.status import Status, notes_of, rewritten_names, status_of
+from pytest_migration_state.text import and_more, counted, in_utc, parse_time, to_printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -33,7 +34,7 @@ _WIDTH: Final = 100
 
 
 def listed(items: Sequence[str]) -> list[str]:
-    """Return each item on a line, and how many more there are."""
+    """Return a line for each item, up to a limit, and the number of the others."""
     shown, more = and_more(items, _LISTED)
     return [*(f"  - {item}" for item in shown), *(f"  {words}" for words in more)]
 
@@ -47,29 +48,31 @@ def _cell(value: object) -> str:
 
 
 def _names(names: Iterable[object]) -> str:
-    cells = [_cell(name) for name in names]
+    cells = Counter(_cell(name) for name in names)
     if not cells:
         return "none"
-    shown, more = and_more(cells, _LISTED)
+    items = [cell if times == 1 else f"{cell} ({times} times)" for cell, times in cells.items()]
+    shown, more = and_more(items, _LISTED)
     return " ".join([f"{len(cells)}: {', '.join(shown)}", *more])
 
 
 def _when(time: object) -> str:
-    """Return a time as it is written, and how long ago it was."""
+    """Return a time in UTC, and its age."""
     if not isinstance(time, str):
         return "not known"
     seconds = (datetime.now(UTC) - parse_time(time)).total_seconds()
+    words = in_utc(time)
     for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * length:
-            return f"{time} ({int(seconds // length)} {unit} ago)"
-    return f"{time} (just now)" if seconds >= 0 else time
+            return f"{words} ({int(seconds // length)} {unit} ago)"
+    return f"{words} (just now)" if seconds >= 0 else words
 
 
 # --- show ---------------------------------------------------------------------------------------------------
 
 
 def overview(document: Document, context: Context, last: Sequence[JsonObject]) -> list[str]:
-    """Return where the migration stands, at a glance.
+    """Return an overview of the migration.
 
     :param last: the last entries of the audit log.
     """
@@ -85,6 +88,7 @@ def overview(document: Document, context: Context, last: Sequence[JsonObject]) -
         f"Rollback    {AVAILABILITY[document.rollback_available]}",
         f"Error       {_error(fields['error'])}",
         *_components(document),
+        *_rewritten(document),
         "",
         *_gate_in_short(document, context),
         *_open_runs(document, context),
@@ -135,11 +139,24 @@ def _components(document: Document) -> Iterator[str]:
         yield "Components  none: nothing has been validated yet"
         return
     width = max(len("Components"), *(len(_cell(component)) for component in status.components))
-    yield f"{'Components':{width}}  passed  failed  outstanding"
+    yield f"{'Components':{width}}  passed  failed  outstanding{_column('stale', status)}"
     for component, counts in status.components.items():
-        yield f"{_cell(component):{width}}  {counts.passed:6}  {counts.failed:6}  {counts.outstanding:11}"
+        numbers = f"{counts.passed:6}  {counts.failed:6}  {counts.outstanding:11}"
+        yield f"{_cell(component):{width}}  {numbers}{_column(f'{counts.stale:5}', status)}"
+    yield from _validations(status)
+
+
+def _column(cell: str, status: Status) -> str:
+    """Return a cell of the column of stale verdicts, which is shown only if there are any."""
+    return f"  {cell}" if status.stale else ""
+
+
+def _validations(status: Status) -> Iterator[str]:
     if status.failed:
         yield from ("", "Failed", *listed([_failure(key, verdict) for key, verdict in status.failed.items()]))
+    if status.stale:
+        named = [f"{_cell(component)}: {_cell(test_name)}" for component, test_name in status.stale]
+        yield from ("", "Stale: passed before the newest process was started", *listed(named))
     if status.outstanding:
         yield from (
             "",
@@ -166,15 +183,31 @@ def _outstanding(key: Key, entry: JsonObject) -> str:
     return words
 
 
+def _rewritten(document: Document) -> Iterator[str]:
+    sentences = [_same_date(*pair) for pair in rewritten_names(document)]
+    if sentences:
+        yield from ("", "Names", *listed(sentences))
+
+
+def _same_date(first: Key, second: Key) -> str:
+    names = f"'{_cell(first[1])}' and '{_cell(second[1])}' of '{_cell(first[0])}'"
+    return f"{names} are the same date: another program rewrote the name"
+
+
 def _gate_in_short(document: Document, context: Context) -> Iterator[str]:
     result = evaluate(document, None, context)
     if result.open:
         yield "Gate        open"
+    elif result.is_shut_by_phase_alone:
+        yield f"Gate        shut, the phase is {document.phase}; nothing else keeps it shut"
     else:
         blockers = counted(len(result.blockers), "blocker")
         yield f"Gate        shut, {blockers}; 'migration-state gate' says what to do"
-    if warning := _past_the_gate(document.phase, result):
+    if document.lost_entries:
+        yield f"            {document.lost_entries}"
+    if warning := _past_the_gate(document, result):
         yield f"            {warning}"
+    yield from (f"            {sentence}" for sentence in notes_of(document))
 
 
 def _open_runs(document: Document, context: Context) -> Iterator[str]:
@@ -189,44 +222,52 @@ def _open_runs(document: Document, context: Context) -> Iterator[str]:
 
 
 def entry(content: JsonObject) -> str:
-    """Return one entry of the audit log. What another tool left out is a hyphen."""
+    """Return one entry of the audit log, its time in UTC. A hyphen stands for what another tool left out."""
     keys = ("timestamp", "level", "action", "details")
     time, level, action, details = ("-" if content.get(key) is None else str(content[key]) for key in keys)
-    return f"{to_printable(time):24}  {to_printable(level):7}  {to_printable(action):20}  {details}"
+    mark = "  (maybe about another state)" if "log" in content else ""
+    head = f"{to_printable(in_utc(time)):24}  {to_printable(level):7}  {to_printable(action):20}"
+    return f"{head}  {details}{mark}"
 
 
 # --- gate, verify -------------------------------------------------------------------------------------------
 
 
-def gate(phase: Phase, result: GateResult) -> Iterator[str]:
-    """Yield the gate's result, and every blocker with its fix."""
+def gate(document: Document, result: GateResult) -> Iterator[str]:
+    """Yield the gate's result, every blocker with its fix, and notes."""
     if result.open:
         yield "open: nothing keeps this migration from Completed"
     else:
         yield f"shut: {counted(len(result.blockers), 'blocker')}"
+        hints: dict[tuple[str | None, str | None], str] = {
+            key: f"    {_same_date(*pair)}" for pair in rewritten_names(document) for key in pair
+        }
         for blocker in result.blockers:
             yield f"  - {blocker.message}"
             yield f"    -> {blocker.fix}"
-    if warning := _past_the_gate(phase, result):
+            if hint := hints.get((blocker.component, blocker.test_name)):
+                yield hint
+    stale = status_of(document).stale
+    if stale and not any(blocker.kind == "stale" for blocker in result.blockers):
+        what = "passed before the newest process was started, which does not keep the gate shut"
+        yield f"note: {counted(len(stale), 'validation')} {what}"
+    if warning := _past_the_gate(document, result):
         yield warning
-    elif phase not in (Phase.VALIDATION, Phase.COMPLETED):
-        yield f"the phase is '{phase}': Completed can follow only Validation"
+    yield from (f"note: {sentence}" for sentence in notes_of(document))
 
 
-def _past_the_gate(phase: Phase, result: GateResult) -> str | None:
-    if phase is not Phase.COMPLETED or result.open:
+def _past_the_gate(document: Document, result: GateResult) -> str | None:
+    if document.phase is not Phase.COMPLETED or result.open:
         return None
-    return (
-        "the phase is 'Completed' although the gate is shut: it was forced, it was set by a tool that does not "
-        "know the gate, or what shuts the gate came later"
-    )
+    return f"the phase is 'Completed' although the gate is shut: {completion_in_words(document)}"
 
 
 def verification(report: VerifyReport) -> Iterator[str]:
-    """Yield what is not as it should be."""
-    lines = (
-        f"{counted(report.lines, 'line')} in the audit log, {report.entries} of them written by this program"
-    )
+    """Yield the result of a verification, with every problem and note."""
+    lines = "no line in the audit log"
+    if report.lines:
+        lines = f"{counted(report.lines, 'line')} in the audit log, "
+        lines += f"{report.entries} of them written by this program"
     verdict = "sound"
     if not report.sound:
         verdict = f"not sound, {counted(len(report.problems), 'problem')}"

@@ -1,1 +1,1 @@
-"""Where a state lives."""
+"""The stores of a state, and what all of them share."""

@@ -1,4 +1,4 @@
-"""What every store does. Whoever is above it knows this protocol and no file, folder or database."""
+"""The protocol of a store. Callers know only this protocol, and no file, folder or database."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 #: How long a writer waits for another, in seconds.
 DEFAULT_TIMEOUT: Final = 60.0
 
-#: Returns the events that change a document, or raises to change nothing. It is pure and must not change the
-#: document: a store asks again when another writer came first.
+#: A function that returns the events that change a document, or raises to change nothing. It is pure and must
+#: not change the document: a store calls it again if another writer committed first.
 Decide = Callable[["Document"], "Sequence[Event]"]
-#: The same where a migration begins, whatever is there: it is told whether there is a state already.
+#: The same for the beginning of a migration. Its argument says whether there is a state already.
 DecideBeginning = Callable[[bool], "Sequence[Event]"]
 
 
 class Commit(NamedTuple):
-    """What a commit did.
+    """The result of a commit.
 
     :ivar document: the state after it.
     :ivar created: whether the state had to be created for it.
@@ -42,16 +42,16 @@ class RunLog(Protocol):
 
     @property
     def failure(self) -> MigrationStateError | None:
-        """Why the last event could not be written; ``None`` if it could."""
+        """The reason why the last event could not be written; ``None`` if it could."""
 
     @property
     def unrecorded(self) -> list[Event]:
         """The events that could not be written yet. Each later write tries again, in order."""
 
     def commit(self, decide: Decide, *, reload: bool = False) -> None:
-        """Write the events that ``decide`` returns, and have them on the disk.
+        """Write the events that ``decide`` returns, and flush them to the disk.
 
-        :param reload: read the whole state anew first, with what other programs changed meanwhile.
+        :param reload: reload the whole state first, to include the changes of other programs.
         :raises MigrationStateError: the state cannot be used, or another migration was begun in its place.
         """
 
@@ -65,26 +65,26 @@ class RunLog(Protocol):
         """Try once more to write what could not be written yet. Never raises because of the state."""
 
     def finish(self, event: Event, now: str) -> None:
-        """Write the last event, and have everything on the disk. Never raises because of the state."""
+        """Write the last event, and flush everything to the disk. Never raises because of the state."""
 
     def close(self) -> None:
-        """Close the files. Whatever became of the run, it is no longer alive."""
+        """Close the files. The run is no longer alive, even if its end could not be recorded."""
 
 
 class StateStore(Protocol):
-    """Where one state lives. Threads may share a store."""
+    """The store of one state. Threads may share it."""
 
     @property
     def address(self) -> str:
-        """Where the state is, as a person would type it."""
+        """The address of the state, as a person would type it."""
 
     @property
     def log_name(self) -> str:
-        """What the audit log is called, for sentences about it."""
+        """The name of the audit log, for messages about it."""
 
     @property
     def log_address(self) -> str:
-        """Where the audit log is."""
+        """The address of the audit log."""
 
     def read(self) -> Document:
         """Return the state as it is now, without waiting for writers and without changing anything.
@@ -97,28 +97,31 @@ class StateStore(Protocol):
     def commit(self, decide: Decide, *, create: bool = False) -> Commit:
         """Write the events that ``decide`` returns for the state as it is now: all of them or none.
 
-        :param create: create the state if there is none.
+        :param create: create the state if there is none. If ``decide`` then refuses, none is created, and a
+            note of the error says so.
         :raises MigrationStateError: as :meth:`read`, or another writer or the operating system prevents it;
             nothing was changed. Whatever ``decide`` raises is passed on.
         """
 
     def initialize(self, decide: DecideBeginning) -> Commit:
-        """Write the events that ``decide`` returns, of which the first begins a migration, whatever is there.
+        """Write the events that ``decide`` returns, the first of which begins a migration.
 
-        An older state that can no longer be read is set aside too.
+        An existing state is set aside, even one that can no longer be read.
         """
 
     def beginning(self, now: str) -> Event:
         """Return the event that begins a new migration in this store."""
 
     def begin_run(self, run_id: str, decide: Decide) -> tuple[RunLog, bool]:
-        """Begin a run with the events that ``decide`` returns; it raises to refuse the run before anything is written.
+        """Begin a run with the events that ``decide`` returns.
+
+        ``decide`` may raise to refuse the run before anything is written.
 
         :returns: the run's writer, and whether the state had to be created.
         """
 
     def process_fields(self) -> JsonObject:
-        """Return what others need to learn whether a run of this process is alive: its host, id and start."""
+        """Return host, id and start of this process, from which others learn whether its runs are alive."""
 
     def liveness_of(self, runs: Mapping[str, JsonObject]) -> dict[str, Liveness]:
         """Return whether each of these open runs is alive, by id."""
@@ -126,23 +129,23 @@ class StateStore(Protocol):
     def close(self) -> None:
         """Close the files. A closed store opens them again when it is used."""
 
-    # --- what verification and readers of the log need ---
+    # --- for verification and readers of the log ---
 
     def checkpoint(self) -> Document | None:
-        """Return the document without what the log has behind it; ``None`` if there is none."""
+        """Return the document without later entries of the log; ``None`` if there is no document."""
 
     def audit_lines(self) -> Iterator[Line]:
-        """Yield every line of the audit log in order, with what is wrong with a damaged one.
+        """Yield every line of the audit log in order. ``damage`` says what is wrong with a damaged one.
 
         :raises FileNotFoundError: there is no log.
         :raises OSError: it cannot be read.
         """
 
     def foreign_lines(self) -> Iterator[Line]:
-        """Yield lines of other programs that stand in another log and may be about this state."""
+        """Yield the lines of other programs in another log that may be about this state."""
 
     def other_documents(self) -> list[Document]:
         """Return the other states whose lines other programs may have written to this state's log."""
 
     def not_found(self) -> StateNotFoundError:
-        """Return the error that there is no state."""
+        """Return the error for a missing state."""

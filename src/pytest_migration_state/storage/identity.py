@@ -1,4 +1,4 @@
-"""Who writes, and on which platform."""
+"""The author of entries in the audit log, and the platform."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_migration_state.text import to_storable
 
 
 def this_actor() -> str:
-    """Return who writes: ``user@host``."""
+    """Return the author of this process's entries: ``user@host``."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user id without a name

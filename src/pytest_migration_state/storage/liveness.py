@@ -1,4 +1,4 @@
-"""Whether the process of a run is still alive, from its host, its process id and the time at which it was started.
+"""The liveness of a run, found out from the host, the id and the start time of its process.
 
 A process id alone is not enough: the operating system reuses it once the process has ended.
 """
@@ -71,15 +71,28 @@ def _liveness(run_id: str, run: object) -> Liveness:
     process_id, started = run.get("process_id"), run.get("process_start")
     if run.get("host") != this_host() or type(process_id) is not int or not _is_visible_here(started):
         return "unknown"
+    if process_id == _getpid() and run_id not in _running_here:
+        return "dead"
+    return _process_liveness(process_id, started)
+
+
+def _process_liveness(process_id: int, started: object) -> Liveness:
+    """Return whether the process that had this id and this start still runs."""
     try:
-        is_alive = process_start(process_id) == started
+        return "alive" if process_start(process_id) == started else "dead"
     except ProcessLookupError:
-        is_alive = False
+        return "dead"
     except _UNKNOWN:
         return "unknown"
-    if process_id == _getpid() and run_id not in _running_here:
-        is_alive = False
-    return "alive" if is_alive else "dead"
+
+
+def is_process(process_id: int) -> bool:
+    """Return True if there is certainly a process with this id on this machine."""
+    try:
+        process_start(process_id)
+    except _UNKNOWN:
+        return False
+    return True
 
 
 def process_start(process_id: int) -> str:
@@ -96,7 +109,10 @@ def process_start(process_id: int) -> str:
 
 
 def _start_in_proc(process_id: int) -> str:
-    """Linux: boot, process id namespace, and clock ticks since the boot (proc(5), /proc/pid/stat, field 22)."""
+    """Return the start on Linux: boot, process id namespace, and clock ticks since the boot.
+
+    Source: proc(5), /proc/pid/stat, field 22.
+    """
     try:
         stat = Path(f"/proc/{process_id}/stat").read_text("utf-8", "replace")
     except FileNotFoundError:
@@ -131,10 +147,12 @@ def _is_visible_here(started: object) -> bool:
 
 
 def _start_by_ps(process_id: int) -> str:
-    """macOS: the start to the second, as ps prints it."""
+    """Return the start on macOS, to the second, as ps prints it."""
     command = ["/bin/ps", "-o", "lstart=", "-p", str(process_id)]
     environment = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False, env=environment)  # noqa: S603  # a number
+    done = subprocess.run(  # noqa: S603  # a number
+        command, capture_output=True, text=True, timeout=5, check=False, env=environment
+    )
     if not (start := done.stdout.strip()):
         raise ProcessLookupError(process_id)
     return start
@@ -143,7 +161,7 @@ def _start_by_ps(process_id: int) -> str:
 if sys.platform == "win32":
 
     def _start_on_windows(process_id: int) -> str:
-        """Windows: the creation time, in units of 100 ns since 1601 (GetProcessTimes)."""
+        """Return the start on Windows: the creation time, in units of 100 ns since 1601 (GetProcessTimes)."""
         import ctypes
         from ctypes import wintypes
 

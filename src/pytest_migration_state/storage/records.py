@@ -1,4 +1,4 @@
-"""Records of the audit log, the same in every store: how a line is read and written, and how entries are chained.
+"""Records of the audit log, the same in every store: their lines, and the hash chain of their entries.
 
 An entry written by this package has a sequence number and a hash: SHA-256 over the hash of the entry before
 it, every byte since that entry's line, and its own line without the hash. Lines of other programs (four keys,
@@ -14,8 +14,9 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from pytest_migration_state.domain.beside.past import what_it_says
 from pytest_migration_state.domain.events import Event
-from pytest_migration_state.json_codec import decode_object, strip_bom, to_json_bytes
+from pytest_migration_state.json_codec import decode_object, strip_bom, to_json_bytes, utf16_of
 
 if TYPE_CHECKING:
     from pytest_migration_state.types import JsonObject
@@ -26,7 +27,9 @@ _SHA256: Final = hashlib.sha256()
 GENESIS_HASH: Final = "0" * 64
 #: The hash at the end of an entry's line.
 HASH_AT_END: Final = re.compile(rb',"hash":"([0-9a-f]{64})"\}\Z')
-#: What is wrong with a last line without a line end.
+#: What is wrong with a line or a file in UTF-16.
+IS_UTF16: Final = "it is UTF-16, which other programs cannot read"
+#: The damage of a last line without a line end.
 NO_LINE_END: Final = "it has no line end: its writer was killed in it"
 
 
@@ -35,15 +38,6 @@ class Position(NamedTuple):
 
     seq: int
     hash: str
-
-
-class Entry(NamedTuple):
-    """An entry written by this package, as read."""
-
-    position: Position
-    action: str
-    timestamp: str
-    data: JsonObject
 
 
 class Line(NamedTuple):
@@ -70,12 +64,21 @@ class Line(NamedTuple):
         return Position(self.content["seq"], self.hash)
 
 
+def unassigned(line: Line, log_name: str) -> Line:
+    """Return a line of another program marked as one that may be about another state.
+
+    :param log_name: the log in which it is.
+    """
+    content = {**(line.content or {}), "log": log_name}
+    return line._replace(raw=to_json_bytes(content), content=content)
+
+
 class DamagedLineError(ValueError):
-    """A line was an entry written by this package and is no longer whole."""
+    """The error for a line that was an entry written by this package and is no longer whole."""
 
 
 def parse_line(raw: bytes, number: int = 0) -> Line:
-    """Return what is in one line.
+    """Return one line of the log, decoded.
 
     :raises DamagedLineError: it is, or was, an entry written by this package and cannot be read as one.
     """
@@ -93,6 +96,13 @@ def parse_line(raw: bytes, number: int = 0) -> Line:
     if not digest or type(content.get("seq")) is not int or not isinstance(content.get("data"), dict):
         raise DamagedLineError("the entry was modified: its seq, data or hash is invalid")
     return Line(number, raw, content, digest[1].decode())
+
+
+def no_object_in_words(raw: bytes) -> str:
+    """Return why a line is not an entry and not a line of another program, either."""
+    if utf16_of(raw):
+        return f"{IS_UTF16}; append to the log with: Add-Content -Encoding utf8"
+    return "it is not a JSON object"
 
 
 def is_whole(raw: bytes) -> bool:
@@ -118,7 +128,7 @@ def chained_hash(previous: str, between: bytes, body: bytes) -> str:
 
 
 def without_hash(raw: bytes) -> bytes:
-    """Return an entry's line without its hash: what the hash is computed of."""
+    """Return an entry's line without its hash, as the hash covers it."""
     return HASH_AT_END.sub(b"}", raw)
 
 
@@ -133,7 +143,7 @@ def encode_entry(
     """Return an entry's line, with its line end, and its position.
 
     :param author: who writes; see :func:`author_fields`.
-    :param part: its number, from 1, among the entries that are committed together, and how many those are.
+    :param part: its number, from 1, among the entries that are committed together, and their total.
     """
     seq = previous.seq + 1
     if part[1] > 1:
@@ -152,25 +162,39 @@ def event_of(line: bytes) -> tuple[Event, str]:
 
 
 def author_fields(run_id: str | None, actor: str) -> JsonObject:
-    """Return who writes, as :func:`encode_entry` takes it."""
+    """Return the fields that name the author of an entry, for :func:`encode_entry`."""
     return {"run_id": run_id, "actor": actor}
 
 
 def gap_position(data: JsonObject) -> Position | None:
     """Return the entry before a gap that an entry with this ``data`` reports; ``None`` if it reports none."""
     named = data.get("continues")
-    return Position(named["seq"], named["hash"]) if isinstance(named, dict) else None
+    if not isinstance(named, dict) or not named.keys() >= {"seq", "hash"}:
+        return None
+    return Position(named["seq"], named["hash"])
 
 
 class Part(NamedTuple):
-    """The number of an entry among those that were committed together, and how many those are."""
+    """The number of an entry among those that were committed together, and their total."""
 
     number: int
     total: int
 
 
+def say_what_changed(lines: bytes) -> bool:
+    """Return True if a line of another program says what it changed. An operator's own words do not."""
+    for raw in lines.split(b"\n"):
+        try:
+            content = parse_line(raw).content
+        except DamagedLineError:
+            return True
+        if content is not None and what_it_says(content, 0, ()):
+            return True
+    return False
+
+
 def part_of(line: Line) -> Part:
-    """Return which part of a commit an entry is."""
+    """Return the part of a commit that an entry is."""
     match line.content and line.content.get("part"):
         case [int() as number, int() as total] if 1 <= number <= total:
             return Part(number, total)

@@ -1,1 +1,1 @@
-"""The façade over a state, and what a run of tests writes."""
+"""The façade over a state, and the writer of a run of tests."""

@@ -1,8 +1,9 @@
-"""What a run of tests writes: its plan, each verdict when its test ends, and its end."""
+"""The writer of a run of tests: its plan, each verdict when its test ends, and its end."""
 
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from time import monotonic  # bound at import: a test may replace time.monotonic
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,10 @@ from pytest_migration_state.domain.phases import Phase
 from pytest_migration_state.domain.run_plan import RunPlan, planned, settled_runs
 from pytest_migration_state.domain.runs import run_in_words, waiting_for
 from pytest_migration_state.errors import GateBlockedError, MigrationStateError
-from pytest_migration_state.storage.opening import open_store
+from pytest_migration_state.storage.opening import located, open_store
 from pytest_migration_state.text import to_storable, utc_now
+
+__all__ = ["RunWriter", "located"]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +35,7 @@ class RunWriter:
 
     :param path: the state; created if there is none.
     :param run_id: the id of the run in log and document.
-    :param notify: called with a sentence about what a person should know although the work goes on.
+    :param notify: called with a warning, one sentence, while the work goes on.
     """
 
     def __init__(self, path: Path, run_id: str, *, notify: Callable[[str], None]) -> None:
@@ -55,7 +58,7 @@ class RunWriter:
 
     @property
     def failure(self) -> MigrationStateError | None:
-        """Why the last write failed; ``None`` if it did not."""
+        """The reason why the last write failed; ``None`` if it did not."""
         return self._log.failure if self._log else None
 
     @property
@@ -74,10 +77,10 @@ class RunWriter:
 
         :param check: called with the state; raises to refuse the run before anything of it is written.
         :param environment: versions, commit and CI job, for the log.
-        :param selection: a digest of what it was asked to run: an unfinished run of the same is settled by
-            this one.
-        :param full: the same without the options that narrow it down (``--lf``): a run of that looks at more,
-            and settles this one too.
+        :param selection: a digest of what the run was asked to run. This run settles an unfinished run with
+            the same digest.
+        :param full: the same without the options that narrow it down (``--lf``). A run of that looks at more
+            files, and settles this run too.
         """
 
         def decide(document: Document) -> list[Event]:
@@ -95,9 +98,9 @@ class RunWriter:
     # --- the plan -------------------------------------------------------------------------------------------
 
     def plan(self, plan: RunPlan) -> list[str]:
-        """Record, and have on the disk, what the run is about to do.
+        """Record the plan of the run, and flush it to the disk.
 
-        :returns: the earlier runs that are settled by this one, in words.
+        :returns: the earlier runs that this run settles, in words.
         """
         settled_in_words: list[str] = []
 
@@ -129,7 +132,10 @@ class RunWriter:
         self._open_log.record(run_events.skipped(entry), now)
 
     def withdraw(self, key: Key, why: str, node_id: str) -> None:
-        """Record that a planned validation has no verdict that counts; an earlier one of this run is withdrawn."""
+        """Record that a planned validation has no verdict that counts.
+
+        An earlier verdict of this run is withdrawn.
+        """
         now = utc_now()
         entry = run_events.outstanding(now, key, "pending", to_storable(why), node_id)
         self._open_log.record(run_events.left_without_verdict(waiting_for(entry, [self.run_id])), now)
@@ -141,7 +147,9 @@ class RunWriter:
     # --- the end --------------------------------------------------------------------------------------------
 
     def gate(self, policy: Policy) -> GateResult:
-        """Return the gate's result on the state as this run last saw it."""
+        """Return the gate's result on the state as it is now, or as it was seen last if it cannot be read."""
+        with suppress(MigrationStateError):
+            self._open_log.commit(lambda _: [])
         return evaluate(self.document, policy, self._context(self.document))
 
     def liveness_of(self, document: Document) -> dict[str, Liveness]:
@@ -154,7 +162,7 @@ class RunWriter:
     def complete(self, policy: Policy, own: Sequence[Blocker] = ()) -> GateResult:
         """Move Validation → Completed if the gate is open. A Completed migration is only judged.
 
-        :param own: why this run does not vouch for it, besides what the gate says.
+        :param own: the blockers of this run itself, besides those of the gate.
         :raises MigrationStateError: the phase does not allow it, or the state cannot be used.
         """
         results: list[GateResult] = []
@@ -177,11 +185,11 @@ class RunWriter:
         return results[0]
 
     def finish(self, exit_status: int, counts: dict[str, int], *, is_refused: bool = False) -> None:
-        """Write what is left and the run's end, and have everything on the disk.
+        """Write what is not written yet and the end of the run, and flush everything to the disk.
 
         Never raises because of the state.
 
-        :param is_refused: whether pytest refused what it was asked for, so that it would have run nothing.
+        :param is_refused: whether pytest refused its arguments, so that it would have run nothing.
         """
         now = utc_now()
         seconds = monotonic() - self._began
@@ -192,7 +200,7 @@ class RunWriter:
         self._open_log.finish(event, now)
 
     def close(self) -> None:
-        """Close the files. Whatever became of the run, it is no longer alive."""
+        """Close the files. The run is no longer alive, even if its end could not be recorded."""
         if self._log:
             self._log.close()
         self._store.close()
@@ -204,7 +212,7 @@ def new_run_id() -> str:
 
 
 def _with(blockers: Sequence[Blocker], own: Sequence[Blocker]) -> GateResult:
-    """Return the gate's blockers, and those of the run that concern something else."""
+    """Return the gate's blockers, and those of the run that concern other validations."""
     known = {(blocker.component, blocker.test_name) for blocker in blockers}
     return GateResult(
         (*blockers, *(blocker for blocker in own if (blocker.component, blocker.test_name) not in known))

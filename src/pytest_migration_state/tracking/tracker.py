@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 import os
-import warnings
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
@@ -14,17 +12,15 @@ from pytest_migration_state.domain import events
 from pytest_migration_state.domain.document import new_document
 from pytest_migration_state.domain.gate import Context, evaluate
 from pytest_migration_state.domain.operations import INITIALIZE
-from pytest_migration_state.errors import (
-    GateBlockedError,
-    InvalidArgumentError,
-    MigrationStateWarning,
-    StateNotFoundError,
-)
+from pytest_migration_state.errors import GateBlockedError, InvalidArgumentError, StateNotFoundError
 from pytest_migration_state.importers.backup.record import import_backup
+from pytest_migration_state.importing import importing
 from pytest_migration_state.storage.base import DEFAULT_TIMEOUT
 from pytest_migration_state.storage.opening import open_store
 from pytest_migration_state.text import utc_now
-from pytest_migration_state.tracking.requests import decide_all, parse_all
+from pytest_migration_state.tracking.audit import audit_lines
+from pytest_migration_state.tracking.notices import Notices
+from pytest_migration_state.tracking.requests import decide_all, late_verdicts, parse_all, with_findings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -43,17 +39,16 @@ if TYPE_CHECKING:
 class MigrationTracker:
     """The state of one migration. Threads may share a tracker; processes may share a state.
 
-    Nothing is read or written before a method is called. Methods that change the state have the change on the
-    disk when they return, and return the new :class:`~pytest_migration_state.MigrationState`. Each may raise
-    ``StateNotFoundError``, ``StateDamagedError``, ``StateVersionError``, ``StateLockedError``,
+    Nothing is read or written before a method is called. When a method that changes the state returns, the
+    change is on the disk; the method returns the new :class:`~pytest_migration_state.MigrationState`. Each
+    may raise ``StateNotFoundError``, ``StateDamagedError``, ``StateVersionError``, ``StateLockedError``,
     ``StateWriteError`` and, for an argument that no state may hold, ``InvalidArgumentError``.
 
     :param path: the document, such as ``migration-state.json``. Audit log and lock are beside it.
     :param create: create the state if there is none, instead of raising ``StateNotFoundError``.
     :param run_id: the run that the entries in the audit log belong to.
     :param lock_timeout: how long to wait for another process that holds the state, in seconds.
-    :param notify: called with a sentence about what a person should know although the work goes on; by
-        default a
+    :param notify: called with a warning, one sentence, while the work goes on; by default a
         :class:`~pytest_migration_state.MigrationStateWarning` is issued after the work.
     """
 
@@ -69,10 +64,13 @@ class MigrationTracker:
         self.path: Final = Path(path)
         self._create = create
         self._run_id = run_id
-        self._notices: deque[str] = deque()
-        self._notify = notify
+        self._notices = Notices(notify)
         self._store: Final = open_store(
-            self.path, run_id=run_id, lock_timeout=lock_timeout, notify=self._notices.append
+            self.path,
+            run_id=run_id,
+            lock_timeout=lock_timeout,
+            notify=self._notices.add,
+            on_wait=self._notices.pass_on_now,
         )
 
     def __repr__(self) -> str:
@@ -80,7 +78,7 @@ class MigrationTracker:
 
     @property
     def audit_log_path(self) -> Path:
-        """Where the audit log of this state is."""
+        """The path of the audit log of this state."""
         return Path(self._store.log_address)
 
     # --- operations -----------------------------------------------------------------------------------------
@@ -88,7 +86,7 @@ class MigrationTracker:
     def initialize(self, force: bool = False) -> MigrationState:
         """Begin a migration.
 
-        :param force: set an existing state aside beside the new one; its log goes on.
+        :param force: set an existing state aside beside the new one; its log continues.
         :raises StateExistsError: there is a state already and ``force`` was not given.
         """
         return self._do("initialize", force=force)
@@ -121,20 +119,23 @@ class MigrationTracker:
         return self._do("add_preserved_data", key=key, backup_path=os.fspath(backup_path))
 
     def add_native_process(self, name: str, process_id: int | None = None) -> MigrationState:
-        """Record that a native process was started."""
+        """Record that a native process was started. The verdicts of the component ``name`` become stale."""
         return self._do("add_native_process", name=name, process_id=process_id)
 
     def add_validation_result(
-        self, component: str, test_name: str, passed: bool, error_message: str | None = None
+        self,
+        component: str,
+        test_name: str,
+        passed: bool,
+        error_message: str | None = None,
+        reason: str | None = None,
     ) -> MigrationState:
-        """Record a verdict. It replaces an earlier one of the same validation; the log keeps both."""
-        return self._do(
-            "add_validation_result",
-            component=component,
-            test_name=test_name,
-            passed=passed,
-            error_message=error_message,
-        )
+        """Record a verdict. It replaces an earlier one of the same validation; the log keeps both.
+
+        :param reason: why a run's failure is overridden; kept with the verdict and in the log.
+        """
+        verdict = {"component": component, "test_name": test_name, "passed": passed}
+        return self._do("add_validation_result", **verdict, error_message=error_message, reason=reason)
 
     def set_rollback_availability(self, available: bool) -> MigrationState:
         """Record whether → RolledBack is possible."""
@@ -145,8 +146,15 @@ class MigrationTracker:
         return self._do("set_error", message=message)
 
     def forget_validation(self, component: str, test_name: str, reason: str) -> MigrationState:
-        """Take a validation whose test no longer exists off the record; the log says so, with the reason."""
+        """Remove a validation whose test no longer exists from the record; the log holds the reason."""
         return self._do("forget_validation", component=component, test_name=test_name, reason=reason)
+
+    def accept_record(self, by: str, reason: str) -> MigrationState:
+        """Accept the state as the document has it, although its record is not whole.
+
+        :raises NothingToAcceptError: :meth:`verify` finds nothing wrong with the record.
+        """
+        return self._do("accept_record", by=by, reason=reason)
 
     def write_audit(self, action: str, details: str, level: str = "INFO") -> MigrationState:
         """Write an entry to the audit log.
@@ -158,8 +166,8 @@ class MigrationTracker:
     def apply(self, operations: Iterable[Mapping[str, Any]]) -> MigrationState:
         """Carry out operations, all of them or none.
 
-        Each is decided on the state as those before have left it, and raises what the method of its name
-        raises, with its ``position`` (from 1).
+        Each is decided on the state that the operations before it lead to. It raises what the method of its
+        name raises, with its ``position`` (from 1).
 
         :param operations: each names its ``operation``, a method of this class that changes the state, and
             that method's arguments. In place of a ``policy``, ``set_phase`` has the lists ``require`` and
@@ -196,8 +204,9 @@ class MigrationTracker:
         progress: Callable[[int, int], None] | None = None,
     ) -> list[BackupResult]:
         """Check the backups of :meth:`import_backup` without recording anything."""
-        from pytest_migration_state.importers.backup.check import check
-        from pytest_migration_state.importers.backup.manifest import read_manifest
+        with importing:
+            from pytest_migration_state.importers.backup.check import check
+            from pytest_migration_state.importers.backup.manifest import read_manifest
 
         return check(read_manifest(manifest), root, progress)
 
@@ -207,10 +216,10 @@ class MigrationTracker:
     # --- the working form, for the command line and the recorder --------------------------------------------
 
     def commit(self, requests: Iterable[Mapping[str, Any]]) -> Document:
-        """:meth:`apply` without the snapshot."""
-        parsed = parse_all(requests)
-        # A migration can be begun whatever the state is like; every other operation needs one that can be
-        # read.
+        """Do the same as :meth:`apply`, without the snapshot."""
+        parsed = with_findings(parse_all(requests), self._store)
+        # A migration can be begun even if the state is damaged; every other operation needs a state that can
+        # be read.
         begins = bool(parsed) and parsed[0].operation == INITIALIZE
 
         def decide(document: Document, *, exists: bool = True) -> list[Event]:
@@ -220,13 +229,17 @@ class MigrationTracker:
             if begins:
                 blank = new_document(None, "", "")
                 return self._store.initialize(lambda exists: decide(blank, exists=exists)).document
-            return self._committed(decide)
+            document = self._committed(decide)
         except GateBlockedError as error:
             if not begins:
                 self._record_refusal(error)
             raise
+        else:
+            for late in late_verdicts(parsed, document, self.context):
+                self._notices.add(f"{self.path}: {late}")
+            return document
         finally:
-            self._pass_notices_on()
+            self._notices.pass_on()
 
     def commit_backups(self, results: Sequence[BackupResult]) -> Document:
         """Record the results of :meth:`import_backup`, without the snapshot."""
@@ -243,33 +256,25 @@ class MigrationTracker:
         try:
             return self._committed(decide)
         finally:
-            self._pass_notices_on()
+            self._notices.pass_on()
 
     def _committed(self, decide: Decide) -> Document:
         commit = self._store.commit(decide, create=self._create)
         if commit.created:
-            self._notices.append(f"{self.path}: created, in phase {commit.document.phase}")
+            self._notices.add(f"{self.path}: created, in phase {commit.document.phase}")
         return commit.document
 
     def _record_refusal(self, error: GateBlockedError) -> None:
-        """Record in the log that Completed was asked for and refused, if there is a state."""
+        """Record in the log that the transition to Completed was refused, if there is a state."""
         with suppress(StateNotFoundError):
             self._store.commit(lambda _: [events.gate_blocked(error.blockers)])
 
     def read(self) -> Document:
-        """:attr:`state` without the snapshot."""
+        """Return the same as :attr:`state`, without the snapshot."""
         try:
             return self._store.read()
         finally:
-            self._pass_notices_on()
-
-    def _pass_notices_on(self) -> None:
-        while self._notices:
-            notice = self._notices.popleft()
-            if self._notify:
-                self._notify(notice)
-            else:
-                warnings.warn(notice, MigrationStateWarning, stacklevel=_callers_level())
+            self._notices.pass_on()
 
     # --- reading --------------------------------------------------------------------------------------------
 
@@ -279,7 +284,9 @@ class MigrationTracker:
         return _snapshot(self.read())
 
     def gate(self, policy: Policy | None = None) -> GateResult:
-        """Return whether Validation → Completed would be allowed now and, if not, every reason.
+        """Return whether Completed would be accepted now and, if not, every reason.
+
+        In a phase that Completed cannot follow the gate is shut, whatever the verdicts are.
 
         :param policy: the gate's policy; ``None``: an empty one.
         """
@@ -287,36 +294,30 @@ class MigrationTracker:
         return evaluate(document, policy, self.context(document))
 
     def context(self, document: Document) -> Context:
-        """Return what the gate must know besides the state and the policy."""
+        """Return the gate's context for a document."""
         return Context(str(self.path), self._store.liveness_of(document.open_runs), self._run_id)
 
     def read_audit(self, last: int | None = None) -> list[AuditEntry]:
         """Return the lines of the audit log that are JSON objects, the oldest first.
 
-        Other lines are warned about.
+        Other lines cause a warning. Lines of other programs that may be about another state of the folder
+        stand among them by their time; their ``log`` names the log in which they are.
 
-        :param last: only the last so many; ``None``: all.
+        :param last: the number of lines, counted from the end; ``None`` or 0: all.
         """
-        from pytest_migration_state.models import AuditEntry
+        with importing:
+            from pytest_migration_state.models import AuditEntry
 
         return [AuditEntry.of(line.content) for line in self.audit_lines(last) if line.content is not None]
 
     def audit_lines(self, last: int | None = None) -> list[Line]:
-        """Return the lines behind :meth:`read_audit`."""
+        """Return the lines that :meth:`read_audit` converts."""
         if last is not None and last < 0:
             raise InvalidArgumentError("last", last, "it must be an integer from 0")
-        lines: deque[Line] = deque(maxlen=last)
-        try:
-            for line in self._store.audit_lines():
-                if line.content is not None:
-                    lines.append(line)
-                elif line.raw.strip():
-                    what = line.damage or "it is not a JSON object"
-                    self._notices.append(f"{self._store.log_address}: line {line.number}: {what}")
-        except FileNotFoundError:
-            self._notices.append(f"{self._store.log_address}: there is no audit log")
-        self._pass_notices_on()
-        return list(lines)
+        # PowerShell's Get-MigrationAuditLog -Last 0 returns all of them.
+        found = deque(audit_lines(self._store, self._notices.add), maxlen=last or None)
+        self._notices.pass_on()
+        return list(found)
 
     def verify(self) -> VerifyReport:
         """Check the hash chain, and the document against the log. Nothing is locked or changed.
@@ -324,7 +325,8 @@ class MigrationTracker:
         :returns: the report; damage of the log is in it.
         :raises MigrationStateError: the document cannot be used.
         """
-        from pytest_migration_state.verification.verify import verify
+        with importing:
+            from pytest_migration_state.verification.verify import verify
 
         return verify(self._store)
 
@@ -333,16 +335,8 @@ class MigrationTracker:
         self._store.close()
 
 
-def _callers_level() -> int:
-    """Return the ``stacklevel`` of the code that called into this module."""
-    frame = inspect.currentframe()
-    level = 0
-    while frame and frame.f_globals is globals():
-        frame, level = frame.f_back, level + 1
-    return level
-
-
 def _snapshot(document: Document) -> MigrationState:
-    from pytest_migration_state.models import MigrationState
+    with importing:
+        from pytest_migration_state.models import MigrationState
 
     return MigrationState.model_validate(document.to_object())

@@ -1,7 +1,7 @@
 """The hash chain of an audit log, followed from its first line, and what is wrong with a line that breaks it.
 
-An entry is proved by its hash, which covers the hash of the entry before. So an entry that does not fit is
-classified by the next one, which tells whether it was modified in its place, inserted, or follows a gap.
+An entry is proved by its hash, which covers the hash of the entry before it. So an entry that does not fit is
+classified by the next one, which shows whether it was modified in its place, inserted, or follows a gap.
 """
 
 from __future__ import annotations
@@ -10,18 +10,20 @@ import re
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pytest_migration_state.json_codec import BOM, decode_object, strip_bom
+from pytest_migration_state.json_codec import BOM, decode_object, strip_bom, utf16_of
 from pytest_migration_state.storage.records import (
     GENESIS_HASH,
     HASH_AT_END,
     Position,
     chained_hash,
     gap_position,
+    no_object_in_words,
     without_hash,
 )
-from pytest_migration_state.text import to_printable
+from pytest_migration_state.text import numbered, to_printable
 from pytest_migration_state.verification.report import Problem
 
 if TYPE_CHECKING:
@@ -33,13 +35,13 @@ if TYPE_CHECKING:
 
 
 class LineStatus(Enum):
-    """How a log line affects the expected state."""
+    """The effect of a log line on the expected state."""
 
     #: It counts.
     VALID = auto()
     #: It counts, but lines before it are missing.
     VALID_AFTER_GAP = auto()
-    #: It does not count, and neither does what is before it.
+    #: It does not count, and neither do the lines before it.
     BREAKS_CHAIN = auto()
     #: It does not count, and nothing is lost by that.
     IGNORED = auto()
@@ -76,7 +78,7 @@ class _ForeignLines:
 class _Suspect(NamedTuple):
     """An entry that does not fit the one before it.
 
-    :ivar fits_alone: whether it would without the lines of other programs before it.
+    :ivar fits_alone: whether it would fit without the lines of other programs before it.
     """
 
     entry: _Entry
@@ -86,10 +88,10 @@ class _Suspect(NamedTuple):
 
 
 class HashChain:
-    """Follows the hash chain of a log.
+    """The hash chain of a log, checked line by line.
 
-    :ivar problems: what was found so far; complete and in the order of lines after :meth:`finish`.
-    :ivar lines: how many lines there were.
+    :ivar problems: the problems found so far; complete and in the order of lines after :meth:`finish`.
+    :ivar lines: the number of lines so far.
     :ivar entries: how many of them are, or were, entries written by this package.
     :ivar strange: the lines that are not JSON objects and never were entries.
     """
@@ -121,7 +123,7 @@ class HashChain:
         return LineStatus.VALID
 
     def finish(self) -> None:
-        """Finish: there are no more lines."""
+        """Complete the check after the last line."""
         self._classify_suspect(None)
         self.problems += [_dropped(first, last, line) for first, last, line in self._missing()]
         self.problems.sort(key=lambda problem: problem.line or 0)
@@ -144,6 +146,9 @@ class HashChain:
     def _foreign_garbage(self, line: Line) -> LineStatus:
         if not line.raw.strip():
             return LineStatus.IGNORED
+        if utf16_of(line.raw):
+            self._report("changed", line.number, f": {no_object_in_words(line.raw)}")
+            return LineStatus.BREAKS_CHAIN
         if line.raw.removeprefix(BOM).startswith(b"{") or b'"action"' in line.raw:
             self._report(
                 "changed",
@@ -177,14 +182,8 @@ class HashChain:
     def _entry(self, line: Line) -> LineStatus:
         assert line.content is not None and line.hash is not None
         entry = _Entry(line.number, line.content["seq"], (line.hash,))
-        body, last, suspect = without_hash(line.raw), self._last, self._suspect
-
-        def follows(other: _Entry | None, *between: bytearray) -> bool:
-            content = b"".join(between)
-            return other is not None and any(
-                chained_hash(known, content, body) == line.hash for known in other.hashes
-            )
-
+        last, suspect = self._last, self._suspect
+        follows = partial(_follows, line)
         here = self._between.content
         if suspect and follows(suspect.before, suspect.between.content, here):
             self._classify_suspect(entry.seq, is_extra=True)
@@ -193,20 +192,12 @@ class HashChain:
             self._classify_suspect(entry.seq)
             return self._accept(entry)
         if (same := self._seen.get(entry.seq)) and line.hash in same.hashes:
-            self._report(
-                "moved",
-                entry.line,
-                f" repeats entry {entry.seq}, which is in line {same.line}: the line was doubled",
-            )
+            doubled = f" repeats entry {entry.seq}, which is in line {same.line}: the line was doubled"
+            self._report("moved", entry.line, doubled)
             return LineStatus.IGNORED
         self._classify_suspect(None)
-        named = _named(line.content["data"])
-        if (
-            named
-            and last.seq < named.seq == entry.seq - 1
-            and chained_hash(named.hash, b"", body) == line.hash
-        ):
-            which = _entries(last.seq + 1, named.seq)
+        if self._is_after_stated_gap(entry, line):
+            which = _entries(last.seq + 1, entry.seq - 1)
             says = to_printable(str(line.content.get("details")))
             self._report("missing", entry.line, f": {which} missing before it, as it says itself ({says})")
             self._step(entry)
@@ -215,10 +206,21 @@ class HashChain:
             return self._accept(entry)
         alone = bool(here) and follows(last, bytearray())
         if last.hashes and entry.seq == last.seq + 1:
-            entry = entry._replace(hashes=(line.hash, chained_hash(last.hashes[0], bytes(here), body)))
+            expected = chained_hash(last.hashes[0], bytes(here), without_hash(line.raw))
+            entry = entry._replace(hashes=(line.hash, expected))
         self._suspect = _Suspect(entry, last, self._between, alone)
         self._last, self._between = entry, _ForeignLines()
         return LineStatus.BREAKS_CHAIN
+
+    def _is_after_stated_gap(self, entry: _Entry, line: Line) -> bool:
+        """Return True if an entry says itself that those between it and the last one are missing."""
+        assert line.content is not None
+        named = _named(line.content["data"])
+        return (
+            named is not None
+            and self._last.seq < named.seq == entry.seq - 1
+            and chained_hash(named.hash, b"", without_hash(line.raw)) == line.hash
+        )
 
     def _accept(self, entry: _Entry) -> LineStatus:
         """Accept a genuine entry, which may be out of its place."""
@@ -261,10 +263,10 @@ class HashChain:
         self._suspect = None
         entry, before, between, fits_alone = suspect
         follows = before.seq + 1
+        if is_extra and next_seq == entry.seq:
+            self._report("changed", entry.line, " was inserted: the chain continues without it")
+            return
         if is_extra:
-            if next_seq == entry.seq:
-                self._report("changed", entry.line, " was inserted: the chain continues without it")
-                return
             self._report_out_of_place(entry)
             self._seen.setdefault(entry.seq, entry)
             return
@@ -276,19 +278,11 @@ class HashChain:
         elif entry.seq < follows:
             self._report_out_of_place(entry)
         elif fits_alone:
-            which = _lines(between.first, between.last)
-            self._report(
-                "changed",
-                between.first,
-                f": {which} inserted afterwards: entry {entry.seq} fits the one before it without them",
-            )
+            which = numbered(between.first, between.last, "line {} was", "lines {} to {} were")
+            message = f"{which} inserted afterwards: entry {entry.seq} fits the one before it without them"
+            self.problems.append(Problem("changed", between.first, message))
         else:
-            alternative = "a line of another program before it was removed"
-            if between.first:
-                alternative = (
-                    f"{_lines(between.first, between.last, ' of other programs')} changed or removed"
-                )
-            message = f": entry {entry.seq} was modified, or {alternative} (its hash does not fit)"
+            message = f": entry {entry.seq} was modified, or {_other_cause(between)} (its hash does not fit)"
             self._report("changed", entry.line, message)
         self._seen.setdefault(entry.seq, entry)
         self._highest = max(self._highest, entry.seq)
@@ -308,6 +302,22 @@ class HashChain:
                 yield start, last, line
 
 
+def _follows(line: Line, entry: _Entry | None, *between: bytearray) -> bool:
+    """Return True if a line is chained to an entry over the bytes between them."""
+    if entry is None:
+        return False
+    content, body = b"".join(between), without_hash(line.raw)
+    return any(chained_hash(known, content, body) == line.hash for known in entry.hashes)
+
+
+def _other_cause(between: _ForeignLines) -> str:
+    """Return what else than a modified entry makes its hash not fit."""
+    if between.first:
+        one, several = "line {} of another program was", "lines {} to {} of other programs were"
+        return f"{numbered(between.first, between.last, one, several)} changed or removed"
+    return "a line of another program before it was removed"
+
+
 def _named(data: JsonObject) -> Position | None:
     try:
         return gap_position(data)
@@ -322,8 +332,4 @@ def _dropped(first: int, last: int, line: int) -> Problem:
 
 
 def _entries(first: int, last: int) -> str:
-    return f"entry {first} is" if first == last else f"entries {first} to {last} are"
-
-
-def _lines(first: int, last: int, whose: str = "") -> str:
-    return f"line {first}{whose} was" if first == last else f"lines {first} to {last}{whose} were"
+    return numbered(first, last, "entry {} is", "entries {} to {} are")

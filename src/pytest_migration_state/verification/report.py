@@ -22,7 +22,7 @@ ProblemKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is not as it should be.
+    """A problem that the verification found.
 
     :ivar kind: one of :data:`ProblemKind`.
     :ivar line: the line of the audit log that it concerns, counted from 1; ``None`` if it concerns none.
@@ -42,9 +42,8 @@ class Problem:
 class VerifyReport:
     """The result of a verification.
 
-    :ivar problems: what is not as it should be, in the order of the log's lines; those that concern no line
-        come last.
-    :ivar notes: what is worth knowing and not a problem.
+    :ivar problems: the problems, in the order of the log's lines; those that concern no line come last.
+    :ivar notes: remarks that are not problems.
     :ivar lines: how many lines the log has, whoever wrote them.
     :ivar entries: how many of them were written by this package.
     """
@@ -56,7 +55,7 @@ class VerifyReport:
 
     @property
     def sound(self) -> bool:
-        """Whether there are no problems."""
+        """True if there are no problems."""
         return not self.problems
 
     def to_object(self) -> JsonObject:

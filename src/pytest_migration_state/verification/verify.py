@@ -1,6 +1,6 @@
 """Verifying a state: the hash chain of its log, and its document against the log.
 
-Read only, and without the lock.
+It changes nothing and does not need the lock.
 """
 
 from __future__ import annotations
@@ -10,14 +10,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from pytest_migration_state.domain import events
+from pytest_migration_state.domain.beside.past import Entry
+from pytest_migration_state.domain.beside.reckoning import fold, is_whole
 from pytest_migration_state.domain.expected_state import ExpectedState
 from pytest_migration_state.domain.facts import DocumentFacts
-from pytest_migration_state.domain.gate import Context, evaluate
+from pytest_migration_state.domain.gate import Context, completion_in_words, evaluate
 from pytest_migration_state.domain.phases import Phase
-from pytest_migration_state.errors import StateDamagedError
+from pytest_migration_state.errors import MigrationStateError, StateDamagedError
 from pytest_migration_state.storage.records import NO_LINE_END, Position
-from pytest_migration_state.text import and_more, counted, to_printable
-from pytest_migration_state.verification.comparison import differences
+from pytest_migration_state.text import and_more, counted, numbered, to_printable
+from pytest_migration_state.verification.acceptance import Acceptances
+from pytest_migration_state.verification.comparison import differences, other_differences
 from pytest_migration_state.verification.hash_chain import HashChain, LineStatus
 from pytest_migration_state.verification.report import Problem, VerifyReport
 
@@ -28,8 +31,8 @@ if TYPE_CHECKING:
     from pytest_migration_state.types import JsonObject
     from pytest_migration_state.verification.report import ProblemKind
 
-#: How long after it was found a problem must still be there, in seconds: PowerShell writes the document and
-#: then the log.
+#: The time after which a problem must still exist to be reported, in seconds: PowerShell writes the document
+#: first and then the log.
 SECOND_LOOK: Final = 0.3
 
 
@@ -55,17 +58,27 @@ class _Examination:
     def __init__(self, store: StateStore) -> None:
         self._store = store
         self._notes: list[str] = []
+        # Problems of single lines of the log can be accepted; those of the document cannot.
+        self._line_problems: list[Problem] = []
         self._problems: list[Problem] = []
+        self._acceptances = Acceptances()
         self._chain = HashChain()
         self._document = store.checkpoint()
-        # The last entry that the document contains, and how many entries are behind it.
+        # The last entry that the document contains, and how many entries come after it.
         self._named = Position(*self._document.audit) if self._document and self._document.audit else None
         self._behind = 0
         # Entries that were committed together, until their last one comes: line numbers and contents.
         self._unfinished: list[tuple[int, JsonObject]] = []
+        # Lines of other programs behind the last entry. Those before it are dealt with: what counts of them
+        # is in an entry. Version 0.1.0, which names no digest in the document, wrote no such entries.
+        self._heeds_all_lines = not (self._document and self._document.content_digest)
+        self._tail: list[Line] = []
+        self._entries: list[Entry] = []
         facts = DocumentFacts.of(self._document) if self._document else DocumentFacts({}, {})
         self._expected = ExpectedState.of(facts)
         self._has_log = self._read_log()
+        for line in self._tail:
+            self._add_foreign(line.number, line)
         self._chain.finish()
         if self._unfinished:
             first = self._unfinished[0][0]
@@ -96,21 +109,31 @@ class _Examination:
                 return
             line = line._replace(damage=None)
         status = self._chain.check(line)
+        if status is LineStatus.VALID_AFTER_GAP:
+            self._acceptances.add_stated("missing", line.number)
         if status in {LineStatus.BREAKS_CHAIN, LineStatus.VALID_AFTER_GAP}:
             self._expected.discard_before(line.number)
         if status not in {LineStatus.VALID, LineStatus.VALID_AFTER_GAP} or not line.content:
             return
         if line.hash is None:
-            self._expected.add_foreign_line(line.number, line.content)
+            if self._heeds_all_lines:
+                self._add_foreign(line.number, line)
+            else:
+                self._tail.append(line)
             return
         try:
             self._add_part(line.number, line.content)
         except (AttributeError, KeyError, TypeError, ValueError):
-            # Its hash fits, so that it was written like this: not by this program.
-            self._report("changed", line.number, "its data do not describe a change, although its hash fits")
+            # Its hash fits, so it was written like this, but not by this program.
+            what = "its data do not describe a change, although its hash fits"
+            self._line_problems.append(Problem("changed", line.number, f"line {line.number}: {what}"))
+
+    def _add_foreign(self, number: int, line: Line) -> None:
+        assert line.content is not None
+        self._expected.add_foreign_line(number, line.content)
 
     def _add_part(self, number: int, content: JsonObject) -> None:
-        """Add an entry when the last of those that were committed with it has been read."""
+        """Add an entry as soon as the last of those that were committed with it has been read."""
         part, total = content.get("part", (1, 1))
         if part == 1:
             self._unfinished.clear()
@@ -122,27 +145,49 @@ class _Examination:
 
     def _add_entry(self, number: int, content: JsonObject) -> None:
         timestamp, data = str(content.get("timestamp")), content["data"]
+        self._entries.append(Entry(content["seq"], str(content.get("action")), timestamp, data))
         if "unlogged_changes" in data.get("metadata", {}):
-            self._report("unlogged_changes", number, to_printable(str(content.get("details"))))
-        if self._document and self._named and content["seq"] > self._named.seq:
-            self._behind += 1
+            what = to_printable(str(content.get("details")))
+            self._line_problems.append(Problem("unlogged_changes", number, f"line {number}: {what}"))
+            self._acceptances.add_stated("unlogged_changes", number)
+        self._acceptances.add_entry(number, data)
+        is_behind = self._document and self._named and content["seq"] > self._named.seq
+        self._behind += bool(is_behind)
+        if not self._heeds_all_lines:
+            if is_behind:
+                # The document may hold what these lines say: an entry that it does not contain yet tells.
+                for line in self._tail:
+                    self._add_foreign(0, line)
+            else:
+                self._expected.add_entry(number, timestamp, data)
+            self._tail.clear()
+            return
+        if self._document and is_behind:
             events.apply(self._document, data, timestamp)
-            if "initialize" in data:
-                self._expected.migration_id = data["initialize"]["migration_id"]
-                self._expected.started_at = data["initialize"]["started_at"]
+            self._expected.migration_id = self._document.migration_id
+            self._expected.started_at = self._document.fields["started_at"]
         self._expected.add_entry(number, timestamp, data)
 
     # --- the findings ---------------------------------------------------------------------------------------
 
     def report(self) -> VerifyReport:
-        """Return what was found."""
+        """Return the report."""
         chain = self._chain
         if self._document is None:
             self._examine_without_document()
         else:
             if self._belong_together():
                 self._compare(self._document)
-            self._examine_gate(self._document)
+            self._examine_gate(self._as_everybody_reads_it(self._document))
+        found = chain.problems + self._line_problems
+        unaccepted, accepted = self._acceptances.separate(found, self._store)
+        self._notes += accepted
+        self._add_notes()
+        problems = sorted(unaccepted + self._problems, key=lambda problem: problem.line or chain.lines + 1)
+        return VerifyReport(tuple(problems), tuple(self._notes), chain.lines, chain.entries)
+
+    def _add_notes(self) -> None:
+        chain = self._chain
         if chain.strange:
             self._notes.append(
                 f"{_lines(chain.strange)} of the log: not a JSON object, and never was an entry"
@@ -152,12 +197,9 @@ class _Examination:
             self._notes.append(f"the document is behind the log by {behind}, which every reader adds")
         if self._expected.gap_at > 1:
             self._notes.append(
-                f"lines before line {self._expected.gap_at} of the log could not be compared with the document"
+                f"lines before line {self._expected.gap_at} of the log could not be compared "
+                "with the document"
             )
-        problems = sorted(
-            chain.problems + self._problems, key=lambda problem: problem.line or chain.lines + 1
-        )
-        return VerifyReport(tuple(problems), tuple(self._notes), chain.lines, chain.entries)
 
     def _report(self, kind: ProblemKind, line: int | None, message: str) -> None:
         where = f"line {line}: " if line else ""
@@ -171,14 +213,9 @@ class _Examination:
 
     def _belong_together(self) -> bool:
         """Return True if the log is the one that the document names, and reaches as far."""
-        named, log_name = self._named, self._store.log_name
+        named = self._named
         if not self._has_log:
-            if named and named.seq:
-                self._report(
-                    "missing", None, f"the audit log {log_name} is gone, and with it entries 1 to {named.seq}"
-                )
-            else:
-                self._notes.append(f"there is no audit log {log_name}")
+            self._examine_without_log()
             return False
         if not named or not named.seq:
             return True
@@ -195,6 +232,14 @@ class _Examination:
             what = f"the audit log belongs to a different migration (begun in line {begun})"
         self._report("other_log", line, f"entry {named.seq} is not the one that the document names: {what}")
         return False
+
+    def _examine_without_log(self) -> None:
+        log_name = self._store.log_name
+        if self._named and self._named.seq:
+            lost = numbered(1, self._named.seq, "entry {}", "entries {} to {}")
+            self._report("missing", None, f"the audit log {log_name} is gone, and with it {lost}")
+        else:
+            self._notes.append(f"there is no audit log {log_name}")
 
     def _examine_end(self, named_seq: int) -> None:
         """Report that the log ends before the entry that the document names.
@@ -213,21 +258,45 @@ class _Examination:
             message = f"{counted(missing, 'change')} only in the document: the log could not be written"
             self._report("unlogged_changes", None, message)
             expected.discard_before(self._chain.lines + 1)
+        unassigned = 0
         for line in self._store.foreign_lines():
             if line.content:
                 expected.add_foreign_line(0, line.content)
+                unassigned += 1
         if expected.other_beginning:
             self._report(
                 "unexplained",
                 expected.other_beginning,
                 "the migration that begins here is not the document's, which began at "
-                f"{document.fields['started_at']} without a line in the log: begun by a program that could not write "
-                "its line, or copied here from elsewhere",
+                f"{document.fields['started_at']} without a line in the log: begun by a program that could "
+                "not write its line, or copied here from elsewhere",
             )
         neighbours = [DocumentFacts.of(other) for other in self._store.other_documents()]
+        if neighbours:
+            unassigned += self._chain.lines - self._chain.entries
+        if unassigned:
+            lines = f"{counted(unassigned, 'line')} of other programs"
+            whose = "it cannot be told which state of the folder they are about"
+            self._notes.append(f"{lines}: {whose}; only the document says what they did")
         self._problems += differences(expected, DocumentFacts.of(document), neighbours)
+        # The migration was taken over, or began, behind every line that is damaged.
+        is_readable = all((problem.line or 0) < expected.begun_at for problem in self._chain.problems)
+        is_whole_log = is_readable and not missing and is_whole(self._entries)
+        if self._named and is_whole_log and not self._heeds_all_lines:
+            self._problems += other_differences(fold(self._entries, self._named.seq), document)
+
+    def _as_everybody_reads_it(self, document: Document) -> Document:
+        """Return the state with what stands only in the log; the document alone if that cannot be used."""
+        try:
+            return self._store.read()
+        except MigrationStateError:
+            return document
 
     def _examine_gate(self, document: Document) -> None:
+        if document.lost_entries:
+            self._notes.append(
+                f"the gate is shut until 'migration-state accept': {to_printable(document.lost_entries)}"
+            )
         if document.phase is not Phase.COMPLETED:
             return
         context = Context(self._store.address, self._store.liveness_of(document.open_runs))
@@ -238,7 +307,8 @@ class _Examination:
             self._report(
                 "completed_past_gate",
                 None,
-                f"the migration is Completed although its gate is shut: {message}",
+                "the migration is Completed although its gate is shut: "
+                f"{completion_in_words(document)}: {message}",
             )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_migration_state.cli import output
-from pytest_migration_state.cli.arguments import add_json, add_policy, whole_number
+from pytest_migration_state.cli.arguments import add_json, add_policy, integer_from
 from pytest_migration_state.cli.context import print_json, report, tracker_of
 from pytest_migration_state.cli.registry import command
 from pytest_migration_state.domain.policy import SETTINGS, Policy
@@ -34,7 +34,7 @@ def show(options: Namespace) -> int:
 
 
 def _audit_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--last", metavar="N", type=whole_number, help="only the last N entries")
+    parser.add_argument("--last", metavar="N", type=integer_from(0), help="only the last N entries; 0: all")
     add_json(parser, "print JSON Lines, each object as it is in the log")
 
 
@@ -47,7 +47,7 @@ def audit(options: Namespace) -> int:
     if options.json:
         from pytest_migration_state.json_codec import strip_bom
 
-        output.json_bytes(strip_bom(line.raw) + b"\n" for line in tracker.audit_lines(options.last))
+        output.json_pieces(strip_bom(line.raw) + b"\n" for line in tracker.audit_lines(options.last))
         return 0
     from pytest_migration_state.reports import terminal
 
@@ -57,7 +57,7 @@ def audit(options: Namespace) -> int:
 
 def _gate_arguments(parser: ArgumentParser) -> None:
     add_policy(parser)
-    add_json(parser, "print the result and its blockers as JSON")
+    add_json(parser, "print the result, its blockers, overrides and acceptances as JSON")
 
 
 @command(
@@ -67,7 +67,7 @@ def _gate_arguments(parser: ArgumentParser) -> None:
     arguments=_gate_arguments,
 )
 def gate(options: Namespace) -> int:
-    """Say whether the gate to Completed is open and, if not, why.
+    """Say whether Completed would be accepted now and, if not, why.
 
     Exit status 0 means open, 1 shut.
     """
@@ -78,11 +78,15 @@ def gate(options: Namespace) -> int:
     document = tracker.read()
     result = evaluate(document, policy, tracker.context(document))
     if options.json:
-        print_json({"phase": document.phase.value, **result.to_object()})
+        from pytest_migration_state.domain.acceptance import acceptances
+        from pytest_migration_state.reports.status import overridden_objects
+
+        notes = {"overridden": overridden_objects(document), "accepted": acceptances(document)}
+        print_json({"phase": document.phase.value, **result.to_object(), **notes})
     else:
         from pytest_migration_state.reports import terminal
 
-        output.lines(terminal.gate(document.phase, result))
+        output.lines(terminal.gate(document, result))
     return 0 if result.open else 1
 
 

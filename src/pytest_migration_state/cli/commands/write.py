@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_migration_state.cli.arguments import add_json, add_policy, add_validation, one_of, whole_number
+from pytest_migration_state.cli.arguments import add_json, add_policy, add_validation, integer_from, one_of
 from pytest_migration_state.cli.context import report, state_path, tracker_of
 from pytest_migration_state.cli.errors import UsageError
 from pytest_migration_state.cli.registry import command
@@ -28,7 +28,7 @@ def _commit(options: Namespace, sentence: str, operation: str, **arguments: Any)
 def _commit_described(
     options: Namespace, action: str, values: tuple[str, ...], operation: str, **arguments: Any
 ) -> int:
-    """Carry out one operation, and print what the audit log says of it.
+    """Carry out one operation, and print the details of its entry in the audit log.
 
     :param action: of :data:`~pytest_migration_state.domain.events.WORDING`.
     :param values: the values in its wording.
@@ -154,12 +154,15 @@ def data(options: Namespace) -> int:
 def _process_arguments(parser: ArgumentParser) -> None:
     _add_document(parser)
     parser.add_argument("name", metavar="NAME", help="what the process is called")
-    parser.add_argument("--pid", metavar="N", type=whole_number, help="its process id")
+    parser.add_argument("--pid", metavar="N", type=integer_from(1), help="its process id")
 
 
 @command("process", "guardian-hive --pid 12345", powershell="Add-NativeProcess", arguments=_process_arguments)
 def process(options: Namespace) -> int:
-    """Record that a native process was started."""
+    """Record that a native process was started.
+
+    The verdicts of the component of this name become stale: validate it again.
+    """
     arguments = {"name": options.name, "process_id": options.pid}
     return _commit_described(options, "ProcessStarted", (options.name,), "add_native_process", **arguments)
 
@@ -174,22 +177,28 @@ def _result_arguments(parser: ArgumentParser) -> None:
     verdict.add_argument("--passed", action="store_true", help="it passed")
     verdict.add_argument("--failed", action="store_true", help="it failed")
     parser.add_argument("--error", metavar="TEXT", help="why it failed; only with --failed")
+    help_text = "why it counts as passed although a run's test failed, for the reports and the audit log"
+    parser.add_argument("--reason", metavar="TEXT", help=help_text)
 
 
 @command(
     "result",
     "guardian-hive native_execution_test --passed",
     "guardian-hive native_execution_test --failed --error 'it answers 500'",
+    "guardian-hive native_execution_test --passed --reason 'OPS-7: the test asks the old port'",
     powershell="Add-ValidationResult",
     arguments=_result_arguments,
 )
 def result(options: Namespace) -> int:
     """Record the verdict of a validation.
 
-    It replaces an earlier verdict of the same component and test.
+    It replaces an earlier verdict of the same component and test. A pass over a failure that a run of
+    tests recorded is shown by every report, with --reason, until a run records another verdict.
     """
     if options.error is not None and options.passed:
         raise UsageError("--error says why a test failed; leave it out, or say --failed")
+    if options.reason is not None and options.failed:
+        raise UsageError("--reason says why a test counts as passed; say why it failed with --error")
     words = "PASSED" if options.passed else "FAILED"
     return _commit_described(
         options,
@@ -200,6 +209,7 @@ def result(options: Namespace) -> int:
         test_name=options.test_name,
         passed=options.passed,
         error_message=options.error,
+        reason=options.reason,
     )
 
 
@@ -276,3 +286,31 @@ def forget(options: Namespace) -> int:
     validation = {"component": options.component, "test_name": options.test_name}
     sentence = f"Test '{options.test_name}' for '{options.component}' forgotten"
     return _commit(options, sentence, "forget_validation", **validation, reason=options.reason)
+
+
+# --- accept -------------------------------------------------------------------------------------------------
+
+
+def _accept_arguments(parser: ArgumentParser) -> None:
+    _add_document(parser)
+    parser.add_argument("--by", metavar="WHO", required=True, help="who accepts it")
+    parser.add_argument(
+        "--reason", metavar="TEXT", required=True, help="why, for the reports and the audit log"
+    )
+
+
+@command(
+    "accept",
+    "--by 'the operator on duty' --reason 'OPS-9: the log was deleted with the old disk'",
+    powershell="Approve-MigrationRecord",
+    arguments=_accept_arguments,
+)
+def accept(options: Namespace) -> int:
+    """Accept the state as the document has it, although its record is not whole.
+
+    That is where 'verify' finds the audit log gone, cut or changed, or changes that were not logged. Until
+    then a log that lost entries keeps the gate shut; afterwards every report says who accepted it. A failed,
+    missing or refused result is not accepted: record it again.
+    """
+    sentence = f"Accepted by {options.by}: the state is as the document has it"
+    return _commit(options, sentence, "accept_record", by=options.by, reason=options.reason)

@@ -1,8 +1,8 @@
-"""Backups, checked against the files that the manifest says were saved.
+"""Checking backups against the files that the manifest says were saved.
 
-Files in, results out: nothing here knows of a state. What the manifest says of its own success is evidence of
-failure only, never of success: the script's ``verification_passed`` and ``success`` are true beside volumes
-that were not saved.
+This module reads files and returns results; it knows nothing about a state. What the manifest says about its
+own success counts only as evidence of failure, never of success: the script writes ``verification_passed``
+and ``success`` as true even if volumes were not saved.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def check(
 class _Survey:
     """A container before its files are read.
 
-    :ivar reasons: why its backup is not safe, as far as it is known already.
+    :ivar reasons: the reasons known so far why its backup is not safe.
     :ivar parts: the parts that can be read, with their files.
     """
 
@@ -62,20 +62,21 @@ class _Survey:
 
 
 class _Checker:
-    """Checks the backups of one manifest."""
+    """The check of one manifest's backups."""
 
     def __init__(self, manifest: Manifest, root: str | os.PathLike[str] | None) -> None:
         self._manifest = manifest
         self._has_root = root is not None
         self._shown_root = os.fspath(manifest.root if root is None else root)
         self._root: Path | None = None
-        # A path of another system means nothing here.
+        # A path of another operating system means nothing here.
         is_native = manifest.from_windows == (os.name == "nt")
-        if (self._has_root or is_native) and os.path.isdir(self._shown_root):  # noqa: PTH112  # False where Path raises
+        # Path.is_dir raises for some invalid paths; os.path.isdir returns False.
+        if (self._has_root or is_native) and os.path.isdir(self._shown_root):  # noqa: PTH112  # as above
             self._root = Path(os.path.realpath(self._shown_root))
 
     def survey(self, container: Container) -> _Survey:
-        """Return what is known of a container before its files are read."""
+        """Examine a container before its files are read."""
         survey = _Survey(container, list(container.failures), [])
         for part in container.parts:
             if part.failure:
@@ -84,8 +85,8 @@ class _Checker:
                 self._survey_part(survey, part, self._root)
         if self._root is None and container.parts:
             survey.reasons.append(
-                f"'{self._shown_root}' cannot be reached from here; --root names the folder where the manifest's "
-                f"backup_root '{self._manifest.root}' is mounted on this machine"
+                f"'{self._shown_root}' cannot be reached from here; --root names the folder where the "
+                f"manifest's backup_root '{self._manifest.root}' is mounted on this machine"
             )
         return survey
 
@@ -106,9 +107,9 @@ class _Checker:
             survey.reasons.append(reason)
 
     def _located(self, path: str, container: Container, root: Path) -> Path:
-        """Return where a saved folder is here.
+        """Return the local path of a saved folder.
 
-        It must be in the folder of its container, and no link may lead elsewhere.
+        It must be in the folder of its container, and no link may lead out of the backup.
 
         :param path: the folder as the manifest names it.
         """
@@ -137,13 +138,13 @@ class _Checker:
         return BackupResult(container, folder, tuple(survey.reasons), len(sizes), sum(sizes))
 
     def _differences(self, part: Part, files: list[SavedFile], count: Callable[[int], None]) -> Iterator[str]:
-        if part.count is not None and len(files) != part.count:
-            yield f"has {len(files)} files, but the manifest says {part.count}"
-        size = sum(file.size for file in files)
-        if part.size is not None and size != part.size:
-            yield f"has {size} bytes, but the manifest says {part.size}"
+        reasons = [*_differences_in_size(part, files)]
         if not part.checksum:
-            yield "has no checksum in the manifest"
+            reasons.append("has no checksum in the manifest")
+        if reasons:
+            yield from reasons
+            # Files that are not the saved ones may be of any length: there is no need to read them.
+            count(sum(file.size for file in files))
             return
         digests = {}
         for file in files:
@@ -154,3 +155,10 @@ class _Checker:
         is_complete = len(digests) == len(files)
         if is_complete and not is_checksum(part.checksum, digests, from_5_1=self._manifest.from_5_1):
             yield "has another checksum than the manifest says: a file was changed, renamed, added or removed"
+
+
+def _differences_in_size(part: Part, files: list[SavedFile]) -> Iterator[str]:
+    size = sum(file.size for file in files)
+    for found, expected, unit in (len(files), part.count, "files"), (size, part.size, "bytes"):
+        if expected not in (None, found):
+            yield f"has {found} {unit}, but the manifest says {expected}"

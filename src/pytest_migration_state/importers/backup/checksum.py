@@ -1,12 +1,13 @@
 """The checksum of a saved folder, computed by the rule of the operators' PowerShell script.
 
 The rule: SHA-256 of the SHA-256s, each in upper-case hex, of the files in all subfolders, hidden ones left
-out, sorted by their full paths in the order of the culture. So a file's name counts only for its place in
+out, sorted by their full paths in the order of the culture. So a file's name matters only for its place in
 that order.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -17,11 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_migration_state.importers.backup.collation import culture_key, word_sort_key
+from pytest_migration_state.regular_files import open_to_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-#: What the script writes for a folder without files, instead of a checksum.
+#: The text that the script writes instead of a checksum for a folder without files.
 EMPTY_FOLDER: Final = "EMPTY_DIRECTORY"
 #: How much of a file is read at once, in bytes.
 _PIECE: Final = 1 << 20
@@ -45,7 +47,7 @@ class SavedFile:
 
 
 def list_files(saved: Path, backup: Path, *, from_windows: bool) -> tuple[list[SavedFile], list[str]]:
-    """Return the files that the script counts in ``saved``, and what prevents reading them, in words.
+    """Return the files that the script counts in ``saved``, and the problems in reading them, in words.
 
     A link to a file counts as that file, and a link to a folder is skipped, as PowerShell does. A link that
     leads out of ``backup`` is not followed and is a problem: its target was not saved.
@@ -64,14 +66,7 @@ def list_files(saved: Path, backup: Path, *, from_windows: bool) -> tuple[list[S
     problems: list[str] = []
     waiting = [saved]
     while waiting:
-        folder = waiting.pop()
-        try:
-            with os.scandir(folder) as found:
-                entries = [entry for entry in found if not _is_hidden(entry, from_windows=from_windows)]
-        except OSError as error:
-            problems.append(_unreadable(folder, error))
-            continue
-        for entry in entries:
+        for entry in _entries(waiting.pop(), problems, from_windows=from_windows):
             path = Path(entry.path)
             try:
                 target = _target(entry, backup)
@@ -87,6 +82,16 @@ def list_files(saved: Path, backup: Path, *, from_windows: bool) -> tuple[list[S
             except (OSError, ValueError) as error:
                 problems.append(_unreadable(path, error))
     return files, problems
+
+
+def _entries(folder: Path, problems: list[str], *, from_windows: bool) -> list[os.DirEntry[str]]:
+    """Return what is in a folder and not hidden; add to ``problems`` if the folder cannot be read."""
+    try:
+        with os.scandir(folder) as found:
+            return [entry for entry in found if not _is_hidden(entry, from_windows=from_windows)]
+    except OSError as error:
+        problems.append(_unreadable(folder, error))
+        return []
 
 
 class _LeadsOutError(Exception):
@@ -137,13 +142,18 @@ def digest(file: SavedFile, count: Callable[[int], None]) -> str:
     """Return the SHA-256 of a file, in upper-case hex.
 
     :param count: called with the number of bytes of each piece that was read.
-    :raises OSError: the file cannot be read.
+    :raises OSError: the file cannot be read, or is not as long as it was.
     """
     sha256 = hashlib.sha256()
-    with file.path.open("rb", buffering=0) as opened:
-        while piece := opened.read(_PIECE):
+    size = 0
+    with open_to_read(file.path) as opened:
+        # A file of the kernel has no size, and may never end.
+        while size <= file.size and (piece := opened.read(_PIECE)):
             sha256.update(piece)
+            size += len(piece)
             count(len(piece))
+    if size != file.size:
+        raise OSError(errno.EAGAIN, "it changed while it was read")
     return sha256.hexdigest().upper()
 
 
@@ -161,9 +171,9 @@ def is_checksum(text: str, digests: dict[str, str], *, from_5_1: bool) -> bool:
 
 
 def _checksums(digests: dict[str, str], key: Callable[[str], Any]) -> Iterator[str]:
-    """Yield the checksum, and the alternatives if names differ only in case, which leaves their order open.
+    """Yield the possible checksums: more than one if names differ only in case, so that their order is open.
 
-    Bounded: such names are rare, and a folder full of them must not take for ever.
+    Their number is limited: such names are rare, and a folder full of them must not take forever.
     """
     alike = [list(names) for _, names in groupby(sorted(digests, key=key), key)]
     orders = product(*(permutations(names) if len(names) < 5 else [tuple(names)] for names in alike))

@@ -37,8 +37,8 @@ def culture_key(name: str, punctuation: str = _PUNCTUATION) -> tuple[list[tuple[
 def word_sort_key(name: str) -> tuple[object, ...]:
     """Return the sort key of Windows PowerShell 5.1, as far as it could be inferred.
 
-    Hyphens and apostrophes count only between names that are equal without them. Its paths have backslashes,
-    which that order does not place beside the slash.
+    Hyphens and apostrophes count only between names that are equal without them. Windows paths have
+    backslashes, which this order does not place next to the slash.
     """
     name = name.replace("/", "\\")
     bare = name.replace("-", "").replace("'", "")

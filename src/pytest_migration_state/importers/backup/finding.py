@@ -11,8 +11,8 @@ class BackupResult:
 
     :ivar container: its name.
     :ivar folder: where it was saved, as a path of the machine that made the backup.
-    :ivar reasons: why it is not safe; none means that every checksum was computed from the files and is
-        right.
+    :ivar reasons: the reasons why it is not safe. None means that every checksum was computed from the files
+        and is right.
     :ivar files: how many files were read.
     :ivar size: their total size in bytes.
     """
@@ -25,5 +25,5 @@ class BackupResult:
 
     @property
     def passed(self) -> bool:
-        """Whether the backup is safe."""
+        """True if the backup is safe."""
         return not self.reasons

@@ -1,4 +1,4 @@
-"""The manifest of the operators' backup script: the containers, and what of each was saved."""
+"""The manifest of the operators' backup script: the containers, and the saved parts of each."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_migration_state.errors import InvalidArgumentError
 from pytest_migration_state.json_codec import BOM, decode_object
+from pytest_migration_state.regular_files import open_to_read
 from pytest_migration_state.text import shortened
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pytest_migration_state.types import JsonObject
 
 #: The largest manifest that is read, in bytes: an archive given by mistake is not read into memory.
@@ -26,7 +29,7 @@ class Part:
     :ivar failure: why it was not saved; ``None`` if it was.
     :ivar path: the folder it was saved to.
     :ivar checksum: the checksum that the script computed.
-    :ivar size: in bytes, of all files that count; ``None`` where the manifest does not count them, as for a
+    :ivar size: in bytes, of all files that count; ``None`` if the manifest does not count them, as for a
         configuration.
     :ivar count: the number of files that count; ``None`` as above.
     """
@@ -65,7 +68,7 @@ class Manifest:
 
     @property
     def from_windows(self) -> bool:
-        """Whether the backup was made on Windows."""
+        """True if the backup was made on Windows."""
         return isinstance(self.root, PureWindowsPath)
 
 
@@ -79,6 +82,8 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     """
     try:
         return _manifest(_content(Path(path)))
+    except IsADirectoryError:
+        reason = "it is not a file"
     except OSError as error:
         reason = f"it cannot be read ({error.strerror or error})"
     except ValueError as error:
@@ -89,11 +94,12 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
 
 
 def _content(path: Path) -> bytes:
-    if path.exists() and not path.is_file():
-        raise ValueError("it is not a file")
-    if path.stat().st_size > _MANIFEST_LIMIT:
+    with open_to_read(path) as file:
+        # A file of the kernel has no size, and may never end.
+        content = file.read(_MANIFEST_LIMIT + 1) or b""
+    if len(content) > _MANIFEST_LIMIT:
         raise ValueError(f"it has more than {_MANIFEST_LIMIT >> 20} MiB")
-    return path.read_bytes()
+    return content
 
 
 def _manifest(content: bytes) -> Manifest:
@@ -127,29 +133,48 @@ def _root(text: str) -> PurePath:
 
 def _container(item: JsonObject, where: str) -> Container:
     name = _text(item, "container_name", where)
-    # It must be the name of one folder, on the machine that made the backup and on this one.
-    if not name.strip() or name in (".", "..") or any(character in "/\\:" for character in name):
+    if not _is_name_of_folder(name):
         raise ValueError(f"'{where}container_name' is {_shown(name)}; expected the name of a container")
-    failures = []
+    parts = [
+        *_configuration(item, where),
+        *(
+            _volume(volume, index, f"{where}volumes[{index}].")
+            for index, volume in enumerate(_objects(item, "volumes", where))
+        ),
+    ]
+    return Container(name, tuple(_failures(item, where)), tuple(parts))
+
+
+def _is_name_of_folder(name: str) -> bool:
+    """Return True for a name of one folder, on the machine that made the backup and on this one."""
+    return bool(name.strip()) and name not in (".", "..") and not any(part in name for part in "/\\:")
+
+
+def _failures(item: JsonObject, where: str) -> Iterator[str]:
+    """Yield why the manifest does not prove that a container was saved."""
     if failure := _failure(item, where):
-        failures.append(f"its backup failed: {failure}")
-    parts = []
-    config = item.get("config")
-    if config is not None:
-        if not isinstance(config, dict):
-            raise ValueError(f"'{where}config' is {_shown(config)}; expected an object")
-        parts.append(_part("its configuration", config, f"{where}config."))
-    elif not failure:
-        failures.append("the manifest has no configuration of it")
+        yield f"its backup failed: {failure}"
+        return
+    if item.get("config") is None:
+        yield "the manifest has no configuration of it"
     # A manifest that does not mention volumes proves nothing about them.
-    if item.get("volumes") is None and not failure:
-        failures.append("the manifest does not say which volumes it has")
-    for index, volume in enumerate(_objects(item, "volumes", where)):
-        inside = f"{where}volumes[{index}]."
-        destination = _text(volume, "destination", inside) or f"number {index + 1}"
-        size, count = (_number(volume, key, inside) for key in ("size_bytes", "file_count"))
-        parts.append(_part(f"volume '{destination}'", volume, inside, size, count))
-    return Container(name, tuple(failures), tuple(parts))
+    if item.get("volumes") is None:
+        yield "the manifest does not say which volumes it has"
+
+
+def _configuration(item: JsonObject, where: str) -> list[Part]:
+    config = item.get("config")
+    if config is None:
+        return []
+    if not isinstance(config, dict):
+        raise ValueError(f"'{where}config' is {_shown(config)}; expected an object")
+    return [_part("its configuration", config, f"{where}config.")]
+
+
+def _volume(volume: JsonObject, index: int, where: str) -> Part:
+    destination = _text(volume, "destination", where) or f"number {index + 1}"
+    size, count = (_number(volume, key, where) for key in ("size_bytes", "file_count"))
+    return _part(f"volume '{destination}'", volume, where, size, count)
 
 
 def _part(
@@ -166,7 +191,7 @@ def _part(
 
 
 def _failure(item: JsonObject, where: str) -> str | None:
-    """Return why a part was not saved; ``None`` if the manifest says that it was."""
+    """Return the reason why a part was not saved; ``None`` if the manifest says that it was."""
     success, error = item.get("success"), _text(item, "error", where)
     if not isinstance(success, bool):
         raise ValueError(f"'{where}success' is {_shown(success)}; expected true or false")

@@ -1,4 +1,4 @@
-"""A checked backup becomes an event."""
+"""Turning a checked backup into an event."""
 
 from __future__ import annotations
 

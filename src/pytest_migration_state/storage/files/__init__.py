@@ -1,1 +1,1 @@
-"""A state as files: the document as checkpoint, the audit log as write-ahead log, and the lock that guards both."""
+"""A state as files: the document (checkpoint), the audit log (write-ahead log), and the lock for both."""

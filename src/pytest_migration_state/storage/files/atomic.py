@@ -1,18 +1,20 @@
-"""Files that are replaced whole, so that no reader ever finds half of one."""
+"""Atomic replacement of files, so that no reader ever finds an incomplete one."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import stat
 import sys
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from pytest_migration_state.regular_files import FLAGS, despite_sharing
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 #: The identity of a file, whatever its name: device and inode number.
@@ -24,10 +26,10 @@ stat_at: Final = os.stat
 _close: Final = os.close
 
 _TEMPORARY: Final = ".tmp-"
-_NO_FOLLOW: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-#: How long to retry after a sharing violation on Windows, in seconds: a virus scanner or an editor has the
-#: file open.
-_SHARING_PATIENCE: Final = 3.0
+#: What the owner of a file beside the document needs, even if the document is read-only.
+OWNERS: Final = stat.S_IRUSR | stat.S_IWUSR
+#: The attribute that holds the access control list of a file, on Linux (acl(5), xattr(7)).
+_ACL: Final = "system.posix_acl_access"
 
 
 def identity(found: os.stat_result) -> Identity:
@@ -52,38 +54,72 @@ def close_own(descriptor: int, file: Identity) -> None:
         _close(descriptor)
 
 
-def write_temporary(target: Path, pieces: Iterable[bytes]) -> Path:
-    """Write ``pieces`` to a new file beside ``target``, with the mode of ``target``, flush it and return its path.
+def write_temporary(
+    target: Path, pieces: Iterable[bytes], patch: Callable[[], tuple[int, bytes]] | None = None
+) -> Path:
+    """Write ``pieces`` to a new file beside ``target``, flush it and return its path.
 
-    The name is random and the file is created exclusively: a link planted in its place is not followed.
+    The file has the mode of ``target``. Its name is random and it is created exclusively: a link planted in
+    its place is not followed.
 
+    :param patch: called when everything is written; returns an offset, and bytes to be written there.
     :raises OSError: it cannot be written; the new file is removed.
     """
     temporary = target.with_name(f"{target.name}{_TEMPORARY}{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, 0o666)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | FLAGS, 0o666)
     try:
         with os.fdopen(descriptor, "wb", buffering=1 << 16) as file:
-            with contextlib.suppress(FileNotFoundError, PermissionError):
-                _keep_access(descriptor, target)
+            keep_access(descriptor, target)
             file.writelines(pieces)
+            if patch:
+                offset, content = patch()
+                file.seek(offset)
+                file.write(content)
             file.flush()
             os.fsync(descriptor)
     except BaseException:
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            remove(temporary)
         raise
     return temporary
 
 
-def _keep_access(descriptor: int, target: Path) -> None:
-    """Give the new file the mode and, so that a state shared by a group stays shared, the group of the old one."""
+def keep_access(descriptor: int, other: Path, *, more: int = 0) -> None:
+    """Give a new file the access of another one, so that whoever could use that one can use this one too.
+
+    That is its owner and group, where this process may give files away, its mode, and its POSIX access
+    control list. Nothing is done if the other one is missing.
+
+    :param more: rights to add to the mode of the other one.
+    :raises OSError: the access control list cannot be copied.
+    """
     if sys.platform == "win32":
+        # A new file inherits the access of its folder.
         return
-    old, new = target.stat(), os.fstat(descriptor)
-    if old.st_gid != new.st_gid:
-        with contextlib.suppress(PermissionError):
-            os.fchown(descriptor, -1, old.st_gid)
-    os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
+    try:
+        old = other.stat()
+    except (FileNotFoundError, PermissionError):
+        return
+    new = os.fstat(descriptor)
+    # The mode first: who gives a file away may not be allowed to change it afterwards.
+    with contextlib.suppress(OSError):
+        os.fchmod(descriptor, stat.S_IMODE(old.st_mode) | more)
+    if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
+        try:
+            os.fchown(descriptor, old.st_uid, old.st_gid)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.fchown(descriptor, -1, old.st_gid)
+    if sys.platform == "linux" and (acl := _access_control_list(other)):
+        os.setxattr(descriptor, _ACL, acl)
+
+
+def _access_control_list(path: Path) -> bytes | None:
+    """Return the POSIX access control list of a file; ``None`` if it has none."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            return os.getxattr(path, _ACL)
+    return None
 
 
 def replace(temporary: Path, target: Path) -> None:
@@ -91,24 +127,26 @@ def replace(temporary: Path, target: Path) -> None:
 
     :raises OSError: the operating system refused; ``temporary`` is removed and ``target`` is unchanged.
     """
-    deadline = time.monotonic() + _SHARING_PATIENCE
-    while True:
-        try:
-            os.replace(temporary, target)
-            break
-        except PermissionError:
-            if sys.platform != "win32" or time.monotonic() > deadline:
-                temporary.unlink(missing_ok=True)
-                raise
-            time.sleep(0.05)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+    try:
+        despite_sharing(lambda: os.replace(temporary, target))
+    except OSError:
+        remove(temporary)
+        raise
     flush_folder(target.parent)
 
 
+def remove(path: Path) -> None:
+    """Remove a file if it is there.
+
+    :raises OSError: the operating system refused.
+    """
+    despite_sharing(lambda: path.unlink(missing_ok=True))
+
+
 def set_aside(path: Path, kind: str, content: bytes) -> str:
-    """Keep ``content`` in a new file beside ``path``, and return its name: that of ``path``, ``kind`` and the time.
+    """Keep ``content`` in a new file beside ``path``, and return its name.
+
+    The name consists of the name of ``path``, ``kind`` and the time.
 
     :raises OSError: it cannot be written.
     """
@@ -129,13 +167,13 @@ def flush_folder(folder: Path) -> None:
 
 
 def sweep(folder: Path, *names: str) -> None:
-    """Remove temporary files of killed writers.
+    """Remove temporary files of killed writers: files whose names :func:`write_temporary` makes.
 
-    Only under the lock: a running writer's file looks the same.
+    Call this only under the lock: the file of a running writer looks the same.
     """
-    prefixes = tuple(name + _TEMPORARY for name in names)
+    made = re.compile(f"({'|'.join(map(re.escape, names))}){re.escape(_TEMPORARY)}[0-9a-f]{{16}}")
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(prefixes):
+            if made.fullmatch(entry.name):
                 with contextlib.suppress(OSError):
                     os.unlink(entry.path)

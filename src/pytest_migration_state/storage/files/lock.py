@@ -3,34 +3,47 @@
 One primitive serves all: :func:`filelock.lock_descriptor` on an open descriptor, which contends with
 ``filelock.FileLock`` on the same file and costs a run one system call a verdict. There is no soft lock to
 fall back to: a file system without locks is an error.
+
+The file is never deleted. It is only written to if it is ours: a regular file with one name that is empty or
+holds the record of a holder.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import random
-import socket
 import sys
-from pathlib import Path
 from time import monotonic, sleep  # bound here: a test may replace time.monotonic
 from typing import TYPE_CHECKING, Final
 
 from filelock import lock_descriptor, unlock_descriptor
 
 from pytest_migration_state.errors import StateLockedError, StateWriteError
+from pytest_migration_state.regular_files import despite_sharing, open_own
 from pytest_migration_state.storage.base import DEFAULT_TIMEOUT
-from pytest_migration_state.storage.files.atomic import close_own, fstat, identity, is_open_on, stat_at
-from pytest_migration_state.text import to_printable
+from pytest_migration_state.storage.files.atomic import (
+    OWNERS,
+    close_own,
+    fstat,
+    identity,
+    is_open_on,
+    keep_access,
+    stat_at,
+)
+from pytest_migration_state.storage.files.holder import (
+    RECORD_AT,
+    RECORD_LIMIT,
+    holder_in_words,
+    is_record,
+    own_record,
+)
+from pytest_migration_state.storage.files.waiting import COURTESY, wait_for_lock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from pytest_migration_state.storage.files.atomic import Identity
 
-_LONGEST_PAUSE: Final = 0.02
-# Windows locks the first byte of the file, and nobody else may read it then: the record of the holder is
-# behind it.
-_RECORD_AT: Final = 1
-_RECORD_LIMIT: Final = 1024
 #: Minimum interval between checks that the lock file is still at its path, in seconds. Deletion shows in
 #: ``st_nlink``; a rename does not.
 _PATH_CHECK_INTERVAL: Final = 0.5
@@ -38,52 +51,48 @@ _PATH_CHECK_INTERVAL: Final = 0.5
 _ATTEMPTS: Final = 100
 
 
-def acquire_descriptor(descriptor: int, timeout: float) -> bool:
-    """Take the exclusive native lock on ``descriptor``; return False if it was still held after ``timeout`` seconds.
-
-    :raises OSError: the file system does not support file locks.
-    """
-    if lock_descriptor(descriptor, blocking=False):
-        return True
-    deadline = monotonic() + timeout
-    pause, paused = 0.0005, 0.0
-    # The pauses are counted too: a test may have stopped the clock.
-    while monotonic() < deadline and paused < timeout:
-        # A random pause, so that many waiters do not stay in step with one that releases the lock and takes
-        # it again.
-        sleep(random.uniform(pause / 2, pause))  # noqa: S311  # a pause, no secret
-        paused += pause / 2
-        if lock_descriptor(descriptor, blocking=False):
-            return True
-        pause = min(pause * 2, _LONGEST_PAUSE)
-    return False
-
-
 class StateLock:
-    """The lock file of one state, kept open between uses. Not for two threads at once.
+    """The lock file of one state, kept open between uses. Two threads must not use it at once.
 
-    :param path: the lock file; created where it is missing, never deleted.
+    :param path: the lock file; created if it is missing, never deleted.
     :param timeout: how long to wait, in seconds.
+    :param notify: called after a second of waiting, with a sentence that names the holder.
     """
 
-    def __init__(self, path: Path, timeout: float = DEFAULT_TIMEOUT) -> None:
+    def __init__(
+        self,
+        path: Path,
+        timeout: float = DEFAULT_TIMEOUT,
+        notify: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.path = path
         self.timeout = timeout
+        self._notify = notify
+        self._deadline = 0.0
         self._descriptor = -1
         self._file: Identity = (0, 0)
+        self._released_at = 0.0
         self._own_record: tuple[int, int] | None = None
         # When the open file was last seen at the path.
         self._found_at = -_PATH_CHECK_INTERVAL
 
+    def before(self, deadline: float) -> StateLock:
+        """Return this lock, to be held with ``with``.
+
+        :param deadline: the time until which to wait for it, of :func:`time.monotonic`.
+        """
+        self._deadline = deadline
+        return self
+
     def __enter__(self) -> None:
-        """Hold the lock.
+        """Take the lock.
 
         :raises StateLockedError: it was still held by another process after the timeout.
         :raises StateWriteError: the lock file cannot be opened, or the file system does not support file
             locks.
         """
-        # Ctrl-C or a test's time limit may interrupt this anywhere, and the rest of this process must not
-        # find it locked.
+        # Ctrl-C or a test's time limit may interrupt this anywhere, and the lock must not stay held for the
+        # rest of this process.
         try:
             self.acquire()
         except BaseException:
@@ -96,13 +105,14 @@ class StateLock:
         except BaseException:
             self.release()
             raise
+        self._released_at = monotonic()
 
     def acquire(self) -> None:
         """Take the lock; see :meth:`__enter__`."""
         for _ in range(_ATTEMPTS):
             if self._try():
                 return
-            # The file was deleted or replaced: a lock on it excludes nobody.
+            # The file was deleted or replaced: a lock on it excludes no other writer.
             self.close()
         raise StateWriteError(
             str(self.path), "another program keeps replacing the lock file; stop it, then try again"
@@ -113,8 +123,8 @@ class StateLock:
 
         Return False if it is held, or if its path was not checked within 0.5 s.
 
-        A lock file that was deleted within that time is not noticed: the log's own lock, and the look at the
-        log under it, keep two writers apart even then. Call :meth:`release` afterwards in either case.
+        A lock file that was deleted within that time is not noticed. Even then, the log's own lock and the
+        check of the log under it keep two writers apart. Call :meth:`release` afterwards in either case.
 
         :raises OSError: the file system does not support file locks.
         """
@@ -125,26 +135,37 @@ class StateLock:
         )
 
     def _try(self) -> bool:
-        """Take the lock on the file at the path; return False if that file was replaced meanwhile."""
+        """Take the lock on the file at the path. Return False if that file was replaced meanwhile."""
         if not is_open_on(self._descriptor, self._file):
             self.close()
             self._descriptor = self._open()
             self._file = identity(fstat(self._descriptor))
-        try:
-            taken = acquire_descriptor(self._descriptor, self.timeout)
-        except OSError as error:
-            self.close()
-            raise StateWriteError(
-                str(self.path), f"this file system does not support file locks ({error.strerror})"
-            ) from error
-        if not taken:
-            raise StateLockedError(str(self.path), self.timeout, self._last_holder())
+        self._wait()
         found = fstat(self._descriptor)
         if not self._is_at_path(found):
             return False
         if (found.st_size, found.st_mtime_ns) != self._own_record:
             self._write_record()
         return True
+
+    def _wait(self) -> None:
+        """Lock the open file.
+
+        :raises StateLockedError: it was still locked by another process at the deadline.
+        :raises StateWriteError: the file system does not support file locks.
+        """
+        # See the module "waiting".
+        if (rest := self._released_at + COURTESY - monotonic()) > 0:
+            sleep(rest)
+        remaining = (self._deadline or monotonic() + self.timeout) - monotonic()
+        try:
+            is_held = wait_for_lock(self._descriptor, remaining, self._say_who_holds_it)
+        except OSError as error:
+            self.close()
+            reason = f"this file system does not support file locks ({error.strerror})"
+            raise StateWriteError(str(self.path), reason) from error
+        if not is_held:
+            raise StateLockedError(str(self.path), self.timeout, self._holder())
 
     def release(self) -> None:
         """Release the lock.
@@ -153,6 +174,10 @@ class StateLock:
         """
         if is_open_on(self._descriptor, self._file):
             try:
+                if sys.platform != "linux" and self._own_record:
+                    # Only Linux tells who holds a lock. Elsewhere the record must tell it.
+                    self._own_record = None
+                    os.ftruncate(self._descriptor, 0)
                 unlock_descriptor(self._descriptor)
             except OSError:
                 self.close()
@@ -173,19 +198,27 @@ class StateLock:
         self.close()
 
     def _open(self) -> int:
-        flags = (
-            os.O_RDWR
-            | os.O_CREAT
-            | getattr(os, "O_CLOEXEC", 0)
-            | getattr(os, "O_NOFOLLOW", 0)
-            | getattr(os, "O_BINARY", 0)
-        )
+        """Open the lock file, which is created if it is missing; return its descriptor."""
         try:
-            return os.open(self.path, flags, 0o666)
+            descriptor, is_new = despite_sharing(lambda: open_own(self.path))
         except OSError as error:
-            raise StateWriteError(
-                str(self.path), f"the lock file cannot be opened for writing ({error.strerror})"
-            ) from error
+            raise self._unusable(error) from error
+        try:
+            if is_new:
+                keep_access(descriptor, self.path.with_suffix(""), more=OWNERS)
+            is_ours = _is_ours(descriptor)
+        except OSError as error:
+            os.close(descriptor)
+            raise self._unusable(error) from error
+        if not is_ours:
+            os.close(descriptor)
+            reason = "this file is not the lock file of a migration state, and is left as it is"
+            raise StateWriteError(str(self.path), f"{reason}; give the state another name")
+        return descriptor
+
+    def _unusable(self, error: OSError) -> StateWriteError:
+        reason = f"the lock file cannot be opened for writing ({error.strerror or error})"
+        return StateWriteError(str(self.path), reason)
 
     def _is_at_path(self, found: os.stat_result) -> bool:
         if found.st_nlink == 0:
@@ -200,22 +233,44 @@ class StateLock:
             return False
 
     def _write_record(self) -> None:
-        """Record who holds the lock. On a full disk the lock is held without a record."""
-        command = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "python"
-        record = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "command": command}).encode()
+        """Write the record of the holder. On a full disk the lock is held without a record."""
         try:
             os.ftruncate(self._descriptor, 0)
             os.lseek(self._descriptor, 0, os.SEEK_SET)
-            os.write(self._descriptor, b" " * _RECORD_AT + record[: _RECORD_LIMIT - 1] + b"\n")
+            os.write(self._descriptor, own_record())
             found = fstat(self._descriptor)
             self._own_record = found.st_size, found.st_mtime_ns
         except OSError:
             self._own_record = None
 
-    def _last_holder(self) -> str | None:
+    def _holder(self) -> str | None:
+        """Return who holds the lock, in words; ``None`` if that is not certain."""
         try:
-            os.lseek(self._descriptor, _RECORD_AT, os.SEEK_SET)
-            record = json.loads(os.read(self._descriptor, _RECORD_LIMIT))
-            return to_printable(f"process {record['pid']} on {record['host']} ({record['command']})")
-        except (OSError, ValueError, KeyError, TypeError):
+            return holder_in_words(fstat(self._descriptor), _record(self._descriptor))
+        except OSError:
             return None
+
+    def _say_who_holds_it(self) -> None:
+        holder = self._holder() or "another process"
+        self._notify(f"{self.path}: waiting for the lock, which {holder} holds")
+
+
+def _record(descriptor: int) -> bytes:
+    os.lseek(descriptor, RECORD_AT, os.SEEK_SET)
+    return os.read(descriptor, RECORD_LIMIT)
+
+
+def _is_ours(descriptor: int) -> bool:
+    """Return True if a lock file is empty or holds the record of a holder."""
+    size = fstat(descriptor).st_size
+    if size == 0:
+        return True
+    if not RECORD_AT < size <= RECORD_AT + RECORD_LIMIT or not is_record(_record(descriptor)):
+        return False
+    try:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        # It is empty if a writer is about to replace its record.
+        return os.read(descriptor, RECORD_AT) in (b"", b" " * RECORD_AT)
+    except PermissionError:
+        # Windows: somebody holds the lock, which covers this byte alone.
+        return True

@@ -2,39 +2,48 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-import stat
 from typing import TYPE_CHECKING, Final
 
 from filelock import unlock_descriptor
 
-from pytest_migration_state.storage.files.atomic import close_own, fstat, identity, is_open_on, stat_at
-from pytest_migration_state.storage.files.lock import acquire_descriptor
-from pytest_migration_state.storage.records import DamagedLineError, parse_line
+from pytest_migration_state.errors import StateDamagedError
+from pytest_migration_state.regular_files import despite_sharing, open_own, open_regular, open_to_read
+from pytest_migration_state.storage.files.atomic import (
+    OWNERS,
+    close_own,
+    fstat,
+    identity,
+    is_open_on,
+    keep_access,
+    stat_at,
+)
+from pytest_migration_state.storage.files.paths import log_in_utf16
+from pytest_migration_state.storage.files.waiting import shut_out_others
+from pytest_migration_state.storage.records import NO_LINE_END, DamagedLineError, Line, parse_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from pytest_migration_state.storage.records import Line
 
 # Bound at import: a test may replace them.
 os_write: Final = os.write
 os_read: Final = os.read
 os_seek: Final = os.lseek
-#: How long another program may keep the log open for an append of its own before ours is given up, in
-#: seconds.
-_APPEND_PATIENCE: Final = 10.0
-# Opening a pipe in the log's place would otherwise block until its other end is opened.
-_OPEN_FLAGS: Final = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+#: How long to wait for another program that keeps the log locked for its own append, in seconds.
+_APPEND_PATIENCE: Final = 3.0
+#: How much of the log is looked at to tell its encoding, in bytes.
+_BEGINNING: Final = 64
 
 
 class LogFile:
     """An open audit log, and a position in it.
 
     :ivar offset: the position, in bytes.
-    :ivar has_grown: whether there was more behind the position when :meth:`is_current` looked.
+    :ivar has_grown: whether the file extended beyond the position at the last call of :meth:`is_at_path`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,26 +55,45 @@ class LogFile:
         self._identity = (0, 0)
         self._patience = _APPEND_PATIENCE
 
-    def open(self, *, writable: bool) -> bool:
-        """Open the log at its start. Return False if there is none and ``writable`` does not ask for one.
+    def open_to_write(self, like: Path | None = None) -> None:
+        """Open the log at its start, to append to it. It is created if it is missing.
 
-        :raises OSError: it cannot be opened; nothing has changed.
+        :param like: a file whose owner, group and mode a new log is given.
+        :raises OSError: it cannot be opened, or it is a link or no regular file; nothing has changed.
+        :raises StateDamagedError: it is UTF-16.
         """
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT if writable else os.O_RDONLY
+        descriptor, is_new = despite_sharing(lambda: open_own(self.path, append=True))
+        if is_new and like:
+            with contextlib.suppress(OSError):
+                keep_access(descriptor, like, more=OWNERS)
+        self._use(descriptor)
+
+    def open_to_read(self) -> bool:
+        """Open the log at its start. Return False if there is none.
+
+        :raises OSError: it cannot be opened, or it is no regular file; nothing has changed.
+        :raises StateDamagedError: it is UTF-16.
+        """
         try:
-            descriptor = os.open(self.path, flags | _OPEN_FLAGS, 0o666)
+            descriptor = despite_sharing(lambda: open_regular(self.path))
         except FileNotFoundError:
-            if writable:
-                raise
             return False
-        found = fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            os.close(descriptor)
-            raise OSError(errno.EINVAL, "it is not a regular file")
+        self._use(descriptor)
+        return True
+
+    def _use(self, descriptor: int) -> None:
+        """Use an open file.
+
+        :raises StateDamagedError: it is UTF-16: its entries would seem to be lost.
+        """
         self.close()
         self.descriptor = descriptor
-        self._identity = identity(found)
-        return True
+        self._identity = identity(fstat(descriptor))
+        try:
+            _check_encoding(self.path, self.read(0, min(self.size(), _BEGINNING)))
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close the file."""
@@ -81,17 +109,27 @@ class LogFile:
 
     @property
     def is_open(self) -> bool:
-        """Whether the file is open."""
+        """True if the file is open."""
         return self.descriptor >= 0
 
     @property
     def is_own(self) -> bool:
-        """Whether the descriptor is still open on this file: a test may close every descriptor of its process."""
+        """True if the descriptor is still open on this file.
+
+        A test may close every descriptor of its process.
+        """
         return is_open_on(self.descriptor, self._identity)
 
     def is_current(self) -> bool:
-        """Return True if the open file is still the one at the path, and not shorter than it was."""
-        return self.is_own and self.is_at_path()
+        """Return True if the open file is still the one at the path, and not shorter than it was.
+
+        A log that was emptied may have grown again beyond the position, which is then within a line.
+        """
+        return self.is_own and self.is_at_path() and (not self.has_grown or self._is_at_line())
+
+    def _is_at_line(self) -> bool:
+        """Return True if a line begins at the position."""
+        return self.offset == 0 or self.read(self.offset - 1, self.offset) == b"\n"
 
     def is_at_path(self) -> bool:
         """Return True if the file at the path is this one, and not shorter than the position."""
@@ -104,7 +142,7 @@ class LogFile:
         return size >= self.offset and identity(found) == self._identity
 
     def has_new_bytes(self) -> bool:
-        """Return True if there is more, or less, than the position says."""
+        """Return True if the file does not end at the position."""
         return self.size() != self.offset
 
     # --- reading --------------------------------------------------------------------------------------------
@@ -115,8 +153,9 @@ class LogFile:
 
     def read(self, start: int, end: int | None = None) -> bytes:
         """Return the bytes from ``start`` to ``end`` (``None``: to the end of the file)."""
-        if end is None:
-            end = self.size()
+        return despite_sharing(lambda: self._read(start, self.size() if end is None else end))
+
+    def _read(self, start: int, end: int) -> bytes:
         pieces = []
         os_seek(self.descriptor, start, os.SEEK_SET)
         while start < end and (piece := os_read(self.descriptor, end - start)):
@@ -124,17 +163,21 @@ class LogFile:
             start += len(piece)
         return b"".join(pieces)
 
-    def find_last(self, token: bytes, wanted: Callable[[Line], bool]) -> tuple[int, Line] | None:
-        """Return offset and content of the last whole line with ``token`` in it that is ``wanted``.
+    def find_last(
+        self, token: bytes, wanted: Callable[[Line], bool], *others: bytes
+    ) -> tuple[int, Line] | None:
+        """Return offset and content of the last complete line that contains ``token`` and is ``wanted``.
 
         The file is read backwards from its end.
+
+        :param others: other tokens; a line that contains one of them is looked at too.
         """
         size = self.size()
         reach = 1 << 16
         while True:
             start = max(0, size - reach)
             content = self.read(start, size)
-            for begin, raw in _lines_with(token, content, is_start=start == 0):
+            for begin, raw in _lines_with((token, *others), content, is_start=start == 0):
                 try:
                     line = parse_line(raw)
                 except DamagedLineError:
@@ -156,7 +199,7 @@ class LogFile:
         )
 
     def end_of_lines(self) -> int:
-        """Return the offset behind the last line that has an end."""
+        """Return the offset after the last line end."""
         size = self.size()
         reach = 1 << 12
         while True:
@@ -173,10 +216,10 @@ class LogFile:
     def lock(self) -> None:
         """Lock the log against PowerShell, which appends at an offset that it measured before.
 
-        :raises OSError: another program has the log open for an append of its own, and does not finish.
+        :raises OSError: another program keeps the log locked for its own append, and does not finish.
         """
-        if not acquire_descriptor(self.descriptor, self._patience):
-            # Do not wait as long again each time: a run of tests must not wait for it at every verdict.
+        if not shut_out_others(self.descriptor, self._patience):
+            # Do not wait as long the next time: a run of tests must not wait at every verdict.
             self._patience = 0.0
             raise OSError(errno.EAGAIN, "another program keeps it locked")
         self._patience = _APPEND_PATIENCE
@@ -197,15 +240,47 @@ class LogFile:
         os.fsync(self.descriptor)
 
 
-def _lines_with(token: bytes, content: bytes, *, is_start: bool) -> Iterator[tuple[int, bytes]]:
-    """Yield offset and bytes of each whole line in ``content`` with ``token`` in it, the last first.
+def refuse_utf16(path: Path) -> None:
+    """Refuse a log that is UTF-16.
 
-    :param is_start: whether ``content`` begins at a line.
+    :raises StateDamagedError: it is UTF-16.
+    :raises OSError: it cannot be read.
+    """
+    with open_to_read(path) as file:
+        _check_encoding(path, file.read(_BEGINNING))
+
+
+def _check_encoding(path: Path, beginning: bytes) -> None:
+    if in_utf16 := log_in_utf16(path, beginning):
+        raise StateDamagedError(str(path), in_utf16)
+
+
+def _lines_with(tokens: Sequence[bytes], content: bytes, *, is_start: bool) -> Iterator[tuple[int, bytes]]:
+    """Yield offset and bytes of each complete line in ``content`` that contains a token, the last first.
+
+    :param is_start: whether ``content`` begins at the start of a line.
     """
     end = content.rfind(b"\n") + 1
-    while (found := content.rfind(token, 0, end)) >= 0:
+    while (found := max(content.rfind(token, 0, end) for token in tokens)) >= 0:
         begin = content.rfind(b"\n", 0, found) + 1
         if begin == 0 and not is_start:
             return
         yield begin, content[begin : content.index(b"\n", found)]
         end = begin
+
+
+def read_lines(path: Path) -> Iterator[Line]:
+    """Yield every line of the log at ``path`` in order.
+
+    ``damage`` is set for a damaged entry, and for a last line without a line end.
+
+    :raises OSError: it cannot be read.
+    """
+    with open_to_read(path) as file:
+        for number, raw in enumerate(file, 1):
+            content = raw.removesuffix(b"\n")
+            try:
+                line = parse_line(content, number)
+            except DamagedLineError as error:
+                line = Line(number, content, None, None, str(error))
+            yield line if raw.endswith(b"\n") else line._replace(damage=NO_LINE_END)

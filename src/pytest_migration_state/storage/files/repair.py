@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def repair_tail(log: LogFile) -> str | None:
-    """Repair what a killed writer left at the end: a line without end, or a part of what it committed together.
+    """Repair what a killed writer left at the end: a line without an end, or a part of a commit.
 
     :returns: the name of the file that it was set aside in; ``None`` if nothing had to be.
     :raises OSError: it cannot be written.
@@ -23,7 +23,7 @@ def repair_tail(log: LogFile) -> str | None:
         return None
     try:
         log.lock()
-        # Look again under the lock: it may have been another program in the middle of its line.
+        # Look again under the lock: another program may have been in the middle of its line.
         end, size = log.end_of_lines(), log.size()
         if end < size and is_whole(log.read(end)):
             log_file.os_write(log.descriptor, b"\n")
@@ -34,7 +34,7 @@ def repair_tail(log: LogFile) -> str | None:
         try:
             foreign = [raw for raw in rest.split(b"\n")[:-1] if parse_line(raw).hash is None]
         except DamagedLineError:
-            # This is more than a killed writer leaves: reading on says what.
+            # A killed writer does not leave this behind. Reading the log reports the damage.
             return None
         aside = set_aside(log.path, "torn", rest)
         os.ftruncate(log.descriptor, start)
@@ -45,7 +45,7 @@ def repair_tail(log: LogFile) -> str | None:
 
 
 def _unfinished(log: LogFile) -> int | None:
-    """Return the offset behind which the log was not written to its end; ``None`` if it was."""
+    """Return the offset at which the unfinished end of the log begins; ``None`` if the end is complete."""
     last = log.find_last_entry()
     if last and (part := part_of(last[1])).number < part.total:
         first = log.find_entry(last[1].position.seq - part.number + 1)

@@ -1,7 +1,7 @@
-"""The writer of one run on files: an entry a verdict, the document now and then.
+"""The writer of one run on files: an entry per verdict, and the document from time to time.
 
-A run keeps the document in memory and appends to the log under the lock; the document is replaced now and
-then, so that the cost stays linear in the number of tests.
+A run keeps the document in memory and appends to the log under the lock. The document is replaced only from
+time to time, so that the cost stays linear in the number of tests.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ from pytest_migration_state.errors import MigrationStateError, StateDamagedError
 from pytest_migration_state.storage import liveness
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_migration_state.domain.document import Document
     from pytest_migration_state.domain.events import Event
     from pytest_migration_state.storage.base import Decide
     from pytest_migration_state.storage.files.state_files import StateFiles
 
-#: The shortest time between two checkpoints of a run, in seconds, and how many times its own cost one must
-#: wait.
+#: The shortest time between two checkpoints of a run, in seconds, and the same as a multiple of the duration
+#: of the last checkpoint; the longer one applies.
 CHECKPOINT_INTERVAL: Final = 1.0
 CHECKPOINT_SHARE: Final = 10
-#: After a failure the state is tried again no sooner than this, in seconds: the tests must not wait for it
-#: each time.
+#: The shortest time between a failure and the next attempt to write, in seconds: the tests must not wait at
+#: every verdict.
 _RETRY_INTERVAL: Final = 1.0
 
 
@@ -55,25 +57,23 @@ class FileRunLog:
     def begin(self, decide: Decide) -> bool:
         """Write the first events; return True if the state had to be created."""
         with self._files.hold(create=True) as created:
-            self._files.stage(*decide(self.document))
-            self._files.commit()
+            with self._files.paths.noting_absence(absent=created):
+                self._files.decide(decide)
             liveness.begin_here(self._run_id)
             self._migration_id = self.document.migration_id
             self._checkpoint()
         return created
 
     def commit(self, decide: Decide, *, reload: bool = False) -> None:
-        """Write the events that ``decide`` returns, and have them on the disk."""
+        """Write the events that ``decide`` returns, and flush them to the disk."""
         self._files.lock.timeout = self._timeout
         with self._files.hold(reuse=not reload):
-            self._check_migration()
-            if new_events := decide(self.document):
-                self._files.stage(*new_events)
-                self._files.commit()
+            if self._commit(lambda: self._files.stage(*decide(self.document))):
                 self._checkpoint()
 
     def record(self, event: Event, now: str) -> None:
         """Write an event of ``now``."""
+        self._files.note_known(event)
         self._waiting.append((event, now))
         if self.failure is None:
             if len(self._waiting) == 1 and self._files.try_append(event, now):
@@ -87,39 +87,59 @@ class FileRunLog:
     def retry(self) -> None:
         """Try once more to write what could not be written yet."""
         if self._waiting or self.failure:
-            self._flush(self._timeout)
+            self._flush(self._timeout, new=0)
 
     def finish(self, event: Event, now: str) -> None:
-        """Write the last event, and have everything on the disk."""
+        """Write the last event, and flush everything to the disk."""
         self._waiting.append((event, now))
         self._checkpoint_due_at = 0.0
         self._flush(self._timeout)
 
     def close(self) -> None:
-        """Close the files. Whatever became of the run, it is no longer alive."""
+        """Close the files. The run is no longer alive, even if its end could not be recorded."""
         liveness.end_here(self._run_id)
         self._files.close()
 
     def _check_migration(self) -> None:
-        """Make sure that it still is the migration that the run began on.
+        """Check that the state still holds the migration on which the run began.
 
-        :raises StateDamagedError: another one was begun in its place.
+        :raises StateDamagedError: another migration was begun in its place.
         """
         if self.document.migration_id != self._migration_id:
-            reason = "the state was reinitialized during the run; run the tests again for the new migration"
+            reason = (
+                "its migration was replaced by a new one during the run; the verdicts until then stay with "
+                "the old one. Run the tests again for the new one"
+            )
             raise StateDamagedError(str(self._files.paths.shown), reason)
 
-    def _flush(self, timeout: float) -> None:
+    def _commit(self, stage: Callable[[], None]) -> bool:
+        """Commit the events that ``stage`` stages, if the migration is still the one of this run."""
+
+        def stage_if_same() -> None:
+            self._check_migration()
+            stage()
+
+        return self._files.commit_again(stage_if_same)
+
+    def _stage_waiting(self, new: int) -> None:
+        late = len(self._waiting) - new
+        for event, timestamp in self._waiting[:late]:
+            self._files.stage_late(event, timestamp)
+        for event, timestamp in self._waiting[late:]:
+            self._files.stage(event, timestamp=timestamp)
+
+    def _flush(self, timeout: float, new: int = 1) -> None:
+        """Try to write the waiting events.
+
+        :param new: how many of them, at the end, happened at this moment.
+        """
         files = self._files
         files.lock.timeout = timeout
         try:
             with files.hold(reuse=True):
-                self._check_migration()
-                for event, timestamp in self._waiting:
-                    files.stage(event, timestamp=timestamp)
-                files.commit()
+                self._commit(lambda: self._stage_waiting(new))
                 if files.is_log_failing:
-                    # Only the document can hold them, and there they must be before they count as recorded.
+                    # Only the document can hold them, and they count as recorded only after it was written.
                     self._doubtful.extend(self._waiting)
                     self._waiting.clear()
                     self._checkpoint()
@@ -136,5 +156,6 @@ class FileRunLog:
     def _checkpoint(self) -> None:
         began = monotonic()
         self._files.checkpoint()
+        self._check_migration()
         now = monotonic()
         self._checkpoint_due_at = now + max(CHECKPOINT_INTERVAL, CHECKPOINT_SHARE * (now - began))

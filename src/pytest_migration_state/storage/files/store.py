@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Final
 
-from pytest_migration_state.errors import StateDamagedError
+from pytest_migration_state.domain import events
+from pytest_migration_state.domain.document import new_document
+from pytest_migration_state.errors import MigrationStateError, StateDamagedError, StateNotFoundError
 from pytest_migration_state.storage import liveness
 from pytest_migration_state.storage.base import DEFAULT_TIMEOUT, Commit
-from pytest_migration_state.storage.files import neighbours
-from pytest_migration_state.storage.files.audit_log import AuditLogFile, read_lines
+from pytest_migration_state.storage.files import neighbours, owner
+from pytest_migration_state.storage.files.audit_log import AuditLogFile
 from pytest_migration_state.storage.files.document_file import READ_PAUSE, DocumentFile
+from pytest_migration_state.storage.files.lock import StateLock
+from pytest_migration_state.storage.files.log_file import read_lines, refuse_utf16
 from pytest_migration_state.storage.files.paths import StatePaths
 from pytest_migration_state.storage.files.recovery import bring_up_to_date
 from pytest_migration_state.storage.files.run_log import FileRunLog
 from pytest_migration_state.storage.files.state_files import StateFiles
 from pytest_migration_state.storage.identity import this_actor
 from pytest_migration_state.storage.records import author_fields
+from pytest_migration_state.text import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,22 +30,23 @@ if TYPE_CHECKING:
 
     from pytest_migration_state.domain.document import Document
     from pytest_migration_state.domain.events import Event
-    from pytest_migration_state.errors import StateNotFoundError
     from pytest_migration_state.storage.base import Decide, DecideBeginning
     from pytest_migration_state.storage.records import Line
     from pytest_migration_state.types import JsonObject, Liveness
 
-#: How often document and log are read again, because a writer came in between.
+#: How often document and log are read if a writer changes them in between.
 _READ_ATTEMPTS: Final = 5
 
 
 class FileStore:
-    """The store of a state whose document is the file at ``path``; see :class:`~pytest_migration_state.storage.base.StateStore`.
+    """The store of a state whose document is a file.
 
-    :param path: the document. A symbolic link is followed; log and lock are beside what it leads to.
+    See :class:`~pytest_migration_state.storage.base.StateStore`.
+
+    :param path: the document. A symbolic link is followed; log and lock are beside its target.
     :param run_id: the run that the entries belong to, or ``None``.
     :param lock_timeout: how long to wait for the lock, in seconds.
-    :param notify: called with a sentence about what a person should know although the work goes on.
+    :param notify: called with a warning, one sentence, while the work goes on.
     """
 
     def __init__(
@@ -49,15 +56,18 @@ class FileStore:
         run_id: str | None = None,
         lock_timeout: float = DEFAULT_TIMEOUT,
         notify: Callable[[str], None],
+        on_wait: Callable[[str], None] | None = None,
     ) -> None:
         self._paths = StatePaths(path)
         self._lock_timeout = lock_timeout
         self._notify = notify
-        self._document_file = DocumentFile(self._paths)
+        self._on_wait = on_wait or notify
+        self._document_file = DocumentFile(self._paths, lock_timeout)
         self._files = self._open_files(run_id)
 
     def _open_files(self, run_id: str | None) -> StateFiles:
-        return StateFiles(self._paths, author_fields(run_id, this_actor()), self._lock_timeout, self._notify)
+        lock = StateLock(self._paths.lock, self._lock_timeout, self._on_wait)
+        return StateFiles(self._paths, author_fields(run_id, this_actor()), lock, self._notify)
 
     @property
     def address(self) -> str:
@@ -82,39 +92,40 @@ class FileStore:
         while True:
             attempts -= 1
             try:
-                return self._read_once()
+                return self._read_once(self._notify)
             except StateDamagedError as error:
-                # Document and log are read one after the other, and a writer may come in between. A document
-                # that is damaged by itself was waited for already.
+                # Document and log are read one after the other, and a writer may change them in between. For
+                # a damaged document, reading has waited already.
                 if not attempts or error.path == self.address:
                     raise
                 time.sleep(READ_PAUSE)
 
-    def _read_once(self) -> Document:
+    def _read_once(self, notify: Callable[[str], None]) -> Document:
+        owner.check(self._paths)
         log = AuditLogFile(self._paths.log)
         try:
-            loaded = self._document_file.read()
             try:
-                log.open(writable=False)
+                log.open_to_read()
             except OSError as error:
                 reason = f"the audit log cannot be read ({error.strerror})"
-                self._notify(f"{self._paths.log}: {reason}; only the document is known")
-            document, _ = bring_up_to_date(self._paths, log, loaded.document if loaded else None)
-            return document
+                notify(f"{self._paths.log}: {reason}; only the document is known")
+            return bring_up_to_date(self._paths, log, self._document_file.read).document
         finally:
             log.close()
 
     def checkpoint(self) -> Document | None:
-        """Return the document without what the log has behind it; ``None`` if there is none."""
+        """Return the document without later entries of the log; ``None`` if there is no document."""
+        owner.check(self._paths)
         loaded = self._document_file.read()
         return loaded.document if loaded else None
 
     def audit_lines(self) -> Iterator[Line]:
-        """Yield every line of the audit log in order."""
+        """Return every line of the audit log in order."""
+        refuse_utf16(self._paths.log)
         return read_lines(self._paths.log)
 
     def foreign_lines(self) -> Iterator[Line]:
-        """Yield lines of other programs that stand in another log and may be about this state."""
+        """Yield the lines of other programs in another log that may be about this state."""
         return neighbours.foreign_lines(self._paths)
 
     def other_documents(self) -> list[Document]:
@@ -122,7 +133,7 @@ class FileStore:
         return neighbours.other_documents(self._paths)
 
     def not_found(self) -> StateNotFoundError:
-        """Return the error that there is no state."""
+        """Return the error for a missing state."""
         return self._paths.not_found()
 
     def process_fields(self) -> JsonObject:
@@ -142,15 +153,20 @@ class FileStore:
     def commit(self, decide: Decide, *, create: bool = False) -> Commit:
         """Write the events that ``decide`` returns for the state as it is now: all of them or none."""
         files = self._files
+        self._rehearse(decide, create=create)
         with files.hold(create=create) as created:
-            files.stage(*decide(files.document))
-            files.commit()
+            with self._paths.noting_absence(absent=created):
+                files.decide(decide)
             files.checkpoint()
             return Commit(files.document, created)
 
     def initialize(self, decide: DecideBeginning) -> Commit:
-        """Write the events that ``decide`` returns, of which the first begins a migration, whatever is there."""
+        """Write the events that ``decide`` returns, the first of which begins a migration."""
         files = self._files
+        if not os.path.lexists(self._paths.lock):
+            self._paths.check()
+            owner.check(self._paths)
+            decide(self._is_begun())
         with files.hold_for_beginning() as exists:
             files.stage(*decide(exists))
             files.commit()
@@ -158,7 +174,8 @@ class FileStore:
             return Commit(files.document, created=not exists)
 
     def begin_run(self, run_id: str, decide: Decide) -> tuple[FileRunLog, bool]:
-        """Begin a run with the events that ``decide`` returns; it raises to refuse the run."""
+        """Begin a run with the events that ``decide`` returns. ``decide`` may raise to refuse the run."""
+        self._rehearse(decide, create=True)
         files = self._open_files(run_id)
         log = FileRunLog(files, run_id)
         try:
@@ -166,6 +183,44 @@ class FileStore:
         except BaseException:
             log.close()
             raise
+
+    def _rehearse(self, decide: Decide, *, create: bool) -> None:
+        """Call ``decide`` without the lock if there is no lock file: a refused command leaves none behind."""
+        if os.path.lexists(self._paths.lock):
+            return
+        self._paths.check()
+        try:
+            self._rehearse_alone(decide, create=create)
+        except MigrationStateError:
+            # Another writer may have begun the state at this moment. Then the lock decides.
+            if not os.path.lexists(self._paths.lock):
+                raise
+
+    def _rehearse_alone(self, decide: Decide, *, create: bool) -> None:
+        absent = False
+        try:
+            document = self._read_once(notify=lambda _: None)
+        except StateNotFoundError:
+            if not create:
+                raise
+            absent = True
+            now = utc_now()
+            document = new_document(now, "", "")
+            events.apply(document, self.beginning(now).data, now)
+        with self._paths.noting_absence(absent=absent):
+            decide(document)
+
+    def _is_begun(self) -> bool:
+        """Return True if there is a document, or a log of one."""
+        if os.path.lexists(self._paths.document):
+            return True
+        log = AuditLogFile(self._paths.log)
+        try:
+            return log.open_to_read() and log.find_last_entry() is not None
+        except OSError:
+            return False
+        finally:
+            log.close()
 
     def close(self) -> None:
         """Close the files. A closed store opens them again when it is used."""

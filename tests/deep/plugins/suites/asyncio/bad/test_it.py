@@ -62,7 +62,7 @@ async def test_teardown(service_that_does_not_stop):
 
 @component
 async def test_without_a_mark():
-    """In strict mode nobody awaits it."""
+    """In strict mode nothing awaits it."""
 
 
 @component

@@ -3,7 +3,7 @@ from pytest_bdd import given, parsers, then, when
 
 
 def pytest_bdd_apply_tag(tag, function):
-    """A tag has no arguments, so it is the component itself."""
+    """Use the tag as the component, because a tag has no arguments."""
     pytest.mark.migration_component(tag.replace("_", "-"))(function)
     return True
 

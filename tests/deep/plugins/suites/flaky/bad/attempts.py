@@ -1,4 +1,4 @@
-"""Counts the attempts of a test, also across processes."""
+"""Count the attempts of a test, also across processes."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Recipes for pytest-html: a node id with nothing escaped in it, and what a test that failed is for."""
+"""Recipes for pytest-html: an unescaped node id, and the purpose of a failed test."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Recipes for pytest-html: a node id with nothing escaped in it, and the docstring as a column."""
+"""Recipes for pytest-html: an unescaped node id, and the docstring as a column."""
 
 import pytest
 

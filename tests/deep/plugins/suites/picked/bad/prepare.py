@@ -1,4 +1,4 @@
-"""A repository in which test_it.py has changed since the last commit, and nothing was recorded before."""
+"""Create a repository in which test_it.py has changed since the last commit. No run was recorded."""
 
 import subprocess
 from pathlib import Path
@@ -9,7 +9,7 @@ def git(*arguments):
 
 
 git("init", "--quiet")
-# Bytecode that a worker of xdist is writing would be one more changed "test file" for the other.
+# Bytecode written by one worker of xdist would be another changed "test file" for the other worker.
 Path(".gitignore").write_text("__pycache__/\n")
 git("add", ".")
 git("commit", "--quiet", "--message", "Begin")

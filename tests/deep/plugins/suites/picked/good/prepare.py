@@ -1,4 +1,4 @@
-"""All tests were recorded once, and test_it.py has changed since the last commit."""
+"""Record all tests once, commit them, and then change test_it.py."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ def git(*arguments):
 
 assert subprocess.call([sys.executable, "-m", "pytest", f"--migration-state={sys.argv[1]}"]) == 0
 git("init", "--quiet")
-# Bytecode that a worker of xdist is writing would be one more changed "test file" for the other.
+# Bytecode written by one worker of xdist would be another changed "test file" for the other worker.
 Path(".gitignore").write_text("__pycache__/\n")
 git("add", ".")
 git("commit", "--quiet", "--message", "Begin")

@@ -20,7 +20,7 @@ def test_parametrized(name):
 
 
 class TestUnittest(unittest.TestCase):
-    """Is not repeated."""
+    """Tests that are not repeated."""
 
     def test_once(self):
         pass

@@ -1,4 +1,4 @@
-"""A service within the process: no network."""
+"""A service within the process, without a network."""
 
 import json
 
@@ -16,7 +16,7 @@ SCHEMA = {
     },
 }
 
-#: The operation that answers with an error of the server.
+#: The operation that answers with a server error.
 BROKEN = "/jobs/{number}"
 
 

@@ -1,4 +1,4 @@
-"""All tests were run once; a change breaks one that passed."""
+"""Run all tests once, then break one that passed."""
 
 import subprocess
 import sys

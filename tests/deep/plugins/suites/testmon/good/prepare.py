@@ -1,4 +1,4 @@
-"""All tests have passed once; a change makes one of them be run again."""
+"""Run all tests once, and then make a change that affects one of them."""
 
 import subprocess
 import sys

@@ -1,0 +1,56 @@
+"""Passes that could not be written when they happened: they open nothing that was shut meanwhile.
+
+Everything here is pure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_migration_state.domain.events import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_migration_state.domain.document import Document
+    from pytest_migration_state.types import JsonObject, Key
+
+
+def failures_known(event: Event, document: Document) -> dict[Key, JsonObject]:
+    """Return the failures that the verdicts of an event replace, when it happens."""
+    return {
+        key: found
+        for key in map(_key, event.data.get("validation_results", ()))
+        if (found := document.verdicts.get(key)) and not found["passed"]
+    }
+
+
+def written_late(event: Event, document: Document, known: Mapping[Key, JsonObject]) -> Event:
+    """Return an event as it counts when it is written later than it happened.
+
+    A pass does not replace a failure that somebody else recorded meanwhile, whatever their times say.
+
+    :param document: the state as it is now.
+    :param known: the failures that its passes replaced when they happened.
+    """
+    results = event.data.get("validation_results", ())
+    overtaken = [verdict for verdict in results if _is_overtaken(verdict, document, known)]
+    if not overtaken:
+        return event
+    data = {**event.data, "superseded": overtaken}
+    data["validation_results"] = [verdict for verdict in results if verdict not in overtaken]
+    details = f"{event.details}, but it counts for nothing: another writer recorded a failure meanwhile"
+    return Event(event.action, details, data, "WARNING")
+
+
+def _is_overtaken(verdict: JsonObject, document: Document, known: Mapping[Key, JsonObject]) -> bool:
+    current = document.verdicts.get(_key(verdict))
+    if not verdict["passed"] or current is None or current["passed"]:
+        return False
+    run_id = current.get("run_id")
+    is_own = run_id is not None and run_id == verdict.get("run_id")
+    return not is_own and current != known.get(_key(verdict))
+
+
+def _key(verdict: JsonObject) -> Key:
+    return verdict["component"], verdict["test_name"]

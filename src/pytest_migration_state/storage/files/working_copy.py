@@ -1,0 +1,305 @@
+"""The state of one set of files in memory: loaded, changed, committed, and checkpointed.
+
+The commit protocol (every writer, under the lock): bring the document up to date (the checkpoint, and every
+entry of the log after ``metadata.audit``), decide, append the entries (the commit point), replace the
+document now or later. This module decides nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from typing import TYPE_CHECKING
+
+from pytest_migration_state.domain import events
+from pytest_migration_state.domain.document import Document, new_document
+from pytest_migration_state.domain.phases import Phase
+from pytest_migration_state.errors import StateDamagedError, StateNotFoundError, StateWriteError
+from pytest_migration_state.storage.files import owner
+from pytest_migration_state.storage.files.atomic import sweep
+from pytest_migration_state.storage.files.audit_log import NewLinesError
+from pytest_migration_state.storage.files.checkpoint import ATTEMPTS, Checkpoint
+from pytest_migration_state.storage.files.log_writer import LogWriter
+from pytest_migration_state.storage.files.recovery import bring_up_to_date, replay
+from pytest_migration_state.storage.identity import this_platform
+from pytest_migration_state.text import utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_migration_state.domain.events import Event
+    from pytest_migration_state.storage.base import Decide
+    from pytest_migration_state.storage.files.lock import StateLock
+    from pytest_migration_state.storage.files.paths import StatePaths
+    from pytest_migration_state.storage.files.recovery import UpToDate
+    from pytest_migration_state.types import JsonObject
+
+
+class WorkingCopy:
+    """The state in memory, and its files. Use it only while the state lock is held.
+
+    :param author: the author's fields; see :func:`~pytest_migration_state.storage.records.author_fields`.
+    :param notify: called with a warning, one sentence, while the work goes on.
+    :ivar document: the state as it was last brought up to date.
+    :ivar lock: the state lock.
+    """
+
+    def __init__(
+        self, paths: StatePaths, author: JsonObject, lock: StateLock, notify: Callable[[str], None]
+    ) -> None:
+        self.paths = paths
+        self.document: Document
+        self.lock = lock
+        self._log = LogWriter(paths, author, notify)
+        self._checkpoint = Checkpoint(paths, self._log, lock.timeout)
+        self._is_loaded = False
+        # Events that are applied and not committed; whether one of them replaces another migration.
+        self._staged: list[tuple[Event, str]] = []
+        self._replaces_existing = False
+        # What other programs did: applied, and not on record yet.
+        self._external: UpToDate | None = None
+        self._claim: owner.Claim | None = None
+
+    @property
+    def is_log_failing(self) -> bool:
+        """True if the log cannot be written, so that only the document holds the newest events."""
+        return self._log.has_failed
+
+    def _catch_up(self) -> bool:
+        """Bring the document in memory up to date from the log. Return False if it must be loaded again."""
+        log = self._log
+        try:
+            if log.has_failed:
+                log.reopen(self.document)
+            elif not log.file.is_current():
+                # The log was deleted, cut or replaced. Keep what was written to it since the last checkpoint.
+                log.keep_as_unlogged()
+                if os.path.lexists(self.paths.document):
+                    return False
+                # The document is gone too: memory holds the whole state.
+                log.reopen(self.document)
+            elif log.file.has_grown:
+                replay(self.document, log.file.read_new())
+                if log.file.has_new_bytes() or log.has_lines_of_others:
+                    # There is an unfinished line of a killed writer, or the log was cut: the document on disk
+                    # shows which. Or another program has added a line.
+                    return False
+            self._log_repairs()
+        except NewLinesError:
+            return False
+        except OSError as error:
+            log.fail(error)
+        except StateDamagedError:
+            # It is another log: load what the files hold now, and apply what only memory holds on top of it.
+            log.keep_as_unlogged()
+            return False
+        return True
+
+    def _load(self, create: bool) -> bool:
+        """Load the state. Return True if it had to be created.
+
+        Events that are not in the log are kept, and applied on top.
+        """
+        with contextlib.closing(self._checkpoint.attempts()) as attempts:
+            for _ in attempts:
+                with contextlib.suppress(NewLinesError):
+                    return self._load_once(create)
+        raise self._always_changing()
+
+    def _always_changing(self) -> StateWriteError:
+        reason = "another program writes to the state all the time; stop it, then try again"
+        return StateWriteError(str(self.paths.shown), reason)
+
+    def _load_once(self, create: bool) -> bool:
+        log = self._log
+        self._is_loaded = self._replaces_existing = False
+        self._staged = []
+        self._external = None
+        self._claim = owner.check(self.paths)
+        log.gap = None
+        unlogged_of = self.document.migration_id if log.unlogged else None
+        sweep(self.paths.document.parent, self.paths.document.name, self.paths.log.name)
+        log.open()
+        try:
+            found = bring_up_to_date(self.paths, log.file, self._checkpoint.read)
+        except StateNotFoundError:
+            if not create:
+                raise
+            self.stage(self.beginning(utc_now()))
+            self._is_loaded = True
+            return True
+        document = self.document = found.to_write()
+        log.gap = found.gap
+        self._external = found if found.change else None
+        log.loaded()
+        if not self._checkpoint.has_document:
+            log.add_repair(
+                f"The document '{self.paths.document.name}' was missing and has been rebuilt from this log"
+            )
+        self._checkpoint.keep_damaged()
+        if document.migration_id != unlogged_of:
+            # Their migration was set aside, with everything known about it.
+            log.unlogged = []
+        log.apply_unlogged(document)
+        self._is_loaded = True
+        self._log_repairs()
+        return False
+
+    def _reset(self) -> None:
+        """Reset the in-memory state."""
+        self._is_loaded = self._replaces_existing = False
+        self._staged = []
+        self._external = None
+        self._log.reset()
+
+    def _log_repairs(self) -> None:
+        """Write messages about a gap or repairs to the log, if there are any."""
+        if self._log.has_something_to_say:
+            self.commit()
+            self.checkpoint()
+
+    # --- writing --------------------------------------------------------------------------------------------
+
+    def beginning(self, now: str) -> Event:
+        """Return the event that begins a new migration."""
+        return events.initialized(now, uuid.uuid4().hex, this_platform(), self.paths.document.name)
+
+    def stage(self, *new_events: Event, timestamp: str | None = None) -> None:
+        """Apply events to :attr:`document` without writing anything yet.
+
+        :param timestamp: when they happened; ``None`` for now.
+        """
+        timestamp = timestamp or utc_now()
+        if self._claim and new_events:
+            new_events = self._claim.added_to(new_events)
+            self._claim = None
+        for event in new_events:
+            if "initialize" in event.data:
+                self._stage_beginning(timestamp)
+            events.apply(self.document, event.data, timestamp)
+            self._staged.append((event, timestamp))
+
+    def note_known(self, event: Event) -> None:
+        """Note what is known of the state when an event happens that may be staged later."""
+        self._log.note_known(event, self.document)
+
+    def stage_late(self, event: Event, timestamp: str) -> None:
+        """Stage an event that happened before the state was read, as it counts now."""
+        self.stage(self._log.late(event, self.document), timestamp=timestamp)
+
+    def _stage_beginning(self, timestamp: str) -> None:
+        """Prepare for a new migration, even if a state exists. The commit sets an older document aside."""
+        if not self._log.file.is_open:
+            self._log.open_at_end()
+        self._replaces_existing = True
+        self._external = None
+        self.document = new_document(timestamp, "", "")
+
+    def decide(self, decide: Decide) -> bool:
+        """Commit the events that ``decide`` returns. Call this only while the lock is held.
+
+        :returns: whether there were any.
+        :raises StateWriteError: as :meth:`commit_again`.
+        """
+        return self.commit_again(lambda: self.stage(*decide(self.document)))
+
+    def commit_again(self, stage: Callable[[], None]) -> bool:
+        """Call ``stage`` to stage events, and commit them. Call this only while the lock is held.
+
+        Where another program writes in between, the state is read again, and ``stage`` is called again.
+
+        :returns: whether there were any.
+        :raises StateWriteError: another program writes all the time; nothing was committed.
+        """
+        with contextlib.closing(self._checkpoint.attempts()) as attempts:
+            for attempt, _ in enumerate(attempts):
+                if attempt:
+                    self._load(create=True)
+                stage()
+                has_staged = bool(self._staged)
+                try:
+                    self.commit()
+                except NewLinesError:
+                    continue
+                else:
+                    return has_staged
+        raise self._always_changing()
+
+    def commit(self) -> None:
+        """Append an entry for each staged event, all in one write. Call this only while the lock is held.
+
+        What other programs did comes first, in an entry of its own. If the log cannot be written, the events
+        are kept for the document, with a warning.
+
+        :raises NewLinesError: another program wrote since the state was read; nothing was committed.
+        :raises StateWriteError: the document that a new migration replaces cannot be set aside.
+        """
+        if self._replaces_existing:
+            if aside := self._checkpoint.set_aside():
+                self._log.tell(f"the earlier document is kept as {aside}")
+            self._replaces_existing = False
+            self._append_behind_new_lines()
+            return
+        if any(event.data.get("phase") == Phase.COMPLETED for event, _ in self._staged):
+            with self._checkpoint.unchanged():
+                self._append()
+            return
+        self._append()
+
+    def _append_behind_new_lines(self) -> None:
+        """Append behind the lines that other programs add: they are about the migration that is replaced."""
+        for _ in range(ATTEMPTS):
+            self._log.skip_new_lines()
+            with contextlib.suppress(NewLinesError):
+                return self._append()
+        raise self._always_changing()
+
+    def _append(self) -> None:
+        self._log.write(self.document, self._on_record(), self._staged)
+        self._staged.clear()
+        self._external = None
+
+    def _on_record(self) -> list[tuple[Event, str]]:
+        """Return the event that puts what other programs did on record."""
+        external = self._external
+        if external is None or external.change is None:
+            return []
+        if external.replaced is not None:
+            self._checkpoint.keep(external.replaced)
+        return [(external.change.to_event(), utc_now())]
+
+    def checkpoint(self) -> None:
+        """Replace the document by :attr:`document` and flush both files to the disk.
+
+        Call this only while the lock is held.
+
+        :raises StateWriteError: the document could not be written. What is in the log is not lost.
+        """
+        if self._external:
+            self.decide(lambda _: ())
+        self._flush_log()
+        file = self._log.file
+        read_to = file.head, file.offset
+        try:
+            self.document = self._checkpoint.write(self.document, self.lock.timeout)
+        except BaseException:
+            # What other programs wrote was read, and is in no document yet: load the state again.
+            self._is_loaded = self._is_loaded and read_to == (file.head, file.offset)
+            raise
+        if self._log.has_something_to_say and not self._log.has_failed:
+            self.decide(lambda _: ())
+            self.checkpoint()
+
+    def _flush_log(self) -> None:
+        if not self._log.file.is_open or self._log.has_failed:
+            return
+        try:
+            self._log.file.flush()
+        except OSError as error:
+            # The operating system counts the pages that it could not write as written from now on: a second
+            # attempt would prove nothing. The document holds the effect of these entries, and is flushed
+            # separately.
+            refused = f"The disk refused to flush this log ({error.strerror})"
+            self._log.add_repair(f"{refused}: lines before this one may be missing on it")
+            self.decide(lambda _: ())

@@ -1,0 +1,52 @@
+"""The audit log as it is shown: the state's own log, and the lines that may be about another state."""
+
+from __future__ import annotations
+
+import heapq
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from pytest_migration_state.domain.facts import time_of
+from pytest_migration_state.storage.records import no_object_in_words, unassigned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pytest_migration_state.storage.base import StateStore
+    from pytest_migration_state.storage.records import Line
+
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+
+
+def audit_lines(store: StateStore, warn: Callable[[str], None]) -> Iterator[Line]:
+    """Yield the lines that are JSON objects, the oldest first.
+
+    Lines of other programs that may be about another state of the folder are marked, and stand among the
+    others by their time.
+
+    :param warn: called with one sentence for each other line.
+    """
+    return heapq.merge(_own_lines(store, warn), store.foreign_lines(), key=_time)
+
+
+def _own_lines(store: StateStore, warn: Callable[[str], None]) -> Iterator[Line]:
+    has_neighbours = bool(store.other_documents())
+    try:
+        for line in store.audit_lines():
+            if line.content is None:
+                if line.raw.strip():
+                    warn(f"{store.log_address}: line {line.number}: {_damage_of(line)}")
+            elif line.hash is None and has_neighbours:
+                yield unassigned(line, store.log_name)
+            else:
+                yield line
+    except FileNotFoundError:
+        warn(f"{store.log_address}: there is no audit log")
+
+
+def _damage_of(line: Line) -> str:
+    return line.damage or no_object_in_words(line.raw)
+
+
+def _time(line: Line) -> datetime:
+    return time_of((line.content or {}).get("timestamp")) or _NEVER
