@@ -156,3 +156,8 @@ def _opened(path: Path, flags: int, *, create: bool = False, follow: bool = True
             raise
         return descriptor, False
     raise OSError(errno.EAGAIN, "another program keeps creating and deleting it", str(path))
+
+
+def is_empty(file: BinaryIO) -> bool:
+    """Return True if an open file has no content."""
+    return os.fstat(file.fileno()).st_size == 0

@@ -15,6 +15,18 @@ JsonObject = dict[str, Any]
 Liveness = Literal["alive", "dead", "unknown"]
 
 
+def key_of(named: JsonObject) -> Key:
+    """Return the identity of the validation that a verdict, or an outstanding validation, names."""
+    return named["component"], named["test_name"]
+
+
+def as_object(value: object) -> JsonObject:
+    """Return a JSON object; an empty one if another program has put something else in its place."""
+    if isinstance(value, dict):
+        return value
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Blocker:
     """One reason for the gate to stay shut.

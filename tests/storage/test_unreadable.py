@@ -402,11 +402,14 @@ def test_a_document_that_is_emptied_before_it_is_locked_is_not_kept(
 
 
 @pytest.mark.skipif(on_windows(), reason="nothing is locked there")
-@pytest.mark.parametrize("phase", ["Completed", "RolledBack"])
+@pytest.mark.parametrize(("phase", "is_rebuilt"), [("Completed", True), ("RolledBack", False)])
 def test_a_document_that_stays_empty_because_of_our_lock_is_written_again(
-    path: Path, monkeypatch: pytest.MonkeyPatch, phase: str
+    path: Path, monkeypatch: pytest.MonkeyPatch, phase: str, *, is_rebuilt: bool
 ) -> None:
-    """Set-Content emptied it, was refused when it opened it again, and said so. The log holds all of it."""
+    """Set-Content emptied it, was refused when it opened it again, and said so. The log holds all of it.
+
+    Before Completed the document is read again; otherwise the writer knows what it held.
+    """
 
     def lock_late(descriptor: int, patience: float) -> bool:
         if emptied:
@@ -422,6 +425,9 @@ def test_a_document_that_stays_empty_because_of_our_lock_is_written_again(
     assert not emptied
     assert read(path)["phase"] == phase
     assert tracker.verify().problems == ()
+    details = [entry.details for entry in tracker.read_audit() if entry.action == "Recovered"]
+    rebuilt = f"The document '{path.name}' was empty and has been rebuilt from this log"
+    assert details == [rebuilt] * is_rebuilt
 
 
 @pytest.mark.skipif(on_windows(), reason="nothing is locked there")

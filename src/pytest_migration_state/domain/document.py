@@ -14,6 +14,7 @@ from pytest_migration_state.domain.runs import runs_of
 from pytest_migration_state.domain.staleness import becoming_stale
 from pytest_migration_state.json_codec import to_json_bytes
 from pytest_migration_state.text import parse_time
+from pytest_migration_state.types import as_object
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -70,7 +71,7 @@ class Document:
     def copy(self) -> Document:
         """Return a document that can be changed without changing this one. Verdicts and items are shared."""
         other = object.__new__(Document)
-        other.fields = {key: _copied(value) for key, value in self.fields.items()}
+        other.fields = copied(self.fields)
         other.verdicts = dict(self.verdicts)
         other.outstanding = dict(self.outstanding)
         other._listed = dict(self._listed)
@@ -129,8 +130,7 @@ class Document:
     @property
     def open_runs(self) -> Mapping[str, JsonObject]:
         """The runs that began and whose end is not recorded, by id."""
-        runs = self.metadata.get("open_runs")
-        return runs if isinstance(runs, dict) else {}
+        return as_object(self.metadata.get("open_runs"))
 
     @property
     def collecting_runs(self) -> dict[str, JsonObject]:
@@ -174,7 +174,7 @@ class Document:
     def adopt(self, content: JsonObject) -> None:
         """Become a document that was taken over as it was. The position in the log is kept."""
         audit = self.metadata.get("audit")
-        new = Document({key: _copied(value) for key, value in content.items()})
+        new = Document(copied(content))
         for name in self.__slots__:
             setattr(self, name, getattr(new, name))
         if audit:
@@ -316,11 +316,17 @@ def _is_later(tested_at: str | None, since: str | None) -> bool:
     return tested_at is not None and since is not None and parse_time(tested_at) > parse_time(since)
 
 
+def copied(fields: JsonObject) -> JsonObject:
+    """Return a copy of the fields of a document, as deep as they are changed (items of lists are not)."""
+    return {key: _copied(value) for key, value in fields.items()}
+
+
 def _copied(value: Any) -> Any:
-    """Return a copy of an object or a list. Objects are copied as deep as :func:`_merge` changes them."""
     if isinstance(value, dict):
-        return {key: _copied(item) if isinstance(item, dict) else item for key, item in value.items()}
-    return list(value) if isinstance(value, list) else value
+        return copied(value)
+    if isinstance(value, list):
+        return list(value)
+    return value
 
 
 def _merge(target: JsonObject, patch: JsonObject) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from pytest_migration_state.domain.runs import loses_verdict, runs_of, waiting_for
 from pytest_migration_state.domain.schema import APPENDED, raised_version
 from pytest_migration_state.domain.staleness import becoming_stale
+from pytest_migration_state.types import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -103,7 +104,7 @@ def _verdicts(target: Target, verdicts: list[JsonObject]) -> None:
     A verdict settles its validation. If other unfinished runs have planned it too, it still waits for those.
     """
     for verdict in verdicts:
-        key = _key(verdict)
+        key = key_of(verdict)
         target.set_verdict(key, verdict)
         entry = target.outstanding_entry(key)
         if entry is None:
@@ -117,7 +118,7 @@ def _verdicts(target: Target, verdicts: list[JsonObject]) -> None:
 def _failed_meanwhile(target: Target, verdicts: list[JsonObject]) -> None:
     """Record failures whose writer did not know that the validation was outstanding: it stays so."""
     for verdict in verdicts:
-        target.set_verdict(_key(verdict), verdict)
+        target.set_verdict(key_of(verdict), verdict)
 
 
 def _change_items(target: Target, changes: list[JsonObject]) -> None:
@@ -144,7 +145,7 @@ def _outstanding(target: Target, entries: list[JsonObject]) -> None:
     for a reason that is recorded.
     """
     for entry in entries:
-        key = _key(entry)
+        key = key_of(entry)
         if loses_verdict(entry, target.phase):
             target.set_verdict(key, None)
         target.set_outstanding(key, entry)
@@ -152,13 +153,9 @@ def _outstanding(target: Target, entries: list[JsonObject]) -> None:
 
 def _forget(target: Target, validations: list[JsonObject]) -> None:
     for validation in validations:
-        key = _key(validation)
+        key = key_of(validation)
         target.set_verdict(key, None)
         target.set_outstanding(key, None)
-
-
-def _key(named: JsonObject) -> Key:
-    return named["component"], named["test_name"]
 
 
 _EFFECTS: Final[dict[str, Callable[[Target, Any], None]]] = {

@@ -16,7 +16,7 @@ from pytest_migration_state.domain.policy import COLLECTION, Policy
 from pytest_migration_state.domain.runs import run_in_words, run_name, runs_of
 from pytest_migration_state.domain.staleness import is_stale
 from pytest_migration_state.text import first_line, to_printable
-from pytest_migration_state.types import Blocker, JsonObject
+from pytest_migration_state.types import Blocker, JsonObject, as_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -104,9 +104,9 @@ def completion_in_words(document: Document) -> str:
 
 def _completion(document: Document) -> JsonObject:
     """Return the record of a completion; an empty one if there is none."""
-    recorded = document.metadata.get("completed_with")
-    is_completed = document.phase is Phase.COMPLETED
-    return recorded if is_completed and isinstance(recorded, dict) else {}
+    if document.phase is not Phase.COMPLETED:
+        return {}
+    return as_object(document.metadata.get("completed_with"))
 
 
 def _was_open_at_completion(document: Document) -> bool:

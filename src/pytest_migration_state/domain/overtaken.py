@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_migration_state.domain.events import Event
+from pytest_migration_state.types import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,7 @@ def failures_known(event: Event, document: Document) -> dict[Key, JsonObject]:
     """Return the failures that the verdicts of an event replace, when it happens."""
     return {
         key: found
-        for key in map(_key, event.data.get("validation_results", ()))
+        for key in map(key_of, event.data.get("validation_results", ()))
         if (found := document.verdicts.get(key)) and not found["passed"]
     }
 
@@ -44,13 +45,9 @@ def written_late(event: Event, document: Document, known: Mapping[Key, JsonObjec
 
 
 def _is_overtaken(verdict: JsonObject, document: Document, known: Mapping[Key, JsonObject]) -> bool:
-    current = document.verdicts.get(_key(verdict))
+    current = document.verdicts.get(key_of(verdict))
     if not verdict["passed"] or current is None or current["passed"]:
         return False
     run_id = current.get("run_id")
     is_own = run_id is not None and run_id == verdict.get("run_id")
-    return not is_own and current != known.get(_key(verdict))
-
-
-def _key(verdict: JsonObject) -> Key:
-    return verdict["component"], verdict["test_name"]
+    return not is_own and current != known.get(key_of(verdict))

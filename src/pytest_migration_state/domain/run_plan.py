@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from pytest_migration_state.domain import run_events
 from pytest_migration_state.domain.policy import COLLECTION
 from pytest_migration_state.domain.runs import clashing, rest_name, runs_of, waiting_for
+from pytest_migration_state.types import as_object, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -131,7 +132,7 @@ def _changed_runs(
 
 def _is_deselected_and_known(document: Document, entry: JsonObject) -> bool:
     """Return True for a deselected test that keeps its existing result."""
-    return entry["reason"] == "deselected" and document.is_known(_key(entry))
+    return entry["reason"] == "deselected" and document.is_known(key_of(entry))
 
 
 def _in_pieces(entries: list[JsonObject]) -> list[list[JsonObject]]:
@@ -140,15 +141,11 @@ def _in_pieces(entries: list[JsonObject]) -> list[list[JsonObject]]:
     return [entries[start : start + _PLAN_PIECE] for start in starts]
 
 
-def _key(entry: JsonObject) -> Key:
-    return entry["component"], entry["test_name"]
-
-
 def _awaiting(document: Document, entry: JsonObject, run_id: str, unfinished: list[str]) -> JsonObject:
     """Return a pending validation with the runs that will record its verdict: this one and earlier ones."""
     if entry["reason"] != "pending":
         return entry
-    before = document.outstanding.get(_key(entry), {})
+    before = document.outstanding.get(key_of(entry), {})
     return waiting_for(entry, [run_id, *(other for other in runs_of(before) if other in unfinished)])
 
 
@@ -188,8 +185,7 @@ def _are_found(name: str, found: set[str]) -> bool:
 
 def _collections(document: Document) -> Mapping[str, str]:
     """Return the digests of the files in the last full collection of each selection."""
-    found = document.metadata.get("collections")
-    return found if isinstance(found, dict) else {}
+    return as_object(document.metadata.get("collections"))
 
 
 def _remembered(document: Document, look: Look) -> JsonObject:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from pytest_migration_state.domain.phases import Phase
 from pytest_migration_state.domain.policy import COLLECTION
 from pytest_migration_state.text import to_printable
+from pytest_migration_state.types import as_object
 
 if TYPE_CHECKING:
     from pytest_migration_state.types import JsonObject, Key, Liveness
@@ -70,7 +71,7 @@ def clashing(key: Key) -> tuple[str, str] | None:
 
 def run_in_words(run_id: str, run: object, liveness: Liveness) -> str:
     """Return an open run in words: where it runs or ran, since when, and whether it is alive."""
-    fields = run if isinstance(run, dict) else {}
+    fields = as_object(run)
     words = run_name(run_id)
     if fields.get("host"):
         words += f" on {fields['host']} (process {fields.get('process_id')})"

@@ -90,7 +90,8 @@ class RecorderPlugin:
             raise pytest.UsageError(to_printable(with_notes(error))) from error
         except (MigrationStateError, OSError) as error:
             raise pytest.UsageError(f"--migration-state: {to_printable(with_notes(error))}") from error
-        self.notices += [f"{self.path}: created"] if created else []
+        if created:
+            self.notices.append(f"{self.path}: created")
         self.process.mark(run.run_id, self.path)
         tracker = MigrationTracker(self.path, run_id=run.run_id, notify=self.notices.append)
         config.add_cleanup(tracker.close)

@@ -10,7 +10,7 @@ from pytest_migration_state.domain.beside.case import without_lines
 from pytest_migration_state.domain.beside.change import NOT_KNOWN, Change
 from pytest_migration_state.domain.beside.past import Said
 from pytest_migration_state.domain.beside.stale import mark_by_time
-from pytest_migration_state.domain.document import Document, new_document
+from pytest_migration_state.domain.document import Document, copied, new_document
 from pytest_migration_state.domain.facts import time_of
 from pytest_migration_state.domain.phases import PHASES, Phase
 from pytest_migration_state.json_codec import to_json_bytes
@@ -96,7 +96,7 @@ def is_new_beginning(found: Document, ours: Document, beginnings: Sequence[Begin
 def adopted_by(document: Document, tail: list[Said], platform: str) -> tuple[Document, list[Said], Change]:
     """Return the state that a document is taken over as, the lines that it does not tell, and the change."""
     content = _content_of(document, platform)
-    state = Document(_copied(content))
+    state = Document(copied(content))
     lines = _newest_of_each(_of_this_migration(tail, document))
     without_lines(content, lines)
     lines = [said for said in lines if not _is_explained(said, state)]
@@ -137,7 +137,7 @@ def begin_by_document(
     change.data["adopted"] = content
     if not inits:
         change.data["line_owed"] = True
-    state = Document(_copied(content))
+    state = Document(copied(content))
     lines = tail[tail.index(inits[-1]) + 1 :] if inits else _about_the_new(tail, found)
     without_lines(found.to_object(), lines)
     return state, [said for said in lines if not _is_explained(said, state)], change
@@ -198,7 +198,7 @@ def _replaced_in_words(ours: Document) -> str:
 
 def _content_of(document: Document, platform: str) -> JsonObject:
     """Return everything in a document as the data of an entry holds it."""
-    content = _copied(document.to_object())
+    content = copied(document.to_object())
     metadata = content["metadata"]
     for key in ("audit", "unlogged_changes"):
         metadata.pop(key, None)
@@ -214,10 +214,3 @@ def _derived_id(content: JsonObject) -> str:
     """Return the id of a migration that another program began: every reader finds the same one."""
     began = content.get("started_at") or to_json_bytes(content).decode("utf-8", "replace")
     return hashlib.sha256(f"migration begun at {began}".encode()).hexdigest()[:32]
-
-
-def _copied(content: JsonObject) -> JsonObject:
-    return {
-        key: dict(value) if isinstance(value, dict) else list(value) if isinstance(value, list) else value
-        for key, value in content.items()
-    }

@@ -8,7 +8,7 @@ from pytest_migration_state.domain.beside.identity import identity
 from pytest_migration_state.domain.beside.past import Entry, same_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     from pytest_migration_state.domain.beside.case import Case
     from pytest_migration_state.domain.beside.identity import Identity
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 Results = dict["Key", list["JsonObject"]]
 
 
-def results_of(document: Document) -> Results:
-    """Return every result in a document."""
+def results_of(document: Document | None) -> Results:
+    """Return every result in a document, if there is one."""
     found: Results = {}
-    for verdict in document.all_verdicts():
+    for verdict in document.all_verdicts() if document else ():
         found.setdefault(same_name((verdict["component"], verdict["test_name"])), []).append(verdict)
     return found
 
@@ -35,19 +35,32 @@ def late_failures(case: Case) -> Iterator[tuple[Key, JsonObject]]:
     on_record = set(_ever_on_record(case.everything))
     before = results_of(case.stray.before)
     for key, results in results_of(case.stray.document).items():
-        new = _behind(results, before.get(key, []), on_record)
+        new = new_results(results, before.get(key, []), on_record, on_record)
         if failures := [verdict for verdict in new if not verdict["passed"]]:
             yield key, failures[-1]
 
 
-def _behind(
-    results: list[JsonObject], before: list[JsonObject], on_record: set[Identity]
+def new_results(
+    results: list[JsonObject],
+    base: list[JsonObject],
+    known: Container[Identity],
+    later: Container[Identity],
 ) -> list[JsonObject]:
+    """Return the results of a document that are not on record: those behind the last one that is.
+
+    :param base: the results of the document that its writer had before.
+    :param known: the results on record.
+    :param later: those that were recorded after the base; used where the base's last result is found.
+    """
     identities = [identity(result) for result in results]
-    last = identity(before[-1]) if before else None
-    start = identities.index(last) + 1 if last in identities else 0
-    old = [index for index, found in enumerate(identities) if index >= start and found in on_record]
-    return results[old[-1] + 1 if old else start :]
+    start = 0
+    if base and (last := identity(base[-1])) in identities:
+        start = identities.index(last) + 1
+        known = later
+    for index in range(start, len(identities)):
+        if identities[index] in known:
+            start = index + 1
+    return results[start:]
 
 
 def _ever_on_record(everything: list[Logged]) -> Iterator[Identity]:

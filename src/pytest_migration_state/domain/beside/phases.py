@@ -29,8 +29,20 @@ class _Stage(NamedTuple):
 
 
 def _stage_of(fields: JsonObject) -> _Stage:
-    phase = fields["phase"]
-    return _Stage(phase, time_of(fields.get("completed_at")) if phase in FINAL_PHASES else None)
+    return _Stage(fields["phase"], time_of(_ended(fields["phase"], fields.get("completed_at"))))
+
+
+def _stage_in(document: Document | None) -> _Stage | None:
+    if document is None:
+        return None
+    return _stage_of(document.fields)
+
+
+def _ended(phase: str, completed_at: str | None) -> str | None:
+    """Return the time at which the migration ended; ``None`` in a phase that is not final."""
+    if phase in FINAL_PHASES:
+        return completed_at
+    return None
 
 
 class _Past:
@@ -90,9 +102,8 @@ class _Phases:
         # As it will be written: phase and completed_at.
         self._fields: tuple[str, str | None] = (self._current.phase, case.state.fields["completed_at"])
         self._through: list[str] = []
-        found, base = case.found, case.base
-        self._found = _stage_of(found.fields) if found else None
-        self._base = _stage_of(base.fields) if base else None
+        self._found = _stage_in(case.found)
+        self._base = _stage_in(case.base)
         if self._found and self._base and self._found == (self._base.phase, None):
             # Only the time of the end was removed: it stays.
             self._found = self._base
@@ -120,7 +131,7 @@ class _Phases:
         )
 
     def _set(self, phase: str, completed_at: str | None) -> None:
-        self._fields = (phase, completed_at if phase in FINAL_PHASES else None)
+        self._fields = (phase, _ended(phase, completed_at))
         self._stage = _stage_of({"phase": phase, "completed_at": completed_at})
         self._through.append(phase)
 
@@ -145,8 +156,8 @@ class _Phases:
             self._refuse(after, said.timestamp, LINE_ALONE)
 
     def _refuse(self, phase: str, completed_at: str | None, why: str) -> None:
-        ended = completed_at if phase in FINAL_PHASES else None
-        self._change.refused.append({"phase": phase, "completed_at": ended, "why": why})
+        refused = {"phase": phase, "completed_at": _ended(phase, completed_at), "why": why}
+        self._change.refused.append(refused)
 
     def _read_stray(self) -> None:
         stray = self._case.stray

@@ -33,9 +33,8 @@ def add_rollback(case: Case, change: Change) -> None:
         available = True
     if available != case.state.rollback_available:
         change.data[_KEY] = available
-    wanted = {new, *told} - {None, False}
-    for value in wanted if not available else ():
-        change.refuse(_KEY, value, NOT_KNOWN if new else LINE_ALONE)
+    if not available and (new or True in told):
+        change.refuse(_KEY, value=True, why=NOT_KNOWN if new else LINE_ALONE)
 
 
 def _new_value(case: Case, past: _Past) -> bool | None:
@@ -74,7 +73,8 @@ class _Past:
         if entry.is_external:
             values += [value for refused in entry.data.get("refused", ()) for value in _values_in(refused)]
             self.known.update(values)
-            self.after_base.update(values if is_after_base else ())
+            if is_after_base:
+                self.after_base.update(values)
         elif values:
             self.known.clear()
             self.lines.clear()

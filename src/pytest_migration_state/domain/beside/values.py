@@ -10,6 +10,7 @@ from pytest_migration_state.domain.beside.change import NOT_KNOWN, NOT_OURS
 from pytest_migration_state.domain.beside.identity import identity, meaning
 from pytest_migration_state.domain.beside.past import Said
 from pytest_migration_state.domain.facts import normalize_dates
+from pytest_migration_state.types import as_object
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping
@@ -62,9 +63,7 @@ def add_data(case: Case, change: Change) -> None:
     current = case.state.fields["data_preserved"]
     values = dict(current)
     names = {_same_key(key): key for key in current}
-    found = case.found.fields["data_preserved"] if case.found else {}
-    base = case.base.fields["data_preserved"] if case.base else {}
-    for key, path in _changed(found, base):
+    for key, path in _changed(_data_in(case.found), _data_in(case.base)):
         name = names.setdefault(_same_key(key), key)
         if name and path is not None and meaning(values.get(name)) != meaning(path):
             _take_value(case, change, ("data_preserved", name), path)
@@ -72,6 +71,13 @@ def add_data(case: Case, change: Change) -> None:
         name = names.setdefault(_same_key(key), key)
         if meaning({**values, **change.data.get("data_preserved", {})}.get(name)) != meaning(path):
             change.data.setdefault("data_preserved", {})[name] = path
+
+
+def _data_in(document: Document | None) -> JsonObject:
+    """Return where a document says that data was saved."""
+    if document is None:
+        return {}
+    return as_object(document.fields["data_preserved"])
 
 
 def _same_key(key: str) -> str:
@@ -156,7 +162,8 @@ def _note_ours(case: Case, change: Change) -> None:
     if case.holds_unlogged:
         known = case.state.outstanding
         added = [entry for entry in outstanding if (entry["component"], entry["test_name"]) not in known]
-        change.data.update({"outstanding_validations": added} if added else {})
+        if added:
+            change.data["outstanding_validations"] = added
     else:
         values["outstanding_validations"] = outstanding
     values = {key: value for key, value in values.items() if value}

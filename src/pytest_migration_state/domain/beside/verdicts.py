@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_migration_state.domain.beside.change import BY_HAND, LINE_ALONE, NOT_KNOWN
 from pytest_migration_state.domain.beside.identity import identity
-from pytest_migration_state.domain.beside.late import late_failures, results_of
+from pytest_migration_state.domain.beside.late import late_failures, new_results, results_of
 from pytest_migration_state.domain.beside.past import Entry, Said, same_name
 from pytest_migration_state.domain.facts import time_of
 from pytest_migration_state.domain.override import mark
@@ -69,8 +69,8 @@ class _Past:
 
 def add_verdicts(case: Case, change: Change) -> None:
     """Add the verdicts of other programs that count, and those that do not."""
-    found = results_of(case.found) if case.found else {}
-    base = results_of(case.base) if case.base else {}
+    found = results_of(case.found)
+    base = results_of(case.base)
     current = {same_name(key): verdict for key, verdict in case.state.verdicts.items()}
     names = {same_name(key): key for key in (*case.state.verdicts, *case.state.outstanding)}
     outstanding = {same_name(key) for key in case.state.outstanding}
@@ -236,28 +236,18 @@ class _Validation:
 
     def _marked(self, verdict: JsonObject) -> JsonObject:
         """Return a verdict with the mark of one that replaces a failure of a run."""
-        found = mark(self._current, "another program", str(verdict.get("tested_at")), None)
-        return {**verdict, "overridden": found} if found else verdict
+        if found := mark(self._current, "another program", str(verdict.get("tested_at")), None):
+            return {**verdict, "overridden": found}
+        return verdict
 
     # --- the document ---
-
-    def _new_results(self) -> list[JsonObject]:
-        """Return the results that are not on record: those behind the last one that is."""
-        identities = [identity(result) for result in self._results]
-        last_of_base = identity(self._base[-1]) if self._base else None
-        known = self._past.taken.keys() | self._past.seen
-        start = 0
-        if last_of_base in identities:
-            start = identities.index(last_of_base) + 1
-            known = self._past.later
-        old = [index for index, found in enumerate(identities) if index >= start and found in known]
-        return self._results[old[-1] + 1 if old else start :]
 
     def _read_document(self) -> None:
         past, case = self._past, self._case
         is_shut = self._is_shut
         knows = past.shut <= case.knows
-        results = self._new_results()
+        known = past.taken.keys() | past.seen
+        results = new_results(self._results, self._base, known, past.later)
         is_forged = any(self._is_forged(result) for result in results)
         for result in results:
             if self._excuses_a_failure(result):

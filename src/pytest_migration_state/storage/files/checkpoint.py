@@ -59,6 +59,11 @@ class Checkpoint:
         """True if there was a document when it was last read."""
         return self._digest is not None
 
+    @property
+    def absence(self) -> str:
+        """Why there was none: ``missing``, or ``empty`` because of our lock."""
+        return self._file.absence
+
     @contextmanager
     def unchanged(self) -> Iterator[None]:
         """Keep other programs from writing the document.
@@ -107,8 +112,7 @@ class Checkpoint:
         :raises StateDamagedError: it cannot be used (also ``StateVersionError``).
         """
         loaded = self._file.read()
-        self._digest = loaded.digest if loaded else None
-        self._damaged = loaded.damaged if loaded else None
+        self._digest, self._damaged = _facts_of(loaded)
         return loaded
 
     def set_aside(self) -> str | None:
@@ -223,8 +227,7 @@ class Checkpoint:
         def read() -> LoadedDocument | None:
             nonlocal digest
             loaded = self._file.read()
-            digest = loaded.digest if loaded else None
-            self._damaged = loaded.damaged if loaded else None
+            digest, self._damaged = _facts_of(loaded)
             return loaded
 
         try:
@@ -238,6 +241,13 @@ class Checkpoint:
                 self.keep(found.replaced)
             self._log.write(document, [(found.change.to_event(), utc_now())], [])
         return document, digest
+
+
+def _facts_of(loaded: LoadedDocument | None) -> tuple[bytes | None, bytes | None]:
+    """Return the digest of a document that was read, and all its bytes if there is more than a document."""
+    if loaded is None:
+        return None, None
+    return loaded.digest, loaded.damaged
 
 
 def _set_count(metadata: JsonObject, unlogged: int | None) -> None:

@@ -31,6 +31,7 @@ from pytest_migration_state.json_codec import decode_object, split_object
 from pytest_migration_state.regular_files import (
     SHARING_PATIENCE,
     despite_sharing,
+    is_empty,
     open_regular,
     read_regular,
 )
@@ -78,6 +79,7 @@ class DocumentFile:
     """The document of one state on disk.
 
     :param patience: how long another program may have the document open when it cannot be read, in seconds.
+    :ivar absence: why :meth:`read` found no document: ``missing``, or ``empty`` because of our lock.
     """
 
     def __init__(self, paths: StatePaths, patience: float = DEFAULT_TIMEOUT) -> None:
@@ -87,8 +89,9 @@ class DocumentFile:
         self._shown = paths.shown
         # The file that :meth:`kept_from_others` has locked.
         self._kept: Identity | None = None
-        # It was empty when it was locked here; and it has stayed so: whoever emptied it was refused then.
-        self._is_locked_empty = self._is_left_empty = False
+        # It was empty when it was locked here: whoever emptied it, to open it again, was refused.
+        self._is_locked_empty = False
+        self.absence = "missing"
 
     def read(self) -> LoadedDocument | None:
         """Return the document on disk; ``None`` if there is none, or if it is empty because of our lock.
@@ -96,7 +99,7 @@ class DocumentFile:
         :raises StateDamagedError: it cannot be used.
         :raises StateVersionError: it was written by a newer version of the format.
         """
-        self._is_left_empty = False
+        self.absence = "missing"
         content = self._content()
         if content is None:
             return None
@@ -124,19 +127,19 @@ class DocumentFile:
                 except ValueError as caught:
                     before, since, error = content, now, caught
             elif (content or now >= min(deadline, since + EMPTY_PATIENCE)) and self._is_settled(content):
-                self._is_left_empty = self._is_locked_empty and not content
-                return None if self._is_left_empty else self._despite_remains(content, error)
+                if self._is_locked_empty and not content:
+                    self.absence = "empty"
+                    return None
+                return self._despite_remains(content, error)
             if now >= deadline:
                 raise self._unsettled(error)
 
     def _is_settled(self, content: bytes) -> bool:
         """Return True if no other program has the document open, and it holds ``content``."""
-        try:
-            with self._opened(patience=0.0) as file:
-                is_free = self._is_kept(file) or is_let_go(file.fileno(), patience=0.0)
-                return is_free and file.read() == content
-        except OSError:
-            return False
+        with suppress(OSError), self._opened(patience=0.0) as file:
+            is_free = self._is_kept(file) or is_let_go(file.fileno(), patience=0.0)
+            return is_free and file.read() == content
+        return False
 
     def _content(self) -> bytes | None:
         try:
@@ -194,8 +197,8 @@ class DocumentFile:
     def _unsettled(self, error: ValueError) -> StateDamagedError:
         busy = f"another program has not finished with it in {self._patience:g} s"
         fix = "Nothing was changed; let that program finish, or stop it, and try again"
-        reason = f"it is not a migration state ({error}), and {busy}. {fix}"
-        return StateDamagedError(str(self._shown), reason)
+        what = f"it is not a migration state ({error}), and {busy}"
+        return StateDamagedError(str(self._shown), f"{what}. {fix}")
 
     def replace(self, document: Document, known: bytes | None, patience: float) -> bytes | None:
         """Replace the document on disk by ``document``, if it is still the known one.
@@ -245,9 +248,9 @@ class DocumentFile:
             yield None
             return
         with opened as file:
-            if not (self._is_kept(file) or _is_empty(file) or self._shut_out(file, patience)):
+            if not (self._is_kept(file) or is_empty(file) or self._shut_out(file, patience)):
                 raise OSError(errno.EAGAIN, "another program keeps it locked")
-            is_gone = self._is_left_empty and _is_empty(file)
+            is_gone = self.absence == "empty" and is_empty(file)
             digest = None if is_gone else hashlib.file_digest(file, "sha256").digest()
             if sys.platform != "win32":
                 yield digest
@@ -274,7 +277,7 @@ class DocumentFile:
         with file:
             try:
                 with suppress(OSError):
-                    is_locked = not _is_empty(file) and self._shut_out(file, patience)
+                    is_locked = not is_empty(file) and self._shut_out(file, patience)
                     if is_locked and not self._is_locked_empty:
                         self._kept = identity(os.fstat(file.fileno()))
                 if self._kept is None:
@@ -289,7 +292,7 @@ class DocumentFile:
         If one has just emptied it, and now opens it again to write it, it is refused and leaves it empty.
         """
         is_locked = shut_out_others(file.fileno(), patience)
-        self._is_locked_empty = is_locked and _is_empty(file)
+        self._is_locked_empty = is_locked and is_empty(file)
         return is_locked
 
     def _is_kept(self, file: BufferedReader) -> bool:
@@ -339,12 +342,8 @@ class DocumentFile:
 
 def _state_in_front(rest: bytes) -> tuple[JsonObject, bytes] | None:
     """Return the state that ``rest`` begins with, and what stands behind it; ``None`` if there is none."""
-    try:
+    with suppress(ValueError):
         decoded, behind = split_object(rest)
-    except ValueError:
-        return None
-    return (decoded, behind) if "phase" in decoded else None
-
-
-def _is_empty(file: BufferedReader) -> bool:
-    return os.fstat(file.fileno()).st_size == 0
+        if "phase" in decoded:
+            return decoded, behind
+    return None

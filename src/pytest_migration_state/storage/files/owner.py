@@ -19,6 +19,7 @@ from pytest_migration_state.regular_files import read_regular
 from pytest_migration_state.storage.files.log_file import LogFile
 from pytest_migration_state.storage.files.paths import audit_log_name, ignores_case, unreadable
 from pytest_migration_state.text import to_printable
+from pytest_migration_state.types import as_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,8 +131,7 @@ def _named_in(line: Line) -> str:
     if line.hash is None or line.content is None:
         return ""
     data = line.content["data"]
-    begun = data.get("initialize")
-    named = data.get(_OWNER) or (begun.get("state") if isinstance(begun, dict) else None)
+    named = data.get(_OWNER) or as_object(data.get("initialize")).get("state")
     return named if isinstance(named, str) else ""
 
 

@@ -134,9 +134,8 @@ class WorkingCopy:
         self._external = found if found.change else None
         log.loaded()
         if not self._checkpoint.has_document:
-            log.add_repair(
-                f"The document '{self.paths.document.name}' was missing and has been rebuilt from this log"
-            )
+            name, absence = self.paths.document.name, self._checkpoint.absence
+            log.add_repair(f"The document '{name}' was {absence} and has been rebuilt from this log")
         self._checkpoint.keep_damaged()
         if document.migration_id != unlogged_of:
             # Their migration was set aside, with everything known about it.
