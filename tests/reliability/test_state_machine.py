@@ -390,7 +390,9 @@ class Machine(RuleBasedStateMachine):
         """
         if self.model.verdicts.get(key) is not False:
             return False
-        entries = (json.loads(line) for line in self.log.read_bytes().splitlines() if b'"hash":"' in line)
+        # A torn line has no end, and is no entry.
+        lines = self.log.read_bytes().splitlines(keepends=True)
+        entries = [json.loads(line) for line in lines if b'"hash":"' in line and line.endswith(b"\n")]
         changes = [entry["data"] for entry in entries if entry["seq"] > seq]
         changes += [change["adopted"] for change in changes if "adopted" in change]
         return any(
