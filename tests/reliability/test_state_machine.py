@@ -70,10 +70,12 @@ class Model:
     processes: list[str] = field(default_factory=list)
     rollback: bool = True
     error: str | None = None
+    has_lost_entries: bool = False
 
     @property
     def gate_is_open(self) -> bool:
-        return bool(self.verdicts) and all(self.verdicts.values()) and not self.outstanding
+        is_validated = bool(self.verdicts) and all(self.verdicts.values()) and not self.outstanding
+        return is_validated and not self.has_lost_entries
 
     def record(self, key: tuple[str, str], passed: bool) -> None:
         self.verdicts[key] = passed
@@ -92,6 +94,7 @@ class Model:
             [item["name"] for item in fields["native_processes_started"]],
             document.rollback_available,
             fields["error"] and fields["error"]["message"],
+            document.lost_entries is not None,
         )
 
 
@@ -175,6 +178,12 @@ class Machine(RuleBasedStateMachine):
             assert key in self.model.verdicts or key in self.model.outstanding
         self.model.verdicts.pop(key, None)
         self.model.outstanding.pop(key, None)
+
+    @precondition(lambda self: self.model.has_lost_entries)
+    @rule()
+    def accept(self) -> None:
+        self.do("accept_record", by="an operator", reason="seen")
+        self.model.has_lost_entries = False
 
     @rule()
     def words(self) -> None:
@@ -323,6 +332,7 @@ class Machine(RuleBasedStateMachine):
             os.truncate(self.log, len(content[: int(len(content) * share)].removesuffix(b"\n")))
         self.edits += 1
         self.verdict(keys[0], not passed)
+        self.model.has_lost_entries = True
 
     @precondition(lambda self: self.edits == 0)
     @rule()
