@@ -47,6 +47,8 @@ from pytest_migration_state.text import utc_now
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pytest_migration_state.types import JsonObject
+
 _MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 # The other tool has its own component: it may have read a document without a run's newest verdicts, which are
@@ -321,6 +323,7 @@ class Machine(RuleBasedStateMachine):
         The document then contains more than the log.
         """
         self.checkpoint()
+        entries = self.entries()
         for key in keys[1:]:
             self.verdict(key, passed)
         if share is None or self.is_second_migration:
@@ -330,9 +333,11 @@ class Machine(RuleBasedStateMachine):
             content = self.log.read_bytes()
             # Not between two lines: a run cannot notice the loss of lines that it has not read.
             os.truncate(self.log, len(content[: int(len(content) * share)].removesuffix(b"\n")))
+        # What the run wrote since its checkpoint it writes again.
+        is_loss = len(self.entries()) < len(entries)
         self.edits += 1
         self.verdict(keys[0], not passed)
-        self.model.has_lost_entries = True
+        self.model.has_lost_entries |= is_loss
 
     @precondition(lambda self: self.edits == 0)
     @rule()
@@ -400,10 +405,7 @@ class Machine(RuleBasedStateMachine):
         """
         if self.model.verdicts.get(key) is not False:
             return False
-        # A torn line has no end, and is no entry.
-        lines = self.log.read_bytes().splitlines(keepends=True)
-        entries = [json.loads(line) for line in lines if b'"hash":"' in line and line.endswith(b"\n")]
-        changes = [entry["data"] for entry in entries if entry["seq"] > seq]
+        changes = [entry["data"] for entry in self.entries() if entry["seq"] > seq]
         changes += [change["adopted"] for change in changes if "adopted" in change]
         return any(
             (verdict["component"], verdict["test_name"]) == key and not verdict["passed"]
@@ -411,6 +413,13 @@ class Machine(RuleBasedStateMachine):
             for name in ("validation_results", "failed_meanwhile")
             for verdict in change.get(name, ())
         )
+
+    def entries(self) -> list[JsonObject]:
+        """Return the entries of the log. A torn line has no end, and is none."""
+        if not self.log.exists():
+            return []
+        lines = self.log.read_bytes().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if b'"hash":"' in line and line.endswith(b"\n")]
 
     # --- invariants ---
 
