@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
 
-if TYPE_CHECKING:
-    import pytest
+import pytest
 
 pytest_plugins = ["pytester"]
 
@@ -19,13 +18,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "deep: not one of the tests that everybody runs; see --deep")
     config.addinivalue_line("markers", "sample: a part of the deep tests that is quick enough for CI")
+    config.addinivalue_line(
+        "markers", "quick_cases(number): of each test, further cases are deep tests, and samples of them"
+    )
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest's -m
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect the deep tests unless they were requested."""
+    _mark_further_cases(items)
     if config.getoption("--deep"):
         return
     deep = [item for item in items if item.get_closest_marker("deep")]
     if deep:
         config.hook.pytest_deselected(items=deep)
         items[:] = [item for item in items if not item.get_closest_marker("deep")]
+
+
+def _mark_further_cases(items: list[pytest.Item]) -> None:
+    cases: Counter[str] = Counter()
+    for item in items:
+        limit = item.get_closest_marker("quick_cases")
+        if limit is None or item.get_closest_marker("deep"):
+            continue
+        test = item.nodeid.partition("[")[0]
+        cases[test] += 1
+        if cases[test] > limit.args[0]:
+            item.add_marker(pytest.mark.deep)
+            item.add_marker(pytest.mark.sample)

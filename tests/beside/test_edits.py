@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from pytest_migration_state.types import JsonObject
 
+pytestmark = pytest.mark.quick_cases(3)
+
 
 class Edit(NamedTuple):
     """An edit of a document.

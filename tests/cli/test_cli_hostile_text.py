@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from commandline import Run, Start
 
+pytestmark = pytest.mark.quick_cases(3)
+
 HOSTILE = {
     "ANSI": "\x1b[31mred\x1b[0m",
     "OSC": "\x1b]0;title\x07",

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from recorded import Suite
 
+pytestmark = pytest.mark.quick_cases(3)
+
 GOOD = "@component\ndef test_good(): pass\n"
 BAD = "@component\ndef test_bad(): assert 0\n"
 BOTH = pytest.mark.parametrize("how", [ALONE, XDIST])

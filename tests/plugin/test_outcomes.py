@@ -38,6 +38,8 @@ from recorded import ALONE, XDIST
 if TYPE_CHECKING:
     from recorded import Suite
 
+pytestmark = pytest.mark.quick_cases(3)
+
 # --- 1. ordinary outcomes -----------------------------------------------------------------------------------
 
 DOCTEST = {

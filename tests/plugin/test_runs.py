@@ -16,6 +16,8 @@ from recorded import ALONE, COMPONENT, XDIST
 if TYPE_CHECKING:
     from recorded import Suite
 
+pytestmark = pytest.mark.quick_cases(3)
+
 SUITE = (
     "@component\ndef test_a(): pass\n@component\ndef test_b(): assert 0\n@component\n"
     "@pytest.mark.skip\ndef test_c(): pass\n"

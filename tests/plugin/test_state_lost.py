@@ -18,6 +18,8 @@ from pytest_migration_state import MigrationTracker, StateNotFoundError
 if TYPE_CHECKING:
     from recorded import Suite
 
+pytestmark = pytest.mark.quick_cases(3)
+
 BOTH = pytest.mark.parametrize("how", [ALONE, XDIST])
 DEEP_ON_WORKERS = pytest.mark.parametrize("how", BOTH_DEEP)
 

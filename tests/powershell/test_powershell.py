@@ -189,7 +189,11 @@ STRICT = """
 """
 
 
-@pytest.mark.parametrize("preferences", ["", STRICT], ids=["default", "stop"])
+@pytest.mark.parametrize(
+    "preferences",
+    ["", pytest.param(STRICT, marks=[pytest.mark.deep, pytest.mark.sample])],
+    ids=["default", "stop"],
+)
 def test_refusal_is_a_terminating_error(preferences: str, powershell: PowerShell) -> None:
     """A refusal is a terminating error with the command's sentence, whatever the script's preferences."""
     printed = powershell(f"""
@@ -226,6 +230,8 @@ def test_refusal_ends_a_script(powershell: PowerShell) -> None:
     assert "not reached" not in done.stdout
 
 
+@pytest.mark.deep
+@pytest.mark.sample
 def test_shut_gate_refuses_completed(powershell: PowerShell) -> None:
     """A shut gate refuses Completed with every blocker; -Force and -Reason override it on record."""
     printed = powershell("""

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from pytest_migration_state import VerifyReport
 
+pytestmark = pytest.mark.quick_cases(3)
+
 WHO, WHY = "ops", "the disk died"
 
 
