@@ -69,6 +69,7 @@ TRACES: dict[str, tuple[tuple[Any, ...], dict[str, Any], tuple[Any, ...]]] = {
 }
 
 
+@pytest.mark.quick_cases(4)
 @pytest.mark.parametrize(("before", "terms", "acting"), TRACES.values(), ids=TRACES)
 def test_no_order_of_the_steps_breaks_a_property(
     before: tuple[Any, ...], terms: dict[str, Any], acting: tuple[Any, ...]

@@ -108,6 +108,7 @@ def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(document_file, "EMPTY_PATIENCE", 0.0)
 
 
+@pytest.mark.quick_cases(4)
 @pytest.mark.parametrize(("content", "reason"), UNUSABLE.values(), ids=UNUSABLE)
 def test_unusable_state_is_refused_and_kept(run: Run, folder: Path, content: bytes, reason: str) -> None:
     """Every command except a forced init names the file and the remedy, and leaves the file unchanged."""

@@ -38,7 +38,7 @@ from recorded import ALONE, XDIST
 if TYPE_CHECKING:
     from recorded import Suite
 
-pytestmark = pytest.mark.quick_cases(3)
+pytestmark = pytest.mark.quick_cases(2)
 
 # --- 1. ordinary outcomes -----------------------------------------------------------------------------------
 

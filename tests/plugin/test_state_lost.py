@@ -18,7 +18,7 @@ from pytest_migration_state import MigrationTracker, StateNotFoundError
 if TYPE_CHECKING:
     from recorded import Suite
 
-pytestmark = pytest.mark.quick_cases(3)
+pytestmark = pytest.mark.quick_cases(2)
 
 BOTH = pytest.mark.parametrize("how", [ALONE, XDIST])
 DEEP_ON_WORKERS = pytest.mark.parametrize("how", BOTH_DEEP)

@@ -182,6 +182,7 @@ def test_text_from_a_file_is_a_plain_string(powershell: PowerShell) -> None:
     assert powershell.document()["error"]["message"] == "disk full"
 
 
+LONG = (pytest.mark.deep, pytest.mark.sample)
 STRICT = """
     $ErrorActionPreference = 'Stop'
     $PSNativeCommandUseErrorActionPreference = $true
@@ -189,11 +190,7 @@ STRICT = """
 """
 
 
-@pytest.mark.parametrize(
-    "preferences",
-    ["", pytest.param(STRICT, marks=[pytest.mark.deep, pytest.mark.sample])],
-    ids=["default", "stop"],
-)
+@pytest.mark.parametrize("preferences", ["", pytest.param(STRICT, marks=LONG)], ids=["default", "stop"])
 def test_refusal_is_a_terminating_error(preferences: str, powershell: PowerShell) -> None:
     """A refusal is a terminating error with the command's sentence, whatever the script's preferences."""
     printed = powershell(f"""

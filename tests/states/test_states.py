@@ -70,6 +70,7 @@ def blockers(gate: GateResult) -> set[tuple[str | None, ...]]:
 WITH_LOST_ENTRIES = {"0.1.0/log_missing", "0.1.0/log_lost_lines", "0.1.0/unlogged_changes_no_log"}
 
 
+@pytest.mark.quick_cases(4)
 @pytest.mark.parametrize("kind", OPENED)
 def test_lost_entries_are_a_blocker(kind: str, tmp_path: Path) -> None:
     """Lost entries keep the gate shut, and are settled by an acceptance, as all that a verification finds."""

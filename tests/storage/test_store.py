@@ -346,6 +346,7 @@ def test_a_log_that_lost_one_entry_names_it(path: Path, notices: Notices) -> Non
     assert "the audit log has lost entry 5;" in notices[0]
 
 
+@pytest.mark.quick_cases(4)
 @pytest.mark.parametrize("size", range(0, 2000, 97))
 def test_a_log_cut_anywhere_is_continued_on_a_new_line(path: Path, notices: Notices, size: int) -> None:
     """Nothing is appended to the rest of a cut line."""

@@ -41,6 +41,7 @@ def test_what_powershell_left_is_sound(tmp_path: Path, name: str) -> None:
     assert report.problems == ()
 
 
+@pytest.mark.quick_cases(4)
 @pytest.mark.parametrize("flavour", ["7", "5.1"])
 @pytest.mark.parametrize("name", [name for name in STATES if name != "7.6/list-became-object"])
 def test_both_writers_in_turn_are_sound(tmp_path: Path, name: str, flavour: str) -> None:
