@@ -277,7 +277,10 @@ def test_the_lost_one_of_three_equal_changes_is_named(tmp_path: Path) -> None:
         time.sleep(0.01)
     fewer = read(path)["docker_containers_removed"]
     edit(path, docker_containers_removed=[fewer[0], fewer[2]])
-    assert kinds(tracker.verify()) == [("effect_missing", 7)]
+    report = tracker.verify()
+    assert kinds(report) == [("effect_missing", 7)]
+    assert "adds an item counts from its line alone" in report.problems[0].message
+    assert len(tracker.state.docker_containers_removed) == 3
 
 
 def test_each_change_lost_by_an_older_document_is_named(tmp_path: Path) -> None:

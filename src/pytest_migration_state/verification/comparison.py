@@ -281,7 +281,8 @@ def _missing(claim: Claim, message: str) -> Problem:
     else:
         where = f"line {claim.line}, of another program"
         cause = (
-            "an older document was put back, or it was undone by hand; repeat the change if it still holds"
+            "an older document was put back, or it was undone by hand; what shuts the gate or adds an item "
+            "counts from its line alone; repeat any other change if it still holds"
         )
     return Problem("effect_missing", claim.line, f"{where}: {message}: {cause}")
 
