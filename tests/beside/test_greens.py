@@ -168,6 +168,21 @@ def test_an_edit_where_the_gate_looks_is_named_and_opens_nothing(
 # --- a state that is not called migration-state.json --------------------------------------------------------
 
 
+def test_a_pass_that_names_a_run_is_refused_once(tmp_path: Path) -> None:
+    """Other programs write no run: it was changed by hand. Its line is not another refusal."""
+    path = tmp_path / DOCUMENT
+    in_validation(path).add_validation_result("hive", "a", passed=False)
+    PowerShellWriter(path).result("hive", "a", "true")
+    *others, forged = read(path)["validation_results"]
+    edit(path, validation_results=[*others, {**forged, "run_id": "7f3c"}])
+    told: list[str] = []
+    MigrationTracker(path, notify=told.append).set_error("x")
+    (warning,) = told
+    assert warning.count("refused PASSED") == 1
+    assert "a verdict was changed by hand, its time was not" in warning
+    assert not _is_completed(path)
+
+
 def test_lines_in_the_shared_log_stand_among_ours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """``audit`` shows them by time and marked, and ``verify`` says that nobody can tell whose they are."""
     path = _with_a_pass(tmp_path / "x-state.json")

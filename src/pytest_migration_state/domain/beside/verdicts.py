@@ -258,10 +258,10 @@ class _Validation:
                 self._verdict, self._settles = result, knows
                 is_shut = is_shut and not knows
                 continue
+            past.passes += 1
             if self._is_forged(result) and (is_shut or self._hides(result)):
                 self._refused.append((result, BY_HAND))
                 continue
-            past.passes += 1
             if is_shut and (not knows or is_forged):
                 self._refused.append((result, NOT_KNOWN))
             else:
