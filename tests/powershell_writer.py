@@ -249,16 +249,14 @@ class PowerShellWriter:
         item = self._hashtable(
             component=component, test_name=test_name, passed=ok, error_message=message, tested_at=now()
         )
-        details = f"Test '{test_name}' for '{component}': {'PASSED' if ok else 'FAILED'}"
+        outcome = "PASSED" if ok else "FAILED"
+        details = f"Test '{test_name}' for '{component}': {outcome}"
         self._change("ValidationResult", details, validation_results=self._plus(item))
 
     def rollback(self, available: str) -> None:
         yes = available.lower() == "true"
-        self._change(
-            "RollbackAvailability",
-            f"Rollback set to {'available' if yes else 'unavailable'}",
-            rollback_available=yes,
-        )
+        words = "available" if yes else "unavailable"
+        self._change("RollbackAvailability", f"Rollback set to {words}", rollback_available=yes)
 
     def error(self, message: str) -> None:
         self._change("Error", message, error=self._hashtable(message=message, occurred_at=now()))

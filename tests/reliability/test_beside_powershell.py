@@ -144,7 +144,8 @@ def _powershell(state: Path, flavour: str, pause: float, words: Words) -> None:
                     writer.result("ps", str(number), "true")
                 case _:
                     writer.process(f"ps-{number}", str(number))
-            words.say(f"{'unlogged' if writer.log_was_locked else 'powershell'} {number}")
+            word = "unlogged" if writer.log_was_locked else "powershell"
+            words.say(f"{word} {number}")
         except PowerShellError:
             words.say("failed")
         time.sleep(0.001)

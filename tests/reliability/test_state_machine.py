@@ -381,7 +381,8 @@ class Machine(RuleBasedStateMachine):
         self.path.write_bytes(
             b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode() if windows else text.encode()
         )
-        details = f"Test '{key[1]}' for '{key[0]}': {'PASSED' if passed else 'FAILED'}"
+        outcome = "PASSED" if passed else "FAILED"
+        details = f"Test '{key[1]}' for '{key[0]}': {outcome}"
         line = json.dumps(
             {
                 "level": "INFO",

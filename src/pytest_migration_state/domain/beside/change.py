@@ -82,7 +82,7 @@ def _effects(data: JsonObject) -> list[str]:
     if "phase" in data:
         parts.append(f"phase {data['phase']}")
     if "rollback_available" in data:
-        parts.append(f"rollback {'available' if data['rollback_available'] else 'unavailable'}")
+        parts.append(_ROLLBACK[data["rollback_available"]])
     for key, noun in _NOUNS.items():
         # The version comes with stale verdicts.
         if values := [one for one in data.get(key, ()) if one != "version"]:
@@ -97,6 +97,7 @@ def _effects(data: JsonObject) -> list[str]:
     return parts
 
 
+_ROLLBACK: Final = {True: "rollback available", False: "rollback unavailable"}
 _NOUNS: Final = {
     "docker_containers_removed": ("container", "containers"),
     "native_processes_started": ("process", "processes"),
