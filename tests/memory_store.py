@@ -96,11 +96,11 @@ class MemoryStore:
     def liveness_of(self, runs: Mapping[str, JsonObject]) -> dict[str, Liveness]:
         return dict.fromkeys(runs, "unknown")
 
-    def audit_lines(self) -> Iterator[Line]:
-        for number, line in enumerate(self._lines, 1):
-            yield parse_line(line.removesuffix(b"\n"), number)
+    def audit_lines(self, *, backwards: bool = False) -> Iterator[Line]:
+        lines = [parse_line(line.removesuffix(b"\n"), number) for number, line in enumerate(self._lines, 1)]
+        yield from reversed(lines) if backwards else lines
 
-    def foreign_lines(self) -> Iterator[Line]:
+    def foreign_lines(self, *, backwards: bool = False) -> Iterator[Line]:  # noqa: ARG002  # there are none
         yield from ()
 
     def other_documents(self) -> list[Document]:

@@ -34,7 +34,7 @@ from pytest_migration_state.errors import (
 from pytest_migration_state.storage.files import run_log
 from pytest_migration_state.storage.files.audit_log import AuditLogFile
 from pytest_migration_state.storage.files.document_file import DocumentFile
-from pytest_migration_state.storage.files.log_file import read_lines
+from pytest_migration_state.storage.files.log_lines import read_lines
 from pytest_migration_state.storage.files.store import FileStore
 from pytest_migration_state.text import utc_now
 

@@ -38,7 +38,7 @@ from pytest_migration_state.errors import (
     StateNotFoundError,
     StateWriteError,
 )
-from pytest_migration_state.storage.files.log_file import read_lines
+from pytest_migration_state.storage.files.log_lines import read_lines
 from pytest_migration_state.storage.files.store import FileStore
 from pytest_migration_state.tracking.tracker import MigrationTracker
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from processes import Words, start
 from writers import assert_sound, read_over_and_over, tracker_at, write_as_run, write_by_api, written
 
-from pytest_migration_state.storage.files.log_file import read_lines
+from pytest_migration_state.storage.files.log_lines import read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from processes import run_all
 from writers import TO_VALIDATION, assert_sound, operation, tracker_at, write_as_run, write_by_api, written
 
 from pytest_migration_state.errors import InvalidTransitionError
-from pytest_migration_state.storage.files.log_file import read_lines
+from pytest_migration_state.storage.files.log_lines import read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable

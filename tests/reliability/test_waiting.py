@@ -29,7 +29,7 @@ from writers import (
 from pytest_migration_state.domain.verdict import Verdict
 from pytest_migration_state.errors import StateLockedError, StateWriteError
 from pytest_migration_state.storage.files.lock import _PATH_CHECK_INTERVAL, StateLock
-from pytest_migration_state.storage.files.log_file import read_lines
+from pytest_migration_state.storage.files.log_lines import read_lines
 from pytest_migration_state.storage.files.store import FileStore
 from pytest_migration_state.tracking.tracker import MigrationTracker
 

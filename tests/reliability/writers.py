@@ -12,7 +12,7 @@ from pytest_migration_state.domain.run_events import outstanding
 from pytest_migration_state.domain.run_plan import RunPlan
 from pytest_migration_state.domain.verdict import Verdict
 from pytest_migration_state.errors import MigrationStateError, StateNotFoundError
-from pytest_migration_state.storage.files.log_file import read_lines
+from pytest_migration_state.storage.files.log_lines import read_lines
 from pytest_migration_state.storage.files.store import FileStore
 from pytest_migration_state.text import utc_now
 from pytest_migration_state.tracking.run_writer import RunWriter

@@ -13,7 +13,7 @@ import pytest
 from pytest_migration_state import StateDamagedError
 from pytest_migration_state.domain.events import Event
 from pytest_migration_state.storage.files.audit_log import AuditLogFile
-from pytest_migration_state.storage.files.log_file import read_lines
+from pytest_migration_state.storage.files.log_lines import read_lines
 from pytest_migration_state.storage.records import (
     GENESIS_HASH,
     DamagedLineError,

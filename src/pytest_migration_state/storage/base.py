@@ -134,15 +134,20 @@ class StateStore(Protocol):
     def checkpoint(self) -> Document | None:
         """Return the document without later entries of the log; ``None`` if there is no document."""
 
-    def audit_lines(self) -> Iterator[Line]:
+    def audit_lines(self, *, backwards: bool = False) -> Iterator[Line]:
         """Yield every line of the audit log in order. ``damage`` says what is wrong with a damaged one.
 
+        :param backwards: whether the last comes first. Then only as much is read as is needed, and only lines
+            that are damaged or no JSON objects are numbered.
         :raises FileNotFoundError: there is no log.
         :raises OSError: it cannot be read.
         """
 
-    def foreign_lines(self) -> Iterator[Line]:
-        """Yield the lines of other programs in another log that may be about this state."""
+    def foreign_lines(self, *, backwards: bool = False) -> Iterator[Line]:
+        """Yield the lines of other programs in another log that may be about this state.
+
+        :param backwards: whether the last comes first.
+        """
 
     def other_documents(self) -> list[Document]:
         """Return the other states whose lines other programs may have written to this state's log."""

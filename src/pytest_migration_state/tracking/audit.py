@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from pytest_migration_state.domain.facts import time_of
@@ -18,21 +19,27 @@ if TYPE_CHECKING:
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
-def audit_lines(store: StateStore, warn: Callable[[str], None]) -> Iterator[Line]:
-    """Yield the lines that are JSON objects, the oldest first.
+def audit_lines(store: StateStore, warn: Callable[[str], None], last: int | None = None) -> list[Line]:
+    """Return the lines that are JSON objects, the oldest first.
 
     Lines of other programs that may be about another state of the folder are marked, and stand among the
     others by their time.
 
-    :param warn: called with one sentence for each other line.
+    :param warn: called with one sentence for each other line that is met.
+    :param last: the number of lines, counted from the end; ``None`` or 0: all. The logs are then read from
+        their end, as far as is needed.
     """
-    return heapq.merge(_own_lines(store, warn), store.foreign_lines(), key=_time)
+    if not last:
+        return list(heapq.merge(_own_lines(store, warn), store.foreign_lines(), key=_time))
+    own = _own_lines(store, warn, backwards=True)
+    newest = heapq.merge(store.foreign_lines(backwards=True), own, key=_time, reverse=True)
+    return list(islice(newest, last))[::-1]
 
 
-def _own_lines(store: StateStore, warn: Callable[[str], None]) -> Iterator[Line]:
+def _own_lines(store: StateStore, warn: Callable[[str], None], *, backwards: bool = False) -> Iterator[Line]:
     has_neighbours = bool(store.other_documents())
     try:
-        for line in store.audit_lines():
+        for line in store.audit_lines(backwards=backwards):
             if line.content is None:
                 if line.raw.strip():
                     warn(f"{store.log_address}: line {line.number}: {_damage_of(line)}")

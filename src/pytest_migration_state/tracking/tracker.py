@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -315,9 +314,9 @@ class MigrationTracker:
         if last is not None and last < 0:
             raise InvalidArgumentError("last", last, "it must be an integer from 0")
         # PowerShell's Get-MigrationAuditLog -Last 0 returns all of them.
-        found = deque(audit_lines(self._store, self._notices.add), maxlen=last or None)
+        found = audit_lines(self._store, self._notices.add, last)
         self._notices.pass_on()
-        return list(found)
+        return found
 
     def verify(self) -> VerifyReport:
         """Check the hash chain, and the document against the log. Nothing is locked or changed.

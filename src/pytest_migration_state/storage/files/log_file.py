@@ -22,7 +22,7 @@ from pytest_migration_state.storage.files.atomic import (
 )
 from pytest_migration_state.storage.files.paths import log_in_utf16
 from pytest_migration_state.storage.files.waiting import shut_out_others
-from pytest_migration_state.storage.records import NO_LINE_END, DamagedLineError, Line, parse_line
+from pytest_migration_state.storage.records import DamagedLineError, Line, parse_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -267,20 +267,3 @@ def _lines_with(tokens: Sequence[bytes], content: bytes, *, is_start: bool) -> I
             return
         yield begin, content[begin : content.index(b"\n", found)]
         end = begin
-
-
-def read_lines(path: Path) -> Iterator[Line]:
-    """Yield every line of the log at ``path`` in order.
-
-    ``damage`` is set for a damaged entry, and for a last line without a line end.
-
-    :raises OSError: it cannot be read.
-    """
-    with open_to_read(path) as file:
-        for number, raw in enumerate(file, 1):
-            content = raw.removesuffix(b"\n")
-            try:
-                line = parse_line(content, number)
-            except DamagedLineError as error:
-                line = Line(number, content, None, None, str(error))
-            yield line if raw.endswith(b"\n") else line._replace(damage=NO_LINE_END)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from pytest_migration_state.domain.document import Document
 from pytest_migration_state.json_codec import decode_object
 from pytest_migration_state.regular_files import read_regular
-from pytest_migration_state.storage.files.log_file import read_lines
+from pytest_migration_state.storage.files.log_lines import read_lines
 from pytest_migration_state.storage.records import unassigned
 
 if TYPE_CHECKING:
@@ -27,15 +27,17 @@ def is_log_of_others(paths: StatePaths) -> bool:
     return paths.log.name == _SHARED_LOG
 
 
-def foreign_lines(paths: StatePaths) -> Iterator[Line]:
+def foreign_lines(paths: StatePaths, *, backwards: bool = False) -> Iterator[Line]:
     """Yield the lines of other programs in PowerShell's shared log, if the state has another log.
 
     They may be about this state, and are marked so.
+
+    :param backwards: whether the last comes first.
     """
     if is_log_of_others(paths):
         return
     try:
-        for line in read_lines(paths.log.with_name(_SHARED_LOG)):
+        for line in read_lines(paths.log.with_name(_SHARED_LOG), backwards=backwards):
             if line.hash is None and line.content:
                 yield unassigned(line, _SHARED_LOG)
     except OSError:

@@ -15,7 +15,8 @@ from pytest_migration_state.storage.files import neighbours, owner
 from pytest_migration_state.storage.files.audit_log import AuditLogFile
 from pytest_migration_state.storage.files.document_file import READ_PAUSE, DocumentFile
 from pytest_migration_state.storage.files.lock import StateLock
-from pytest_migration_state.storage.files.log_file import read_lines, refuse_utf16
+from pytest_migration_state.storage.files.log_file import refuse_utf16
+from pytest_migration_state.storage.files.log_lines import read_lines
 from pytest_migration_state.storage.files.paths import StatePaths
 from pytest_migration_state.storage.files.recovery import bring_up_to_date
 from pytest_migration_state.storage.files.run_log import FileRunLog
@@ -119,14 +120,14 @@ class FileStore:
         loaded = self._document_file.read()
         return loaded.document if loaded else None
 
-    def audit_lines(self) -> Iterator[Line]:
-        """Return every line of the audit log in order."""
+    def audit_lines(self, *, backwards: bool = False) -> Iterator[Line]:
+        """Return every line of the audit log, in order or the last first."""
         refuse_utf16(self._paths.log)
-        return read_lines(self._paths.log)
+        return read_lines(self._paths.log, backwards=backwards)
 
-    def foreign_lines(self) -> Iterator[Line]:
+    def foreign_lines(self, *, backwards: bool = False) -> Iterator[Line]:
         """Yield the lines of other programs in another log that may be about this state."""
-        return neighbours.foreign_lines(self._paths)
+        return neighbours.foreign_lines(self._paths, backwards=backwards)
 
     def other_documents(self) -> list[Document]:
         """Return the other states whose lines other programs may have written to this state's log."""
