@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,12 @@ import pytest
 from powershell_writer import PowerShellWriter
 from pytest_migration_state import MigrationTracker, StateDamagedError, StateNotFoundError
 from pytest_migration_state.domain.events import container_removed
+from pytest_migration_state.domain.run_plan import RunPlan
+from pytest_migration_state.domain.verdict import Verdict
 from pytest_migration_state.storage.files import owner
 from pytest_migration_state.storage.files.paths import StatePaths
 from pytest_migration_state.storage.opening import open_store
+from pytest_migration_state.tracking.run_writer import RunWriter
 from state_files import in_validation, lines, log_of, read
 
 if TYPE_CHECKING:
@@ -196,6 +200,20 @@ def test_the_owner_is_named_again_in_a_long_log(tmp_path: Path, monkeypatch: pyt
         assert data_of_last(tmp_path / ONE).get("owner") == expected
     shutil.copy(tmp_path / ONE, tmp_path / OTHER)
     refuses(USES["gate"], tmp_path / OTHER, OWNED)
+
+
+def test_a_long_run_names_the_owner_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its verdicts alone may make the log long: what it writes last names the owner."""
+    path = tmp_path / ONE
+    in_validation(path).close()
+    monkeypatch.setattr(owner, "_NEAR", 2000)
+    with closing(RunWriter(path, "r", notify=lambda _: None)) as run:
+        run.open(lambda _: None, {})
+        run.plan(RunPlan([]))
+        for number in range(20):
+            run.verdict(Verdict(("c", str(number)), passed=True))
+        run.finish(0, {})
+    assert data_of_last(path)["owner"] == ONE
 
 
 # --- a document with another name ---------------------------------------------------------------------------

@@ -78,11 +78,21 @@ def check(paths: StatePaths) -> Claim | None:
             raise unreadable(paths.log, error) from error
 
 
+def claim_again(paths: StatePaths, distance: int) -> Claim | None:
+    """Return what the state's own writer has to do; ``None`` if the owner is named near the end of the log.
+
+    :param distance: how far from the end it is named, in bytes.
+    """
+    if distance > _NEAR:
+        return Claim(paths.document.name)
+    return None
+
+
 def _claim_of_named(paths: StatePaths, log: LogFile, offset: int, owner: str) -> Claim | None:
     """Return the claim to a log that names an owner."""
     name = paths.document.name
     if owner == name or (owner.casefold() == name.casefold() and ignores_case(paths.log)):
-        return Claim(name) if log.size() - offset > _NEAR else None
+        return claim_again(paths, log.size() - offset)
     shown = to_printable(owner)
     has_same_log = audit_log_name(owner) == paths.log.name
     if has_same_log and _is_other_file(paths, owner):

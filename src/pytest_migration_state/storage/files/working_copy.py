@@ -60,6 +60,8 @@ class WorkingCopy:
         # What other programs did: applied, and not on record yet.
         self._external: UpToDate | None = None
         self._claim: owner.Claim | None = None
+        # Where the log ended when its owner was last seen or named not far from its end.
+        self._owner_at = 0
 
     @property
     def is_log_failing(self) -> bool:
@@ -130,6 +132,7 @@ class WorkingCopy:
             self._is_loaded = True
             return True
         document = self.document = found.to_write()
+        self._owner_at = log.file.offset
         log.gap = found.gap
         self._external = found if found.change else None
         log.loaded()
@@ -170,9 +173,12 @@ class WorkingCopy:
         :param timestamp: when they happened; ``None`` for now.
         """
         timestamp = timestamp or utc_now()
-        if self._claim and new_events:
-            new_events = self._claim.added_to(new_events)
+        end = self._log.file.offset
+        claim = self._claim or owner.claim_again(self.paths, end - self._owner_at)
+        if claim and new_events:
+            new_events = claim.added_to(new_events)
             self._claim = None
+            self._owner_at = end
         for event in new_events:
             if "initialize" in event.data:
                 self._stage_beginning(timestamp)
