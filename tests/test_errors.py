@@ -36,8 +36,8 @@ EXAMPLES: dict[str, tuple[MigrationStateError, dict[str, object], str]] = {
         errors.RollbackUnavailableError("Completed"),
         {"current": "Completed"},
         (
-            "Rollback from 'Completed' is marked as unavailable. If it is possible after all, run "
-            "'migration-state rollback available' first"
+            "Rollback from 'Completed' is marked as unavailable. If it is possible after all, mark it "
+            "as available first (command 'rollback available')"
         ),
     ),
     "InvalidArgumentError": (

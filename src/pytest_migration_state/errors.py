@@ -117,8 +117,8 @@ class RollbackUnavailableError(MigrationStateError):
 
     def __str__(self) -> str:
         return (
-            f"Rollback from '{self.current}' is marked as unavailable. If it is possible after all, run "
-            "'migration-state rollback available' first, or force the transition with a reason"
+            f"Rollback from '{self.current}' is marked as unavailable. If it is possible after all, mark it "
+            "as available first (command 'rollback available'), or force the transition with a reason"
         )
 
 

@@ -38,8 +38,8 @@ sys.exit(main())
 """
 
 _WAY_OUT = (
-    "Restore it from a copy, or move it away: the next command then rebuilds it from the audit log "
-    "if that is whole"
+    "Restore it from a copy, or move it away: the next command that writes then rebuilds it from the audit "
+    "log if that is whole"
 )
 _NOTHING = {"phase": "NotStarted"}
 

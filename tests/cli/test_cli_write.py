@@ -52,7 +52,8 @@ def test_missing_state_is_created_and_reported(run: Run, folder: Path, arguments
 
 def test_reading_creates_nothing(run: Run, folder: Path) -> None:
     """Reading commands leave an empty folder empty, and name the next step."""
-    sentence = "migration-state.json: there is no migration state here; begin one with 'migration-state init'"
+    begin = "check the path, or begin one: migration-state init -s migration-state.json"
+    sentence = f"migration-state.json: there is no migration state here; {begin}"
     for command in ("show", "audit", "gate", "verify"):
         assert run(command) == (3, "", f"migration-state: error: {sentence}\n")
     assert list(folder.iterdir()) == []
@@ -234,9 +235,8 @@ REFUSED = {
         ("phase", "RolledBack"),
         1,
         (
-            "Rollback from 'BackupInProgress' is marked as unavailable. If it is possible after all, run "
-            "'migration-state rollback available' first, "
-            "or force the transition with a reason"
+            "Rollback from 'BackupInProgress' is marked as unavailable. If it is possible after all, mark it "
+            "as available first (command 'rollback available'), or force the transition with a reason"
         ),
     ),
     "unknown phase": (

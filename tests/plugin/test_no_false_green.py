@@ -963,15 +963,126 @@ def test_projects_of_one_repository_do_not_settle_each_other(suite: Suite) -> No
     assert suite.run("--migration-complete").status == OK
 
 
+#: What gives two projects names of their own, wherever their folders are.
+NAMES: dict[str, Callable[[str], dict[str, str]]] = {
+    "pyproject.toml": lambda name: {f"{name}/pyproject.toml": f'[project]\nname = "{name}"\n'},
+    "remote": lambda name: {
+        f"{name}/.git/config": f'[remote "origin"]\n\turl = https://host/{name}.git\n',
+        f"{name}/pytest.ini": "[pytest]",
+    },
+}
+
+
+@pytest.mark.parametrize("named", NAMES.values(), ids=NAMES)
+def test_projects_with_other_names_do_not_settle_each_other(
+    suite: Suite, named: Callable[[str], dict[str, str]]
+) -> None:
+    """Each is a repository, or a folder, of its own, and their arguments are the same."""
+    suite.write({**named("a"), **named("b"), "a/test_it.py": DIES["test_it.py"], "b/test_b.py": GOOD_B})
+    here = suite.folder
+    suite.folder = here / "a"
+    _die(suite)
+    suite.folder = here / "b"
+    assert suite.run("--migration-complete").status == FAILED
+    assert not suite.can_be_completed()
+    suite.folder = here / "a"
+    assert suite.run("--migration-complete").status == OK
+
+
+@pytest.mark.parametrize("how", BOTH_DEEP)
+def test_a_file_of_another_project_with_the_same_name_settles_nothing(suite: Suite, how: str) -> None:
+    """Each project waits until its own file can be collected, whichever could not be first."""
+    suite.write({".git/HEAD": "", "a/pytest.ini": "[pytest]", "b/pytest.ini": "[pytest]"})
+    bad = "import not_installed\n"
+    here = suite.folder
+    for name, content in (("a", bad), ("b", bad), ("b", GOOD_B)):
+        suite.folder = here
+        suite.write({f"{name}/test_it.py": content})
+        suite.folder = here / name
+        result = suite.run("--migration-complete", how=how)
+    assert result.status == FAILED
+    assert "test_it.py could not be collected" in result.output
+    suite.folder = here
+    suite.write({"a/test_it.py": GOOD_A})
+    suite.folder = here / "a"
+    assert suite.run("--migration-complete", how=how).status == OK
+
+
+@pytest.mark.parametrize("how", BOTH_DEEP)
+def test_the_root_folder_is_settled_only_by_a_look_at_it(suite: Suite, how: str) -> None:
+    """The session itself is collected in every run."""
+    suite.write(
+        {
+            "conftest.py": """
+            def pytest_collect_file(file_path, parent):
+                if file_path.suffix == ".md" and os.environ.get("BAD"): raise RuntimeError("broken parser")
+            """,
+            "other/test_o.py": GOOD_A,
+            "handbook.md": "",
+        }
+    )
+    suite.environment["BAD"] = "1"
+    assert suite.run(how=how).status != OK
+    del suite.environment["BAD"]
+    result = suite.run("other", "--migration-complete", how=how)
+    assert result.status == FAILED
+    assert ". could not be collected" in result.output
+    assert suite.run("--migration-complete", how=how).status == OK
+
+
+def test_an_option_of_the_project_is_not_one_of_pytest_picked(suite: Suite) -> None:
+    """``--mode`` says how pytest-picked picks, but only with ``--picked``."""
+    suite.write(
+        DIES
+        | {
+            "conftest.py": 'def pytest_addoption(parser): parser.addoption("--mode", default="smoke")',
+        }
+    )
+    _die(suite, "--mode=full")
+    assert suite.run("--migration-complete").status == FAILED
+    assert suite.run("--mode=full", "--migration-complete").status == OK
+
+
+@pytest.mark.parametrize("how", BOTH_DEEP)
+def test_a_pass_before_a_rerun_in_completed_counts_no_more_behind_it(suite: Suite, how: str) -> None:
+    """A migration that is Completed keeps it while the test waits to run again.
+
+    One that is forced back to Validation does not.
+    """
+    suite.write(
+        """
+        @component
+        def test_1(): assert not os.environ.get("BAD")
+        @component
+        def test_2(): assert not os.environ.get("BAD")
+        """
+    )
+    assert suite.run("--migration-complete", how=how).status == OK
+    suite.environment["BAD"] = "1"
+    assert suite.run("-x", "test_it.py::test_1", "test_it.py::test_2").status == FAILED
+    assert suite.tracker.gate().blockers[0].kind == "failed"
+    suite.tracker.set_phase("Validation", force=True, reason="broken again")
+    del suite.environment["BAD"]
+    result = suite.run("test_it.py::test_1", "--migration-complete", how=how)
+    assert result.status == FAILED
+    assert "'test_it.py::test_2' of 'guardian-hive' was selected to run and has no verdict" in result.output
+    assert suite.run("--migration-complete", how=how).status == OK
+
+
 @pytest.mark.parametrize("how", BOTH_DEEP)
 @pytest.mark.parametrize("args", [("no_such_file.py",), ("-k", "a and"), ("test_it.py::no_such_test",)])
 def test_run_that_pytest_refuses_leaves_nothing_to_settle(
     suite: Suite, args: tuple[str, ...], how: str
 ) -> None:
-    """A misspelled argument selects nothing that exists, so nothing has to be settled."""
+    """A misspelled argument selects nothing that exists, so nothing has to be settled.
+
+    The summary says the same.
+    """
     suite.write(GOOD_A)
     assert suite.run(how=how).status == OK
-    assert suite.run(*args, how=how).status != OK
+    result = suite.run(*args, how=how)
+    assert result.status != OK
+    assert "ended before it was known which tests it would run" not in result.output
     assert suite.can_be_completed()
 
 

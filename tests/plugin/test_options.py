@@ -367,9 +367,7 @@ def test_rolled_back_migration_is_not_validated(suite: Suite) -> None:
     suite.write(GOOD)
     result = suite.run()
     assert result.status == 4
-    words = (
-        "the migration is rolled back, which is final; begin a new one with 'migration-state init --force'"
-    )
+    words = "the migration is rolled back, which is final; begin again: migration-state init --force -s "
     assert f"ERROR: --migration-state: {suite.path}: {words}" in result.output
     assert (suite.books, suite.log()) == ({}, [])
 

@@ -24,6 +24,7 @@ from pytest_migration_state import (
     StateWriteError,
 )
 from pytest_migration_state.domain.events import container_removed
+from pytest_migration_state.storage.files.atomic import set_aside
 from pytest_migration_state.storage.files.audit_log import AuditLogFile
 from pytest_migration_state.storage.files.paths import audit_log_name
 from state_files import (
@@ -471,7 +472,7 @@ def test_a_missing_state_is_refused_or_created(path: Path) -> None:
     for change in uses(deep):
         with pytest.raises(
             StateNotFoundError,
-            match="there is no migration state here; begin one with 'migration-state init'",
+            match="there is no migration state here; check the path, or begin one: migration-state init -s ",
         ):
             change()
     assert not deep.parent.exists()
@@ -815,3 +816,31 @@ def test_an_open_log_notices_that_its_file_was_replaced(path: Path) -> None:
         change()
         found.append(log.is_current())
     assert found == [True, True, False, False]
+
+
+def test_a_document_of_an_earlier_migration_that_is_put_back_is_kept(path: Path, notices: Notices) -> None:
+    """The log goes on with the later migration, but nothing of the earlier one is overwritten."""
+    in_validation(path).close()
+    MigrationTracker(path, notify=lambda _: None).initialize(force=True)
+    (earlier,) = path.parent.glob(f"{DOCUMENT}.replaced-*")
+    content = earlier.read_bytes()
+    for _ in range(2):
+        path.write_bytes(content)
+        earlier.unlink(missing_ok=True)
+        notices.tracker(path).set_error("x")
+        (earlier,) = path.parent.glob(f"{DOCUMENT}.replaced-*")
+        assert earlier.read_bytes() == content
+        what = "the document was that of an earlier migration, which a later one in its audit log replaced"
+        assert notices.pop() == f"{path}: {what}; it is kept as {earlier.name}"
+    notices.tracker(path).set_error("y")
+    assert notices == []
+    assert read(path)["phase"] == "NotStarted"
+
+
+def test_a_file_is_kept_once(path: Path) -> None:
+    """A command that is repeated does not fill the folder with copies of one document."""
+    in_validation(path).close()
+    names = {set_aside(path, "replaced", b"one") for _ in range(3)}
+    assert len(names) == 1
+    assert set_aside(path, "replaced", b"two") not in names
+    assert len(list(path.parent.glob(f"{DOCUMENT}.replaced-*"))) == 2

@@ -13,7 +13,7 @@ from pytest_migration_state import MigrationTracker
 from pytest_migration_state.domain.run_events import outstanding
 from pytest_migration_state.domain.run_plan import RunPlan
 from pytest_migration_state.domain.verdict import Verdict
-from pytest_migration_state.errors import StateLockedError
+from pytest_migration_state.errors import StateLockedError, StateWriteError
 from pytest_migration_state.storage.files import document_file, log_file
 from pytest_migration_state.storage.files.lock import StateLock
 from pytest_migration_state.text import utc_now
@@ -99,6 +99,49 @@ def test_a_pass_that_is_written_late_does_not_replace_a_failure_that_came_meanwh
     assert tracker.verify().sound
 
 
+def a_process_by_powershell(path: Path) -> None:
+    PowerShellWriter(path).process(TEST[0], "222")
+
+
+def a_process_by_us(path: Path) -> None:
+    MigrationTracker(path).add_native_process(TEST[0], process_id=222)
+
+
+@pytest.mark.parametrize("meanwhile", [a_process_by_powershell, a_process_by_us])
+@pytest.mark.parametrize("obstacle", [lock_held, full_disk])
+def test_a_pass_that_is_written_late_says_nothing_about_a_process_that_came_meanwhile(
+    path: Path, obstacle: Callable[[], AbstractContextManager[None]], meanwhile: Callable[[Path], None]
+) -> None:
+    """It was about the process before. That of another component does not matter."""
+    MigrationTracker(path).add_native_process(TEST[0], process_id=111)
+    run = beginning_a_run(path)
+    with obstacle():
+        run.verdict(Verdict(TEST, passed=True, run_id="run"))
+    MigrationTracker(path).add_native_process("other", process_id=333)
+    meanwhile(path)
+    run.finish(0, {})
+    run.close()
+    assert run.failure is None
+    tracker = MigrationTracker(path)
+    assert tracker.state.validation_results == ()
+    assert not tracker.gate().open
+    assert "or a newer process, was recorded meanwhile" in log_of(path).read_text()
+    assert tracker.verify().sound
+
+
+@pytest.mark.parametrize("obstacle", [lock_held, full_disk])
+def test_a_pass_that_is_written_late_counts_for_the_process_that_it_knew(
+    path: Path, obstacle: Callable[[], AbstractContextManager[None]]
+) -> None:
+    MigrationTracker(path).add_native_process(TEST[0], process_id=111)
+    run = beginning_a_run(path)
+    with obstacle():
+        run.verdict(Verdict(TEST, passed=True, run_id="run"))
+    run.finish(0, {})
+    run.close()
+    assert MigrationTracker(path).gate().open
+
+
 @pytest.mark.parametrize("obstacle", [lock_held, full_disk])
 def test_a_pass_that_is_written_late_replaces_the_failure_that_it_knew(
     path: Path, obstacle: Callable[[], AbstractContextManager[None]]
@@ -112,3 +155,22 @@ def test_a_pass_that_is_written_late_replaces_the_failure_that_it_knew(
     run.finish(0, {})
     run.close()
     assert [verdict.passed for verdict in MigrationTracker(path).state.validation_results] == [True]
+
+
+def test_a_run_that_cannot_begin_leaves_nothing_that_waits_for_it(path: Path) -> None:
+    """The log takes its beginning and the document cannot be written, as in a folder that is read-only."""
+    MigrationTracker(path).add_validation_result("c", "t", passed=True)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(document_file, "write_temporary", refuse)
+        run = RunWriter(path, "run", notify=lambda _: None)
+        with pytest.raises(StateWriteError):
+            run.open(lambda _: None, {})
+        run.close()
+    tracker = MigrationTracker(path)
+    assert [entry.action for entry in tracker.read_audit(last=2)] == ["RunStarted", "RunFinished"]
+    assert not tracker.read().open_runs
+    assert tracker.gate().open

@@ -358,7 +358,7 @@ def test_what_never_was_an_entry_is_a_note_with_its_lines(state: Path) -> None:
     report = MigrationTracker(state).verify()
     assert (report.problems, report.notes) == (
         (),
-        ("lines 10, 12 of the log: not a JSON object, and never was an entry",),
+        ("lines 10, 12 of the log: not a JSON object, so it counts for nothing",),
     )
 
 

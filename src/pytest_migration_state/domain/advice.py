@@ -26,7 +26,7 @@ class Advice:
     """
 
     def __init__(self, state: str) -> None:
-        self._state = shlex.quote(_as_path(state))
+        self._state = as_operand(state)
 
     # --- what is wrong, and the fix -------------------------------------------------------------------------
 
@@ -145,7 +145,7 @@ class Advice:
         node_id = entry.get("node_id", test_name)
         if component == COLLECTION or ".py" in node_id or "::" in node_id:
             places = clashing(key) or (node_id,)
-            operands = " ".join(_quoted(_as_path(place)) for place in places)
+            operands = " ".join(as_operand(place) for place in places)
             return f"run: pytest --migration-state={self._state} {operands}"
         operands = _operands(*key, options="--passed")
         result = f"migration-state result -s {self._state} {operands}"
@@ -169,9 +169,11 @@ def _operands(*names: str, options: str) -> str:
     return f"{operands} {options}"
 
 
-def _as_path(name: str) -> str:
-    """Return the name of a file as one that is not taken for an option."""
-    return f"./{name}" if name.startswith("-") else name
+def as_operand(path: str) -> str:
+    """Return the path of a file as an operand of a command: quoted, and never taken for an option."""
+    if path.startswith("-"):
+        path = f"./{path}"
+    return shlex.quote(to_printable(path))
 
 
 def _quoted(text: str) -> str:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_migration_state.domain.advice import BACKUP
 from pytest_migration_state.domain.events import Event
+from pytest_migration_state.domain.facts import time_of
 from pytest_migration_state.types import key_of
 
 if TYPE_CHECKING:
@@ -29,7 +31,8 @@ def failures_known(event: Event, document: Document) -> dict[Key, JsonObject]:
 def written_late(event: Event, document: Document, known: Mapping[Key, JsonObject]) -> Event:
     """Return an event as it counts when it is written later than it happened.
 
-    A pass does not replace a failure that somebody else recorded meanwhile, whatever their times say.
+    A pass does not replace a failure that somebody else recorded meanwhile, whatever their times say. And it
+    says nothing about a process that was started after its test.
 
     :param document: the state as it is now.
     :param known: the failures that its passes replaced when they happened.
@@ -40,14 +43,32 @@ def written_late(event: Event, document: Document, known: Mapping[Key, JsonObjec
         return event
     data = {**event.data, "superseded": overtaken}
     data["validation_results"] = [verdict for verdict in results if verdict not in overtaken]
-    details = f"{event.details}, but it counts for nothing: another writer recorded a failure meanwhile"
+    meanwhile = "a failure, or a newer process, was recorded meanwhile"
+    details = f"{event.details}, but it counts for nothing: {meanwhile}"
     return Event(event.action, details, data, "WARNING")
 
 
 def _is_overtaken(verdict: JsonObject, document: Document, known: Mapping[Key, JsonObject]) -> bool:
+    if not verdict["passed"]:
+        return False
+    if _is_of_earlier_process(verdict, document):
+        return True
     current = document.verdicts.get(key_of(verdict))
-    if not verdict["passed"] or current is None or current["passed"]:
+    if current is None or current["passed"]:
         return False
     run_id = current.get("run_id")
     is_own = run_id is not None and run_id == verdict.get("run_id")
     return not is_own and current != known.get(key_of(verdict))
+
+
+def _is_of_earlier_process(verdict: JsonObject, document: Document) -> bool:
+    """Return True if a process of the component was started after the test, or nobody knows when."""
+    tested = time_of(verdict["tested_at"])
+    if tested is None or verdict["test_name"] == BACKUP:
+        return False
+    starts = [
+        time_of(process.get("started_at"))
+        for process in document.fields["native_processes_started"]
+        if process["name"] == verdict["component"]
+    ]
+    return any(start is None or start > tested for start in starts)

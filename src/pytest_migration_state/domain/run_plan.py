@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_migration_state.domain import run_events
 from pytest_migration_state.domain.policy import COLLECTION
-from pytest_migration_state.domain.runs import clashing, rest_name, runs_of, waiting_for
+from pytest_migration_state.domain.runs import clashing, projects_of, rest_name, runs_of, waiting_for
 from pytest_migration_state.types import as_object, key_of
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Look:
         id.
     :ivar chosen_by_plugin: whether a plugin (such as pytest-picked), and not the selection, chose the files.
     :ivar why: why something was left out, in words.
+    :ivar project: a digest of the project whose files they are; empty if it is not known.
     """
 
     selection: str
@@ -41,6 +42,7 @@ class Look:
     unseen: Mapping[str, str] = field(default_factory=dict)
     chosen_by_plugin: bool = False
     why: str | None = None
+    project: str = ""
 
     @property
     def is_full(self) -> bool:
@@ -110,7 +112,7 @@ def planned(
         for entry in entries
         if not _is_deselected_and_known(document, entry)
     ]
-    gone = _collected_again(document, plan, entries)
+    entries, gone = _by_project(document, plan, entries)
     if not (entries or gone or metadata):
         return []
     first, *others = _in_pieces(entries)
@@ -168,6 +170,33 @@ def _collected_again(document: Document, plan: RunPlan, entries: list[JsonObject
     found = _found(plan)
     settled = {name for name in failed_before if name in found or _are_found(name, found)}
     return [(COLLECTION, name) for name in sorted(settled)]
+
+
+def _by_project(
+    document: Document, plan: RunPlan, entries: list[JsonObject]
+) -> tuple[list[JsonObject], list[Key]]:
+    """Return the entries with the projects of files that were not collected, and the files that now were.
+
+    Several projects may have a file of one name: each waits until its own is collected.
+    """
+    gone = _collected_again(document, plan, entries)
+    if not plan.look or not plan.look.project:
+        return entries, gone
+    own = {plan.look.project}
+    entries = [_with_projects(document, entry, own) for entry in entries]
+    for key in list(gone):
+        before = document.outstanding[key]
+        if others := projects_of(before) - own:
+            entries.append({**before, "projects": sorted(others)})
+            gone.remove(key)
+    return entries, gone
+
+
+def _with_projects(document: Document, entry: JsonObject, own: set[str]) -> JsonObject:
+    if entry["component"] != COLLECTION:
+        return entry
+    others = projects_of(document.outstanding.get(key_of(entry), {}))
+    return {**entry, "projects": sorted(own | others)}
 
 
 def _found(plan: RunPlan) -> set[str]:

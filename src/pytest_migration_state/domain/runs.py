@@ -29,6 +29,14 @@ def loses_verdict(entry: JsonObject, phase: object) -> bool:
     return entry["reason"] == "pending" and (phase != Phase.COMPLETED or bool(entry.get("detail")))
 
 
+def projects_of(entry: JsonObject) -> set[str]:
+    """Return the projects with an outstanding file of this name."""
+    projects = entry.get("projects")
+    if not isinstance(projects, list):
+        return set()
+    return {project for project in projects if isinstance(project, str)}
+
+
 def waiting_for(entry: JsonObject, run_ids: list[str]) -> JsonObject:
     """Return a pending validation that waits for the verdicts of these runs."""
     waiting = {key: value for key, value in entry.items() if key not in {"run_id", "other_runs"}}

@@ -43,12 +43,13 @@ class CollectionWatch:
         self._items.append((item, item.nodeid))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        # The session itself has no node id; its report fails if a collecting hook raises.
-        name = report.nodeid or "."
         if not report.passed:
+            # The session itself has no node id; its report fails if a collecting hook raises.
+            name = report.nodeid or "."
             (self.plan.failed if report.failed else self.plan.skipped)[name] = short_reason(report)
-        elif report.nodeid not in self._left_out.unseen:
-            self.plan.collected.append(name)
+        elif report.nodeid and report.nodeid not in self._left_out.unseen:
+            # The session passes in every run, also in one that does not look at the root folder.
+            self.plan.collected.append(report.nodeid)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self) -> Generator[None]:

@@ -87,9 +87,9 @@ class Completion:
         """Return the gate's result after the end of the run; ``None`` if it was not evaluated.
 
         Others may have changed the state since the run was judged. A gate that was shut then stays shut: it
-        decided.
+        decided, but for a run that pytest refused, for which nothing waits any more.
         """
-        if self._judged and self._judged.gate.open:
+        if self._judged and (self._judged.gate.open or run.is_refused):
             self._judged = self._judge(run)
         return self._judged
 

@@ -98,6 +98,7 @@ class MergedPlan:
             unseen={to_storable(name): digest for name, digest in plan.unseen.items()},
             chosen_by_plugin=selection.chosen_by_plugin,
             why=selection.narrowed_by or "left out by a plugin",
+            project=selection.project,
         )
 
     def add_unknown(self, node_id: str) -> None:

@@ -13,6 +13,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
@@ -52,15 +53,18 @@ _NARROWING: Final = (
 )  # fmt: skip
 #: Options whose value is a path, even if no such file exists.
 _PATHS: Final = ("--ignore", "--ignore-glob")
+#: The name of a project in its pyproject.toml, and that of the remote repository in the configuration of git:
+#: both are the same on every machine.
+_NAME: Final = re.compile(r"""^\[project\][^\[]*?^name\s*=\s*["']([^"']+)""", re.MULTILINE)
+_REMOTE: Final = re.compile(
+    r"""^\[remote "origin"\][^\[]*?^\s*url\s*=\s*\S*?([^/:\\\s]+?)(?:\.git)?/?\s*$""", re.MULTILINE
+)
 #: How deep files with arguments may be nested.
 _DEPTH: Final = 10
-_NARROWING_WITH_VALUE: Final = (
-    "--lfnf",
-    "--last-failed-no-failures",
-    "--testmon-env",
-    "--mode",
-    "--parent-branch",
-)
+_NARROWING_WITH_VALUE: Final = ("--lfnf", "--last-failed-no-failures", "--testmon-env")
+#: The option of pytest-picked, and those that say how it picks. Without it, they are those of another plugin.
+_PICKED: Final = "--picked"
+_HOW_PICKED: Final = ("--mode", "--parent-branch")
 
 
 class Selection(NamedTuple):
@@ -70,12 +74,14 @@ class Selection(NamedTuple):
     :ivar full: the digest without the options that narrow the selection down.
     :ivar narrowed_by: the options that narrow the selection down, as written; empty if there are none.
     :ivar chosen_by_plugin: True if a plugin replaced the places to collect.
+    :ivar project: a digest of the project whose tests they are.
     """
 
     digest: str
     full: str
     narrowed_by: str
     chosen_by_plugin: bool
+    project: str
 
 
 def selection_of(config: pytest.Config) -> Selection:
@@ -92,6 +98,7 @@ def selection_of(config: pytest.Config) -> Selection:
         full=_digest(config, full, places),
         narrowed_by=" ".join(word for word in rest if word not in full),
         chosen_by_plugin=chosen,
+        project=_digest_of(_project(config.rootpath)),
     )
 
 
@@ -142,8 +149,10 @@ def _without(words: list[str], with_value: tuple[str, ...], without_value: tuple
 
 def _without_narrowing(words: list[str]) -> list[str]:
     """Return ``words`` without the options that narrow the selection down."""
-    rest = _without(words, _NARROWING_WITH_VALUE, _NARROWING)
-    return [word for word in rest if not word.startswith("--picked")]
+    others = [word for word in words if not word.startswith(_PICKED)]
+    if others == words:
+        return _without(words, _NARROWING_WITH_VALUE, _NARROWING)
+    return _without(others, (*_NARROWING_WITH_VALUE, *_HOW_PICKED), _NARROWING)
 
 
 def _expanded(words: list[str], here: Path, depth: int = 0) -> Iterator[str]:
@@ -173,8 +182,11 @@ def _digest(config: pytest.Config, words: list[str], places: list[str]) -> str:
     for word in words:
         relative.append(_in_project(word, before, here, root))
         before = word
-    asked = json.dumps([_project(root), relative, [_relative(place, here, root) for place in places]])
-    return hashlib.sha256(asked.encode()).hexdigest()[:16]
+    return _digest_of([_project(root), relative, [_relative(place, here, root) for place in places]])
+
+
+def _digest_of(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
 
 
 def _in_project(word: str, before: str, here: Path, root: Path) -> str:
@@ -222,8 +234,23 @@ def _exists(path: Path) -> bool:
 
 
 def _project(root: Path) -> str:
-    """Return the place of rootdir in its repository, which may hold several projects with one state."""
+    """Return the name of the project, and the place of rootdir in its repository.
+
+    One state may have the results of several projects. A project without a name is told from others only by
+    that place.
+    """
+    name = _named_in(root / "pyproject.toml", _NAME)
     for folder in (root, *root.parents):
         if any(_exists(folder / mark) for mark in (".git", ".hg")):
-            return root.relative_to(folder).as_posix()
-    return "."
+            name = name or _named_in(folder / ".git" / "config", _REMOTE)
+            return f"{name} {root.relative_to(folder).as_posix()}"
+    return f"{name} ."
+
+
+def _named_in(file: Path, pattern: re.Pattern[str]) -> str:
+    """Return the name that a file gives a project; empty if it gives none, or cannot be read."""
+    try:
+        found = pattern.search(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return found[1] if found else ""

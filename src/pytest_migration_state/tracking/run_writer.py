@@ -12,7 +12,7 @@ from pytest_migration_state.domain.gate import Context, GateResult, evaluate
 from pytest_migration_state.domain.phases import Phase
 from pytest_migration_state.domain.run_plan import RunPlan, planned, settled_runs
 from pytest_migration_state.domain.runs import run_in_words, waiting_for
-from pytest_migration_state.errors import GateBlockedError, MigrationStateError
+from pytest_migration_state.errors import GateBlockedError, MigrationStateError, StateWriteError
 from pytest_migration_state.storage.opening import located, open_store
 from pytest_migration_state.text import to_storable, utc_now
 
@@ -36,11 +36,13 @@ class RunWriter:
     :param path: the state; created if there is none.
     :param run_id: the id of the run in log and document.
     :param notify: called with a warning, one sentence, while the work goes on.
+    :ivar is_refused: whether pytest refused its arguments, so that it ran nothing; known at the end.
     """
 
     def __init__(self, path: Path, run_id: str, *, notify: Callable[[str], None]) -> None:
         self.path = path
         self.run_id = run_id
+        self.is_refused = False
         self._selection = ""
         self._began = monotonic()
         self._store = open_store(path, run_id=run_id, notify=notify)
@@ -92,8 +94,23 @@ class RunWriter:
             ]
 
         self._selection = selection
-        self._log, created = self._store.begin_run(self.run_id, decide)
+        try:
+            self._log, created = self._store.begin_run(self.run_id, decide)
+        except StateWriteError:
+            self._take_back()
+            raise
         return created
+
+    def _take_back(self) -> None:
+        """End a run that could not begin, if its beginning is on record: nothing waits for it."""
+
+        def decide(document: Document) -> list[Event]:
+            if self.run_id not in document.open_runs:
+                return []
+            return [run_events.run_finished(utc_now(), self.run_id, 4, {}, 0.0, has_planned=True)]
+
+        with suppress(MigrationStateError):
+            self._store.commit(decide)
 
     # --- the plan -------------------------------------------------------------------------------------------
 
@@ -193,6 +210,7 @@ class RunWriter:
         """
         now = utc_now()
         seconds = monotonic() - self._began
+        self.is_refused = is_refused
         has_planned = is_refused or self.run_id not in self.document.collecting_runs
         event = run_events.run_finished(
             now, self.run_id, exit_status, counts, seconds, has_planned=has_planned

@@ -190,7 +190,7 @@ class _Examination:
         chain = self._chain
         if chain.strange:
             self._notes.append(
-                f"{_lines(chain.strange)} of the log: not a JSON object, and never was an entry"
+                f"{_lines(chain.strange)} of the log: not a JSON object, so it counts for nothing"
             )
         if self._behind:
             behind = counted(self._behind, "entry", "entries")
@@ -208,7 +208,7 @@ class _Examination:
     def _examine_without_document(self) -> None:
         if not self._chain.entries:
             raise self._store.not_found()
-        fix = "the next command rebuilds it from the log, if that is whole and reaches back to the beginning"
+        fix = "the next command that writes rebuilds it from the log, if that is whole and has the beginning"
         self._report("missing", None, f"the document is missing, and its log is there: {fix}")
 
     def _belong_together(self) -> bool:

@@ -11,7 +11,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from pytest_migration_state.regular_files import FLAGS, despite_sharing
+from pytest_migration_state.regular_files import FLAGS, despite_sharing, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -144,13 +144,18 @@ def remove(path: Path) -> None:
 
 
 def set_aside(path: Path, kind: str, content: bytes) -> str:
-    """Keep ``content`` in a new file beside ``path``, and return its name.
+    """Keep ``content`` in a file beside ``path``, and return its name: a new one if it is not kept already.
 
     The name consists of the name of ``path``, ``kind`` and the time.
 
     :raises OSError: it cannot be written.
     """
-    aside = path.with_name(f"{path.name}.{kind}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
+    prefix = f"{path.name}.{kind}-"
+    for name in os.listdir(path.parent):
+        kept = path.with_name(name)
+        if name.startswith(prefix) and kept.stat().st_size == len(content) and read_regular(kept) == content:
+            return name
+    aside = path.with_name(f"{prefix}{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
     replace(write_temporary(path, [content]), aside)
     return aside.name
 

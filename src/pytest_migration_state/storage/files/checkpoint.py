@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pytest_migration_state.storage.files.document_file import LoadedDocument
     from pytest_migration_state.storage.files.log_writer import LogWriter
     from pytest_migration_state.storage.files.paths import StatePaths
+    from pytest_migration_state.storage.files.recovery import UpToDate
     from pytest_migration_state.types import JsonObject
 
 #: How often something is tried again because another program wrote in the meantime.
@@ -51,6 +52,8 @@ class Checkpoint:
         self._digest: bytes | None = None
         # The bytes of the document that was read, if the remains of another one stand behind it.
         self._damaged: bytes | None = None
+        # The migration of that document.
+        self._migration_id: str | None = None
         # The migration that was kept last.
         self._kept = b""
 
@@ -112,8 +115,33 @@ class Checkpoint:
         :raises StateDamagedError: it cannot be used (also ``StateVersionError``).
         """
         loaded = self._file.read()
-        self._digest, self._damaged = _facts_of(loaded)
+        self._digest = self._noted(loaded)
         return loaded
+
+    def _noted(self, loaded: LoadedDocument | None) -> bytes | None:
+        """Note what has to be kept of a document that was read, and return its digest."""
+        self._damaged = self._migration_id = None
+        if loaded is None:
+            return None
+        self._damaged, self._migration_id = loaded.damaged, loaded.document.migration_id
+        return loaded.digest
+
+    def keep_other_migration(self, found: UpToDate) -> None:
+        """Keep a copy of a document that was read and is that of a migration that was replaced, and say so.
+
+        Somebody has put it back: the log, which tells the state, goes on with the later migration.
+
+        :raises StateWriteError: the copy cannot be written.
+        """
+        is_begun_by_others = found.change is not None and found.change.beginning is not None
+        if is_begun_by_others or self._migration_id in {None, found.document.migration_id}:
+            return
+        self._migration_id = None
+        if aside := self._file.set_aside():
+            what = (
+                "the document was that of an earlier migration, which a later one in its audit log replaced"
+            )
+            self._log.tell(f"{what}; it is kept as {aside[0]}")
 
     def set_aside(self) -> str | None:
         """Keep a copy of the document, whatever it holds.
@@ -227,7 +255,7 @@ class Checkpoint:
         def read() -> LoadedDocument | None:
             nonlocal digest
             loaded = self._file.read()
-            digest, self._damaged = _facts_of(loaded)
+            digest = self._noted(loaded)
             return loaded
 
         try:
@@ -236,18 +264,12 @@ class Checkpoint:
             return known, digest
         document = found.to_write()
         self.keep_damaged()
+        self.keep_other_migration(found)
         if found.change:
             if found.replaced is not None:
                 self.keep(found.replaced)
             self._log.write(document, [(found.change.to_event(), utc_now())], [])
         return document, digest
-
-
-def _facts_of(loaded: LoadedDocument | None) -> tuple[bytes | None, bytes | None]:
-    """Return the digest of a document that was read, and all its bytes if there is more than a document."""
-    if loaded is None:
-        return None, None
-    return loaded.digest, loaded.damaged
 
 
 def _set_count(metadata: JsonObject, unlogged: int | None) -> None:

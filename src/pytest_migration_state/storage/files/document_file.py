@@ -190,7 +190,7 @@ class DocumentFile:
         what = f"it is not a migration state ({error})" if content.strip() else "it is empty"
         fix = (
             "Restore it from a copy, or move it away: "
-            "the next command then rebuilds it from the audit log if that is whole"
+            "the next command that writes then rebuilds it from the audit log if that is whole"
         )
         return StateDamagedError(str(self._shown), f"{what}. {fix}")
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pytest_migration_state.domain.advice import as_operand
 from pytest_migration_state.errors import StateDamagedError, StateNotFoundError, StateWriteError
 from pytest_migration_state.json_codec import utf16_of
 from pytest_migration_state.regular_files import check_regular
@@ -152,7 +153,8 @@ class StatePaths:
 
     def not_found(self) -> StateNotFoundError:
         """Return the error for a missing state."""
-        reason = "there is no migration state here; begin one with 'migration-state init'"
+        begin = f"migration-state init -s {as_operand(str(self.shown))}"
+        reason = f"there is no migration state here; check the path, or begin one: {begin}"
         return StateNotFoundError(str(self.shown), reason)
 
 

@@ -12,6 +12,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_migration_state.domain import events
+from pytest_migration_state.domain.advice import as_operand
 from pytest_migration_state.domain.beside.past import Entry, Line
 from pytest_migration_state.domain.beside.reckoning import is_whole, reckon, take_over
 from pytest_migration_state.errors import StateDamagedError
@@ -187,5 +188,6 @@ def _cannot_rebuild(paths: StatePaths, why: str) -> StateDamagedError:
     missing = (
         f"the document is gone, and its audit log {paths.log.name}, which it could be rebuilt from, {why}"
     )
-    fix = "restore the document from a copy, or begin again with 'migration-state init --force'"
+    begin = f"migration-state init --force -s {as_operand(str(paths.shown))}"
+    fix = f"restore the document from a copy, or begin again: {begin}"
     return StateDamagedError(str(paths.shown), f"{missing}; {fix}")

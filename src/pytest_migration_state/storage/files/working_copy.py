@@ -140,6 +140,7 @@ class WorkingCopy:
             name, absence = self.paths.document.name, self._checkpoint.absence
             log.add_repair(f"The document '{name}' was {absence} and has been rebuilt from this log")
         self._checkpoint.keep_damaged()
+        self._checkpoint.keep_other_migration(found)
         if document.migration_id != unlogged_of:
             # Their migration was set aside, with everything known about it.
             log.unlogged = []
