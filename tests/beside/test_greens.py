@@ -18,7 +18,7 @@ from pytest_migration_state.domain.run_events import outstanding
 from pytest_migration_state.domain.run_plan import RunPlan
 from pytest_migration_state.text import utc_now
 from pytest_migration_state.tracking.run_writer import RunWriter
-from state_files import DOCUMENT, edit, in_validation, read
+from state_files import DOCUMENT, edit, in_validation, log_of, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,6 +166,36 @@ def test_an_edit_where_the_gate_looks_is_named_and_opens_nothing(
 
 
 # --- a state that is not called migration-state.json --------------------------------------------------------
+
+
+@pytest.mark.parametrize("writer", ["an editor", "a PowerShell that could not write its line"])
+@pytest.mark.parametrize("is_on_record", [True, False], ids=["on record", "not on record"])
+def test_a_failure_whose_line_never_came_does_not_hide_a_later_one(
+    path: Path, writer: str, *, is_on_record: bool
+) -> None:
+    """It failed without a line, passed, and failed with a line alone: the document was overwritten."""
+
+    def go_on(*, is_open: bool) -> None:
+        if is_on_record:
+            _tracker(path).write_audit("Notice", "the next command")
+        assert _tracker(path).gate().open is is_open
+
+    other = PowerShellWriter(path)
+    if writer == "an editor":
+        verdicts = [{**verdict, "passed": False} for verdict in read(path)["validation_results"]]
+        edit(path, validation_results=verdicts)
+    else:
+        log = log_of(path).read_bytes()
+        other.result("hive", "a", "false")
+        log_of(path).write_bytes(log)
+    go_on(is_open=False)
+    other.result("hive", "a", "true")
+    go_on(is_open=True)
+    passed = path.read_bytes()
+    other.result("hive", "a", "false")
+    path.write_bytes(passed)
+    assert not _tracker(path).gate().open
+    assert not _is_completed(path)
 
 
 def test_a_pass_that_names_a_run_is_refused_once(tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ class _Past:
     :ivar seen: the results on record that did not.
     :ivar later: those of both that an entry after the base put on record.
     :ivar shut: the last entry that shut the gate for it.
-    :ivar failures: the failures of other programs on record since our last verdict, and the lines about some.
+    :ivar failures: the failures of other programs on record since our last verdict, or the last pass that
+        counts, and the lines about some.
     :ivar passes: the passes of other programs on record, and the lines about some.
     :ivar by_line: the times of failures that are known from their line alone.
     """
@@ -46,7 +47,10 @@ class _Past:
     by_line: list[datetime] = field(default_factory=list)
 
     def settle_lines(self) -> None:
-        """Note a verdict of ours: the lines about failures before it are dealt with."""
+        """Note a verdict of ours, or a pass that counts: the lines about failures before it are dealt with.
+
+        A failure whose line never came must not stand for the line about a later one.
+        """
         self.failures = self.failure_lines = 0
         self.by_line = []
 
@@ -161,6 +165,9 @@ def _add_external(case: Case, pasts: dict[Key, _Past], entry: Entry) -> None:
             if entry.seq > case.base_seq:
                 past.later.add(identity(verdict))
             _count(past, verdict, from_line=False)
+    for verdict in data.get("validation_results", ()):
+        if verdict["passed"] and (past := _named(pasts, verdict)):
+            past.settle_lines()
 
 
 def _count(past: _Past, verdict: JsonObject, *, from_line: bool) -> None:
@@ -299,7 +306,8 @@ class _Validation:
         passed = [said for said in lines if said.value]
         if not case.past:
             past.failure_lines, past.pass_lines = len(failed), len(passed)
-        if failed and past.failure_lines > past.failures:
+        is_last_word = bool(failed and passed) and failed[-1] is lines[-1]
+        if failed and (is_last_word or past.failure_lines > past.failures):
             self._fail_by(failed[-1])
         is_open = _is_passed(self._verdict) and not self._is_outstanding
         if passed and past.pass_lines > past.passes and not is_open:
