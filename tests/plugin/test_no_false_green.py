@@ -965,7 +965,9 @@ def test_projects_of_one_repository_do_not_settle_each_other(suite: Suite) -> No
 
 #: What gives two projects names of their own, wherever their folders are.
 NAMES: dict[str, Callable[[str], dict[str, str]]] = {
-    "pyproject.toml": lambda name: {f"{name}/pyproject.toml": f'[project]\nname = "{name}"\n'},
+    "pyproject.toml": lambda name: {
+        f"{name}/pyproject.toml": f'[project]\ndependencies = ["pytest"]\nname = "{name}"\n'
+    },
     "remote": lambda name: {
         f"{name}/.git/config": f'[remote "origin"]\n\turl = https://host/{name}.git\n',
         f"{name}/pytest.ini": "[pytest]",

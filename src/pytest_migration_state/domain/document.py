@@ -14,7 +14,7 @@ from pytest_migration_state.domain.runs import runs_of
 from pytest_migration_state.domain.staleness import becoming_stale
 from pytest_migration_state.json_codec import to_json_bytes
 from pytest_migration_state.text import parse_time
-from pytest_migration_state.types import as_object
+from pytest_migration_state.types import as_object, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -49,15 +49,15 @@ class Document:
         self._older: dict[Key, list[tuple[str, str, int]]] = {}
         results = fields.pop("validation_results")
         for verdict in results:
-            self.verdicts[verdict["component"], verdict["test_name"]] = verdict
+            self.verdicts[key_of(verdict)] = verdict
         if len(self.verdicts) < len(results):
             self._list_all(results)
         for entry in fields.pop("outstanding_validations"):
-            self.outstanding[entry["component"], entry["test_name"]] = entry
+            self.outstanding[key_of(entry)] = entry
 
     def _list_all(self, results: list[JsonObject]) -> None:
         for position, verdict in enumerate(results):
-            key = (verdict["component"], verdict["test_name"])
+            key = key_of(verdict)
             if verdict is self.verdicts[key]:
                 self._listed[key] = verdict
             else:
@@ -157,11 +157,11 @@ class Document:
             return True
         if verdict.get("run_id"):
             runs = runs_of(entry)
-            is_awaited = not runs or not self.open_runs.keys().isdisjoint(runs)
+            if entry["reason"] != "pending" or not runs or not self.open_runs.keys().isdisjoint(runs):
+                return False
             # It is older if the migration was Completed when the plan was made, and is no longer. A clock may
             # keep the gate shut.
-            is_older = _is_later(entry.get("since"), verdict.get("tested_at"))
-            return entry["reason"] == "pending" and not is_awaited and not is_older
+            return not _is_later(entry.get("since"), verdict.get("tested_at"))
         return _is_later(verdict.get("tested_at"), entry.get("since"))
 
     # --- changes by events (see domain.target.Target) ---

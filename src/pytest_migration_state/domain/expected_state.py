@@ -31,6 +31,7 @@ from pytest_migration_state.domain.facts import (
 )
 from pytest_migration_state.domain.phases import FINAL_PHASES, Phase
 from pytest_migration_state.domain.schema import APPENDED
+from pytest_migration_state.types import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -194,9 +195,9 @@ class ExpectedState:
             for item in content[name]:
                 self.append_item(name, item)
         for verdict in content["validation_results"]:
-            self.set_verdict((verdict["component"], verdict["test_name"]), verdict)
+            self.set_verdict(key_of(verdict), verdict)
         for entry in content["outstanding_validations"]:
-            self.set_outstanding((entry["component"], entry["test_name"]), entry)
+            self.set_outstanding(key_of(entry), entry)
         self.merge_metadata(metadata)
 
     def change_item(self, name: str, before: JsonObject, after: JsonObject) -> None:

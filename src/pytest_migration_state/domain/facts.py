@@ -93,6 +93,12 @@ def time_of(text: object) -> datetime | None:
         return None
 
 
+def is_later(verdict: JsonObject, process: JsonObject) -> bool:
+    """Return True if the times say that a verdict came after the start of a process."""
+    tested, started = time_of(verdict.get("tested_at")), time_of(process.get("started_at"))
+    return tested is not None and started is not None and tested > started
+
+
 def slot_of(kind: str, key: Key) -> Slot:
     """Return the slot of a validation.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_migration_state.domain.advice import BACKUP
 from pytest_migration_state.domain.events import Event
-from pytest_migration_state.domain.facts import time_of
+from pytest_migration_state.domain.facts import is_later
 from pytest_migration_state.types import key_of
 
 if TYPE_CHECKING:
@@ -62,13 +62,9 @@ def _is_overtaken(verdict: JsonObject, document: Document, known: Mapping[Key, J
 
 
 def _is_of_earlier_process(verdict: JsonObject, document: Document) -> bool:
-    """Return True if a process of the component was started after the test, or nobody knows when."""
-    tested = time_of(verdict["tested_at"])
-    if tested is None or verdict["test_name"] == BACKUP:
+    """Return True unless the times say that every process of the component was started before the test."""
+    if verdict["test_name"] == BACKUP:
         return False
-    starts = [
-        time_of(process.get("started_at"))
-        for process in document.fields["native_processes_started"]
-        if process["name"] == verdict["component"]
-    ]
-    return any(start is None or start > tested for start in starts)
+    processes = document.fields["native_processes_started"]
+    own = [process for process in processes if process["name"] == verdict["component"]]
+    return not all(is_later(verdict, process) for process in own)

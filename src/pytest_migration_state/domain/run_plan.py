@@ -183,13 +183,10 @@ def _by_project(
     if not plan.look or not plan.look.project:
         return entries, gone
     own = {plan.look.project}
+    others = {key: projects_of(document.outstanding[key]) - own for key in gone}
+    waiting = [{**document.outstanding[key], "projects": sorted(others[key])} for key in gone if others[key]]
     entries = [_with_projects(document, entry, own) for entry in entries]
-    for key in list(gone):
-        before = document.outstanding[key]
-        if others := projects_of(before) - own:
-            entries.append({**before, "projects": sorted(others)})
-            gone.remove(key)
-    return entries, gone
+    return entries + waiting, [key for key in gone if not others[key]]
 
 
 def _with_projects(document: Document, entry: JsonObject, own: set[str]) -> JsonObject:

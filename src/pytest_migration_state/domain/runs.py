@@ -19,9 +19,7 @@ REST: Final = "everything else"
 
 def runs_of(entry: JsonObject) -> list[str]:
     """Return the runs that will record the verdict of an outstanding validation, the newest first."""
-    others = entry.get("other_runs")
-    run_ids = [entry.get("run_id"), *(others if isinstance(others, list) else ())]
-    return [run_id for run_id in run_ids if isinstance(run_id, str)]
+    return _strings([entry.get("run_id")]) + _strings(entry.get("other_runs"))
 
 
 def loses_verdict(entry: JsonObject, phase: object) -> bool:
@@ -31,10 +29,14 @@ def loses_verdict(entry: JsonObject, phase: object) -> bool:
 
 def projects_of(entry: JsonObject) -> set[str]:
     """Return the projects with an outstanding file of this name."""
-    projects = entry.get("projects")
-    if not isinstance(projects, list):
-        return set()
-    return {project for project in projects if isinstance(project, str)}
+    return set(_strings(entry.get("projects")))
+
+
+def _strings(value: object) -> list[str]:
+    """Return the strings in a list; none if another program has put something else in its place."""
+    if not isinstance(value, list):
+        return []
+    return [item for item in value if isinstance(item, str)]
 
 
 def waiting_for(entry: JsonObject, run_ids: list[str]) -> JsonObject:

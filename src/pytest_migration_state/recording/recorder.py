@@ -91,7 +91,7 @@ class RecorderPlugin:
             raise pytest.UsageError(to_printable(with_notes(error))) from error
         except (MigrationStateError, OSError) as error:
             raise pytest.UsageError(f"--migration-state: {to_printable(with_notes(error))}") from error
-        self.notices += [f"{self.path}: created"] * created
+        self.notices += [f"{self.path}: created"] if created else []
         self.process.mark(run.run_id, self.path)
         tracker = MigrationTracker(self.path, run_id=run.run_id, notify=self.notices.append)
         config.add_cleanup(tracker.close)
@@ -280,8 +280,8 @@ class RecorderPlugin:
         self._completion.complete(self._run, results, problem, session.exitstatus)
         self._is_finished = True
         status = self._raised(session.exitstatus)
-        refused = plan.is_refused and not plan.is_planned
-        self._run.finish(int(status), dict(results.counts), is_refused=refused)
+        is_refused = plan.is_refused and not plan.is_planned
+        self._run.finish(int(status), dict(results.counts), is_refused=is_refused)
         if self._run.failure:
             self.problems.append(f"not everything could be recorded: {self._run.failure}")
         session.exitstatus = self._raised(status)

@@ -12,7 +12,7 @@ from pytest_migration_state.domain.verdict import Verdict
 from pytest_migration_state.recording.attempts import Attempt, is_worse, short_reason, will_be_repeated
 from pytest_migration_state.recording.xdist_protocol import CRASHED
 from pytest_migration_state.text import counted, to_printable, to_storable
-from pytest_migration_state.types import Blocker
+from pytest_migration_state.types import Blocker, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -60,7 +60,7 @@ class Results:
     def expect(self, entries: Iterable[JsonObject]) -> None:
         """Expect a verdict for each planned validation that is pending."""
         pending = (entry for entry in entries if entry["reason"] == "pending")
-        self.without_verdict.update((entry["component"], entry["test_name"]) for entry in pending)
+        self.without_verdict.update(key_of(entry) for entry in pending)
 
     # --- reports --------------------------------------------------------------------------------------------
 

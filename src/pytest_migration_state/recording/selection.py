@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from pytest_migration_state.domain.policy import SETTINGS
+from pytest_migration_state.types import as_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,9 +54,7 @@ _NARROWING: Final = (
 )  # fmt: skip
 #: Options whose value is a path, even if no such file exists.
 _PATHS: Final = ("--ignore", "--ignore-glob")
-#: The name of a project in its pyproject.toml, and that of the remote repository in the configuration of git:
-#: both are the same on every machine.
-_NAME: Final = re.compile(r"""^\[project\][^\[]*?^name\s*=\s*["']([^"']+)""", re.MULTILINE)
+#: The name of the remote repository in the configuration of git: the last part of its address.
 _REMOTE: Final = re.compile(
     r"""^\[remote "origin"\][^\[]*?^\s*url\s*=\s*\S*?([^/:\\\s]+?)(?:\.git)?/?\s*$""", re.MULTILINE
 )
@@ -87,6 +86,7 @@ class Selection(NamedTuple):
 def selection_of(config: pytest.Config) -> Selection:
     """Return the selection of this run."""
     words = _words(config)
+    project = _project(config.rootpath)
     rest = _without(words, _WITH_VALUE, _WITHOUT_VALUE)
     full = _without_narrowing(rest)
     default = _default_places(config)
@@ -94,11 +94,11 @@ def selection_of(config: pytest.Config) -> Selection:
     is_default = chosen or set(config.args).issubset(default)
     places = default if is_default else []  # otherwise the words name the places
     return Selection(
-        digest=_digest(config, rest, [*places, *(config.args if chosen else ())]),
-        full=_digest(config, full, places),
+        digest=_digest(config, project, rest, [*places, *(config.args if chosen else ())]),
+        full=_digest(config, project, full, places),
         narrowed_by=" ".join(word for word in rest if word not in full),
         chosen_by_plugin=chosen,
-        project=_digest_of(_project(config.rootpath)),
+        project=_digest_of(project),
     )
 
 
@@ -175,14 +175,14 @@ def _words_in_file(word: str, here: Path) -> list[str] | None:
         return None
 
 
-def _digest(config: pytest.Config, words: list[str], places: list[str]) -> str:
+def _digest(config: pytest.Config, project: str, words: list[str], places: list[str]) -> str:
     here, root = config.invocation_params.dir, config.rootpath
     relative = []
     before = ""
     for word in words:
         relative.append(_in_project(word, before, here, root))
         before = word
-    return _digest_of([_project(root), relative, [_relative(place, here, root) for place in places]])
+    return _digest_of([project, relative, [_relative(place, here, root) for place in places]])
 
 
 def _digest_of(value: object) -> str:
@@ -239,18 +239,32 @@ def _project(root: Path) -> str:
     One state may have the results of several projects. A project without a name is told from others only by
     that place.
     """
-    name = _named_in(root / "pyproject.toml", _NAME)
+    name = _name_in_pyproject(root)
     for folder in (root, *root.parents):
         if any(_exists(folder / mark) for mark in (".git", ".hg")):
-            name = name or _named_in(folder / ".git" / "config", _REMOTE)
+            name = name or _name_of_remote(folder)
             return f"{name} {root.relative_to(folder).as_posix()}"
     return f"{name} ."
 
 
-def _named_in(file: Path, pattern: re.Pattern[str]) -> str:
-    """Return the name that a file gives a project; empty if it gives none, or cannot be read."""
+def _name_in_pyproject(root: Path) -> str:
+    """Return the name of the project in its pyproject.toml; empty if there is none that can be read."""
     try:
-        found = pattern.search(file.read_text("utf-8"))
+        content = (root / "pyproject.toml").read_text("utf-8")
+    except (OSError, ValueError):
+        return ""
+    import tomllib  # loaded by pytest already if there is such a file
+
+    try:
+        return str(as_object(tomllib.loads(content).get("project")).get("name", ""))
+    except ValueError:
+        return ""
+
+
+def _name_of_remote(repository: Path) -> str:
+    """Return the name of the remote repository; empty if git's configuration names none."""
+    try:
+        found = _REMOTE.search((repository / ".git" / "config").read_text("utf-8"))
     except (OSError, ValueError):
         return ""
     return found[1] if found else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from contextlib import suppress
 from time import monotonic  # bound at import: a test may replace time.monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pytest_migration_state.domain import events, operations, run_events
 from pytest_migration_state.domain.gate import Context, GateResult, evaluate
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from pytest_migration_state.domain.verdict import Verdict
     from pytest_migration_state.storage.base import RunLog
     from pytest_migration_state.types import Blocker, JsonObject, Key, Liveness
+
+
+#: pytest's exit status for a run that did not begin (``pytest.ExitCode.USAGE_ERROR``).
+_REFUSED: Final = 4
 
 
 class RunWriter:
@@ -107,7 +111,7 @@ class RunWriter:
         def decide(document: Document) -> list[Event]:
             if self.run_id not in document.open_runs:
                 return []
-            return [run_events.run_finished(utc_now(), self.run_id, 4, {}, 0.0, has_planned=True)]
+            return [run_events.run_finished(utc_now(), self.run_id, _REFUSED, {}, 0.0, has_planned=True)]
 
         with suppress(MigrationStateError):
             self._store.commit(decide)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pytest_migration_state.domain.beside.past import entries_of, said_in, same_name
 from pytest_migration_state.domain.facts import item_in_words, normalize_dates, time_of
 from pytest_migration_state.domain.schema import APPENDED
+from pytest_migration_state.types import key_of
 
 if TYPE_CHECKING:
     from pytest_migration_state.domain.beside.past import Entry, Logged, Said
@@ -98,7 +99,7 @@ def _explains(line: Said, kind: str, item: JsonObject, time: Any) -> bool:
     if time is None or line.time is None or line.time < time:
         return False
     if kind == "verdict":
-        names = same_name((item["component"], item["test_name"]))
+        names = same_name(key_of(item))
         return (
             line.kind == kind
             and same_name((line.about[0], line.about[1])) == names

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytest_migration_state.domain.beside.identity import identity
 from pytest_migration_state.domain.beside.past import Entry, same_name
+from pytest_migration_state.types import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
@@ -24,7 +25,7 @@ def results_of(document: Document | None) -> Results:
     """Return every result in a document, if there is one."""
     found: Results = {}
     for verdict in document.all_verdicts() if document else ():
-        found.setdefault(same_name((verdict["component"], verdict["test_name"])), []).append(verdict)
+        found.setdefault(same_name(key_of(verdict)), []).append(verdict)
     return found
 
 

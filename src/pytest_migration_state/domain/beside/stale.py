@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pytest_migration_state.domain.advice import BACKUP
-from pytest_migration_state.domain.facts import time_of
+from pytest_migration_state.domain.facts import is_later
 from pytest_migration_state.domain.schema import raised_version
 from pytest_migration_state.domain.staleness import becoming_stale, is_stale
+from pytest_migration_state.types import key_of
 
 if TYPE_CHECKING:
     from pytest_migration_state.domain.beside.case import Case
@@ -33,7 +34,7 @@ def add_stale(case: Case, change: Change) -> None:
     for process in change.data.get("native_processes_started", ()):
         name = process["name"]
         later = sorted(
-            key[1] for key, verdict in brought.items() if key[0] == name and _is_later(verdict, process)
+            key[1] for key, verdict in brought.items() if key[0] == name and is_later(verdict, process)
         )
         before = {key: one for key, one in (case.state.verdicts | brought).items() if key[1] not in later}
         if becoming_stale(before, name):
@@ -50,7 +51,7 @@ def _brought(case: Case, change: Change) -> dict[Key, JsonObject]:
     data = change.data
     results = [*data.get("failed_meanwhile", ()), *data.get("validation_results", ())]
     begun = {} if case.past else case.state.verdicts
-    return begun | {(one["component"], one["test_name"]): one for one in results}
+    return begun | {key_of(one): one for one in results}
 
 
 def mark_by_time(content: JsonObject) -> None:
@@ -63,11 +64,6 @@ def mark_by_time(content: JsonObject) -> None:
 
 def _marked(verdict: JsonObject, newest: dict[str, JsonObject]) -> JsonObject:
     process = newest.get(verdict["component"])
-    if process is None or verdict["test_name"] == BACKUP or is_stale(verdict) or _is_later(verdict, process):
+    if process is None or verdict["test_name"] == BACKUP or is_stale(verdict) or is_later(verdict, process):
         return verdict
     return {**verdict, "stale_since": process.get("started_at") or _UNKNOWN}
-
-
-def _is_later(verdict: JsonObject, process: JsonObject) -> bool:
-    tested, started = time_of(verdict.get("tested_at")), time_of(process.get("started_at"))
-    return tested is not None and started is not None and tested > started

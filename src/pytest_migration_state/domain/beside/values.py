@@ -10,7 +10,7 @@ from pytest_migration_state.domain.beside.change import NOT_KNOWN, NOT_OURS
 from pytest_migration_state.domain.beside.identity import identity, meaning
 from pytest_migration_state.domain.beside.past import Said
 from pytest_migration_state.domain.facts import normalize_dates
-from pytest_migration_state.types import as_object
+from pytest_migration_state.types import as_object, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping
@@ -161,7 +161,7 @@ def _note_ours(case: Case, change: Change) -> None:
     outstanding = _differing_outstanding(case.found, case.base)
     if case.holds_unlogged:
         known = case.state.outstanding
-        added = [entry for entry in outstanding if (entry["component"], entry["test_name"]) not in known]
+        added = [entry for entry in outstanding if key_of(entry) not in known]
         if added:
             change.data["outstanding_validations"] = added
     else:

@@ -12,6 +12,7 @@ from pytest_migration_state.domain.beside.past import Entry, Said, same_name
 from pytest_migration_state.domain.facts import time_of
 from pytest_migration_state.domain.override import mark
 from pytest_migration_state.domain.staleness import becoming_stale, is_stale
+from pytest_migration_state.types import key_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -122,7 +123,7 @@ def _add_stale(pasts: dict[Key, _Past], entry: Entry) -> None:
 
 
 def _named(pasts: dict[Key, _Past], named: JsonObject) -> _Past | None:
-    return pasts.get(same_name((named["component"], named["test_name"])))
+    return pasts.get(same_name(key_of(named)))
 
 
 def _add_own(case: Case, pasts: dict[Key, _Past], entry: Entry) -> None:

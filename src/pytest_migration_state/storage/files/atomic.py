@@ -152,12 +152,18 @@ def set_aside(path: Path, kind: str, content: bytes) -> str:
     """
     prefix = f"{path.name}.{kind}-"
     for name in os.listdir(path.parent):
-        kept = path.with_name(name)
-        if name.startswith(prefix) and kept.stat().st_size == len(content) and read_regular(kept) == content:
+        if name.startswith(prefix) and _holds(path.with_name(name), content):
             return name
     aside = path.with_name(f"{prefix}{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
     replace(write_temporary(path, [content]), aside)
     return aside.name
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Return True if a file certainly holds ``content``."""
+    with contextlib.suppress(OSError):
+        return path.stat().st_size == len(content) and read_regular(path) == content
+    return False
 
 
 def flush_folder(folder: Path) -> None:

@@ -126,7 +126,15 @@ class Checkpoint:
         self._damaged, self._migration_id = loaded.damaged, loaded.document.migration_id
         return loaded.digest
 
-    def keep_other_migration(self, found: UpToDate) -> None:
+    def keep_found(self, found: UpToDate) -> None:
+        """Keep copies of what the document held besides the state that log and document tell.
+
+        :raises StateWriteError: a copy cannot be written.
+        """
+        self._keep_damaged()
+        self._keep_other_migration(found)
+
+    def _keep_other_migration(self, found: UpToDate) -> None:
         """Keep a copy of a document that was read and is that of a migration that was replaced, and say so.
 
         Somebody has put it back: the log, which tells the state, goes on with the later migration.
@@ -152,7 +160,7 @@ class Checkpoint:
         name, self._digest = self._file.set_aside() or (None, None)
         return name
 
-    def keep_damaged(self) -> None:
+    def _keep_damaged(self) -> None:
         """Keep a copy of a document that held remains of another one, and say so in the log.
 
         :raises StateWriteError: the copy cannot be written.
@@ -263,8 +271,7 @@ class Checkpoint:
         except StateNotFoundError:
             return known, digest
         document = found.to_write()
-        self.keep_damaged()
-        self.keep_other_migration(found)
+        self.keep_found(found)
         if found.change:
             if found.replaced is not None:
                 self.keep(found.replaced)

@@ -139,8 +139,7 @@ class WorkingCopy:
         if not self._checkpoint.has_document:
             name, absence = self.paths.document.name, self._checkpoint.absence
             log.add_repair(f"The document '{name}' was {absence} and has been rebuilt from this log")
-        self._checkpoint.keep_damaged()
-        self._checkpoint.keep_other_migration(found)
+        self._checkpoint.keep_found(found)
         if document.migration_id != unlogged_of:
             # Their migration was set aside, with everything known about it.
             log.unlogged = []
