@@ -14,6 +14,7 @@ import pytest
 
 from powershell_writer import PowerShellWriter
 from pytest_migration_state import MigrationTracker
+from pytest_migration_state.domain.policy import Policy
 from pytest_migration_state.domain.run_events import outstanding
 from pytest_migration_state.domain.run_plan import RunPlan
 from pytest_migration_state.domain.verdict import Verdict
@@ -33,10 +34,12 @@ KEY: Final = ("hive", "probe")
 BOTH, LINE, DOCUMENT = "line and document", "line only", "document only"
 PARTS: Final = (BOTH, LINE, DOCUMENT)
 
-#: When it works: before ours; when ours is decided and not in the log yet; when it is in the log and not in
-#: the document yet; after all of it; or all the time, so that it reads before ours and writes after it.
-BEFORE, DECIDED, LOGGED, AFTER, ACROSS = "before", "decided", "logged", "after", "across"
-MOMENTS: Final = (BEFORE, DECIDED, LOGGED, AFTER, ACROSS)
+#: When it works: before ours; when ours is in the journal of its run alone; when it is decided and not in the
+#: log yet; when it is in the log and not in the document yet; after all of it; or all the time, so that it
+#: reads before ours and writes after it.
+BEFORE, JOURNALED, DECIDED, LOGGED = "before", "journaled", "decided", "logged"
+AFTER, ACROSS = "after", "across"
+MOMENTS: Final = (BEFORE, JOURNALED, DECIDED, LOGGED, AFTER, ACROSS)
 
 COMMAND, RUN = "command", "run"
 
@@ -120,13 +123,12 @@ class Case:
     def situation(self) -> Situation:
         """What decides whether the change counts.
 
-        A line that comes before ours is in the log has ours decided again.
+        A line that comes before ours is in the log has that of a command decided again. That of a run is in
+        its journal then, and stands first.
         """
         in_line = self.part != DOCUMENT
-        is_first = self.moment == BEFORE or (self.moment == DECIDED and in_line)
-        if self.name == "begin anew" and self.beside == RUN:
-            # The run stays with the migration on which it began.
-            is_first = self.moment == BEFORE
+        is_decided_again = self.moment == DECIDED and in_line and self.beside == COMMAND
+        is_first = self.moment == BEFORE or is_decided_again
         knows = is_first or self.moment == AFTER or not self.is_about_the_same
         return Situation(not (is_first and self.is_about_the_same), knows, self.part != LINE, in_line)
 
@@ -254,6 +256,7 @@ CASES: Final = [
     for beside in (COMMAND, RUN)
     if not (name == "own line" and part == DOCUMENT)  # it changes no document
     and not (name == "begin anew" and moment == ACROSS)  # it reads nothing
+    and not (beside == COMMAND and moment == JOURNALED)  # it has none
 ]
 
 
@@ -298,6 +301,9 @@ def _run(case: Case, path: Path, other: Program, act: Callable[[], None]) -> Non
             other.copy = PowerShellWriter.read(other)
         with _acting(case.moment, act):
             run.verdict(Verdict(KEY, ours.get("passed", True)))
+            if case.moment == JOURNALED:
+                act()
+            run.gate(Policy())
         run.finish(0, {})
 
 
@@ -306,21 +312,17 @@ def _acting(moment: str, act: Callable[[], None]) -> Iterator[None]:
     """Have the other program work when the next entry is decided, or when it is in the log."""
     waiting = [act] if moment in {DECIDED, LOGGED} else []
 
-    def around(name: str) -> Callable[..., Any]:
-        original = getattr(AuditLogFile, name)
+    append = AuditLogFile.append
 
-        def wrapped(*arguments: Any) -> Any:
-            if waiting and moment == DECIDED:
-                waiting.pop()()
-            written = original(*arguments)
-            if waiting and written:
-                waiting.pop()()
-            return written
-
-        return wrapped
+    def wrapped(*arguments: Any) -> Any:
+        if waiting and moment == DECIDED:
+            waiting.pop()()
+        written = append(*arguments)
+        if waiting and written:
+            waiting.pop()()
+        return written
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("append", "try_append"):
-            patch.setattr(AuditLogFile, name, around(name))
+        patch.setattr(AuditLogFile, "append", wrapped)
         yield
     assert not waiting

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,10 +23,9 @@ from pytest_migration_state.storage.records import (
     parse_line,
 )
 from state_files import FOREIGN
-from windows_files import on_windows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
 NOW = "2026-01-15T09:14:00.123Z"
 SIGNED = author_fields("7f3c", "ci@runner-7")
@@ -69,12 +66,12 @@ def test_the_hash_covers_the_foreign_lines_in_between(tmp_path: Path) -> None:
     """They are covered byte for byte, including their line ends and BOM."""
     path = tmp_path / "a.log"
     written = open_log(path)
-    written.append([(EVENT, NOW)], SIGNED, lambda: False)
+    written.append([(EVENT, NOW, SIGNED)], lambda: False)
     foreign = b"\xef\xbb\xbf" + FOREIGN + b"\r\nno JSON at all\n"
     with path.open("ab") as log:
         log.write(foreign)
     first = written.head
-    written.append([(EVENT, NOW)], SIGNED, lambda: False)
+    written.append([(EVENT, NOW, SIGNED)], lambda: False)
     last = path.read_bytes().split(b"\n")[-2]
     body = last[: last.rindex(b',"hash"')] + b"}"
     assert hashlib.sha256(first.hash.encode() + foreign + body).hexdigest() == written.head.hash
@@ -86,7 +83,7 @@ def test_the_hash_covers_the_foreign_lines_in_between(tmp_path: Path) -> None:
 def test_events_that_are_committed_together_count_together(tmp_path: Path) -> None:
     """If a writer is killed between them, none of them has an effect."""
     path = tmp_path / "a.log"
-    open_log(path).append([(EVENT, NOW)] * 3, SIGNED, lambda: True)
+    open_log(path).append([(EVENT, NOW, SIGNED)] * 3, lambda: True)
     whole = path.read_bytes()
     counts = []
     for lines in range(4):
@@ -100,48 +97,6 @@ def test_an_event_is_restored_from_its_line() -> None:
     for event in (EVENT, Event("a", "\udc80", {"x": ["\ud800", None, {"y": 10**30}]}, "WARNING")):
         line, _ = encode_entry(event, NOW, SIGNED, Position(41, "ab" * 32), b"", (2, 3))
         assert event_of(line) == (event, NOW)
-
-
-def test_the_fast_path_appends_the_same_line(tmp_path: Path) -> None:
-    """If nothing follows the position, the fast path equals the slow path without its checks."""
-    slow = open_log(tmp_path / "slow.log")
-    fast = open_log(tmp_path / "fast.log")
-    for _ in range(3):
-        assert slow.append([(EVENT, NOW)], SIGNED, lambda: True) == [fast.try_append(EVENT, NOW, SIGNED)]
-    assert slow.head == fast.head
-    assert (tmp_path / "slow.log").read_bytes() == (tmp_path / "fast.log").read_bytes()
-
-
-def _append_foreign_line(path: Path) -> None:
-    with path.open("ab") as log:
-        log.write(FOREIGN + b"\n")
-
-
-CHANGES: dict[str, Callable[[Path], object]] = {
-    "a foreign line": _append_foreign_line,
-    "an unfinished line": lambda path: path.write_bytes(path.read_bytes() + b"{"),
-    "cut": lambda path: path.write_bytes(path.read_bytes()[:-1]),
-    "emptied": lambda path: path.write_bytes(b""),
-    "deleted": lambda path: path.unlink(),
-    "moved away": lambda path: path.rename(path.with_suffix(".old")),
-    "replaced": lambda path: Path(shutil.copy(path, path.with_suffix(".new"))).replace(path),
-}
-
-
-@pytest.mark.skipif(on_windows(), reason="an open file cannot be deleted or moved there")
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
-def test_the_fast_path_writes_nothing_if_the_log_was_changed(
-    tmp_path: Path, change: Callable[[Path], object]
-) -> None:
-    """The caller has to find out what happened."""
-    path = tmp_path / "a.log"
-    written = open_log(path)
-    assert written.try_append(EVENT, NOW, SIGNED)
-    change(path)
-    head, content = written.head, {file.name: file.read_bytes() for file in tmp_path.iterdir()}
-    assert written.try_append(EVENT, NOW, SIGNED) is None
-    assert head == written.head
-    assert content == {file.name: file.read_bytes() for file in tmp_path.iterdir()}
 
 
 def test_foreign_lines_are_distinguished_from_entries() -> None:
@@ -209,7 +164,7 @@ def test_damage_names_its_line(tmp_path: Path, damage: object, sentence: str) ->
     for _ in range(3):
         again = open_log(path)
         again.read_new()
-        again.append([(EVENT, NOW)], SIGNED, lambda: True)
+        again.append([(EVENT, NOW, SIGNED)], lambda: True)
     assert callable(damage)
     path.write_bytes(b"".join(line + b"\n" for line in damage(path.read_bytes().split(b"\n")[:-1])))
     with pytest.raises(StateDamagedError) as caught:
@@ -239,7 +194,7 @@ def test_every_line_is_read_whatever_it_contains(tmp_path: Path) -> None:
 def test_a_lone_surrogate_is_written_as_an_escape(tmp_path: Path) -> None:
     """UTF-8 cannot encode it otherwise."""
     path = tmp_path / "a.log"
-    open_log(path).append([(Event("a", "\udc80", {"x": "\ud800"}), NOW)], SIGNED, lambda: True)
+    open_log(path).append([(Event("a", "\udc80", {"x": "\ud800"}), NOW, SIGNED)], lambda: True)
     assert [(line.content["details"], line.content["data"]) for line in read_lines(path) if line.content] == [
         ("\udc80", {"x": "\ud800"})
     ]

@@ -18,7 +18,7 @@ from filelock import lock_descriptor, unlock_descriptor
 from pytest_migration_state import MigrationTracker, StateLockedError, StateWriteError
 from pytest_migration_state.cli.main import main
 from pytest_migration_state.storage.files import checkpoint, holder, waiting
-from pytest_migration_state.storage.liveness import this_host
+from pytest_migration_state.storage.identity import this_host
 from state_files import DOCUMENT, files_of, in_validation, read
 from windows_files import on_windows
 

@@ -1,4 +1,7 @@
-"""Verdicts that could not be written when they happened, and what others recorded meanwhile."""
+"""Verdicts that could not be written when they happened, not even to the journal of their run.
+
+What others recorded meanwhile stays.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from pytest_migration_state.domain.run_events import outstanding
 from pytest_migration_state.domain.run_plan import RunPlan
 from pytest_migration_state.domain.verdict import Verdict
 from pytest_migration_state.errors import StateLockedError, StateWriteError
-from pytest_migration_state.storage.files import document_file, log_file
+from pytest_migration_state.storage.files import document_file, log_file, run_journal
 from pytest_migration_state.storage.files.lock import StateLock
 from pytest_migration_state.text import utc_now
 from pytest_migration_state.tracking.run_writer import RunWriter
@@ -35,27 +38,29 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
+def no_space(*_: object) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 @contextmanager
 def lock_held() -> Iterator[None]:
-    """Another process holds the state's lock for too long."""
+    """Another process holds the state's lock for too long, and the journal cannot be written."""
 
     def refuse(_: StateLock) -> None:
         raise StateLockedError("migration-state.json.lock", 0.0, "another process")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(StateLock, "acquire", refuse)
-        patch.setattr(StateLock, "try_reacquire", lambda _: False)
+        patch.setattr(run_journal, "os_write", no_space)
         yield
 
 
 @contextmanager
 def full_disk() -> Iterator[None]:
-    def refuse(*_: object) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(log_file, "os_write", refuse)
-        patch.setattr(document_file, "write_temporary", refuse)
+        patch.setattr(log_file, "os_write", no_space)
+        patch.setattr(run_journal, "os_write", no_space)
+        patch.setattr(document_file, "write_temporary", no_space)
         yield
 
 
@@ -95,7 +100,9 @@ def test_a_pass_that_is_written_late_does_not_replace_a_failure_that_came_meanwh
     (verdict,) = tracker.state.validation_results
     assert not verdict.passed
     assert not tracker.gate().open
-    assert "PASSED, but it counts for nothing" in log_of(path).read_text()
+    # What another program did is put on record behind what the run did.
+    is_overtaken = meanwhile is another_run or obstacle is full_disk
+    assert ("PASSED, but it counts for nothing" in log_of(path).read_text()) == is_overtaken
     assert tracker.verify().sound
 
 
@@ -123,9 +130,10 @@ def test_a_pass_that_is_written_late_says_nothing_about_a_process_that_came_mean
     run.close()
     assert run.failure is None
     tracker = MigrationTracker(path)
-    assert tracker.state.validation_results == ()
     assert not tracker.gate().open
-    assert "or a newer process, was recorded meanwhile" in log_of(path).read_text()
+    is_overtaken = meanwhile is a_process_by_us or obstacle is full_disk
+    assert ("or a newer process, was recorded meanwhile" in log_of(path).read_text()) == is_overtaken
+    assert [bool(one.stale_since) for one in tracker.state.validation_results] == [True] * (not is_overtaken)
     assert tracker.verify().sound
 
 

@@ -1,7 +1,8 @@
-"""The writes of a run while its tests run: a verdict's fast path, and the conditions for the slow path."""
+"""The writes of a run while its tests run: lines of its journal, and groups of them in the log."""
 
 from __future__ import annotations
 
+import errno
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,10 @@ import pytest
 from filelock import lock_descriptor, unlock_descriptor
 
 from pytest_migration_state import MigrationTracker
+from pytest_migration_state.domain.policy import Policy
+from pytest_migration_state.domain.run_plan import RunPlan
 from pytest_migration_state.domain.verdict import Verdict
+from pytest_migration_state.storage.files import run_journal
 from pytest_migration_state.storage.files.state_files import StateFiles
 from pytest_migration_state.storage.files.store import FileStore
 from pytest_migration_state.tracking.run_writer import RunWriter
@@ -31,7 +35,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(path: Path) -> Iterator[RunWriter]:
-    """A run that has started and recorded a verdict, so that the next one may take the fast path."""
+    """A run that has started and recorded a verdict."""
     begun = RunWriter(path, "7f3c", notify=lambda _: None)
     begun.open(lambda _: None, {})
     record(begun, "0")
@@ -40,8 +44,8 @@ def run(path: Path) -> Iterator[RunWriter]:
 
 
 @pytest.fixture
-def slow_paths(monkeypatch: pytest.MonkeyPatch) -> list[None]:
-    """A list with one item for each use of the slow path, which checks every file of the state."""
+def holds(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """A list with one item for each time that the state's lock was taken."""
     taken: list[None] = []
     hold = StateFiles.hold
 
@@ -53,6 +57,10 @@ def slow_paths(monkeypatch: pytest.MonkeyPatch) -> list[None]:
 
     monkeypatch.setattr(StateFiles, "hold", counted)
     return taken
+
+
+def journal_of(path: Path) -> Path:
+    return path.with_name(f"{DOCUMENT}.run-7f3c")
 
 
 def record(run: RunWriter, *names: str) -> None:
@@ -70,19 +78,69 @@ def verdicts(path: Path) -> list[str]:
     return [name for _, name in FileStore(path, notify=lambda _: None).read().verdicts]
 
 
-def test_verdicts_take_the_fast_path(path: Path, run: RunWriter, slow_paths: list[None]) -> None:
-    """Readers see each verdict at once, and nearly all of them read only the log's end."""
+def test_a_verdict_is_one_line_of_the_journal(path: Path, run: RunWriter, holds: list[None]) -> None:
+    """Readers see each verdict at once, and the log gets groups of them."""
+    run.plan(RunPlan([]))
+    record(run, "0")
+    holds.clear()
     names = [str(number) for number in range(100)]
-    for name in names[1:]:
+    size = log_of(path).stat().st_size
+    for name in names[1:10]:
         record(run, name)
         assert verdicts(path)[-1] == name
-    # The path of the lock file is checked every half second.
-    assert len(slow_paths) < 30
-    assert names == verdicts(path)
+    assert not holds
+    assert log_of(path).stat().st_size == size
+    assert len(journal_of(path).read_bytes().splitlines()) == 10
+    record(run, *names[10:])
+    run.gate(Policy())
+    assert len(holds) == 1
+    assert journal_of(path).read_bytes() == b""
     assert names == [name for _, name in run.document.verdicts]
     run.finish(0, {})
+    run.close()
+    assert not journal_of(path).exists()
     assert names == [verdict["test_name"] for verdict in read(path)["validation_results"]]
+    assert "open_runs" not in read(path)["metadata"]
     assert tracker(path).verify().sound
+
+
+def test_a_group_says_up_to_where_the_journal_was_taken_over(path: Path, run: RunWriter) -> None:
+    record(run, "1", "2")
+    run.gate(Policy())
+    assert [entry.details for entry in tracker(path).read_audit(last=3)] == [
+        f"Test '{name}' for 'c': PASSED" for name in "012"
+    ]
+    assert tracker(path).read().open_runs["7f3c"]["journal"] == 3
+
+
+def test_groups_come_about_every_second(path: Path, run: RunWriter, holds: list[None]) -> None:
+    """Scripts that read only the document are never further behind."""
+    record(run, "1")
+    assert read(path)["validation_results"] == []
+    time.sleep(1.05)
+    record(run, "2")
+    assert len(holds) == 1
+    assert [verdict["test_name"] for verdict in read(path)["validation_results"]] == ["0", "1", "2"]
+    record(run, "3")
+    assert len(holds) == 1
+
+
+def test_who_commits_first_takes_over_what_the_journal_holds(path: Path, run: RunWriter) -> None:
+    """The order of the log is the order of events. The run does not write them again."""
+    record(run, "1")
+    tracker(path).add_validation_result("c", "other", passed=True)
+    record(run, "2")
+    tracker(path).add_native_process("c", process_id=7)
+    record(run, "3")
+    run.finish(0, {})
+    assert verdicts(path) == ["0", "1", "other", "2", "3"]
+    log = [(entry.action, entry.run_id) for entry in tracker(path).read_audit()]
+    stale = [name for (_, name), verdict in tracker(path).read().verdicts.items() if "stale_since" in verdict]
+    assert stale == ["0", "1", "other", "2"]
+    ours = ("ValidationResult", "7f3c")
+    assert log[-7:-1] == [
+        ours, ours, ("ValidationResult", None), ours, ("ProcessStarted", None), ours,
+    ]  # fmt: skip
 
 
 def _another_writer(path: Path) -> None:
@@ -102,51 +160,59 @@ if not on_windows():  # an open file cannot be deleted there
     CHANGES |= {
         "a lock file deleted": (lambda path: path.with_name(f"{DOCUMENT}.lock").unlink(), ["0", "1", "2"]),
         "a log deleted": (lambda path: log_of(path).unlink(), ["0", "1", "2"]),
+        "a journal deleted": (lambda path: journal_of(path).unlink(), ["0", "1", "2"]),
     }
 
 
 @pytest.mark.parametrize(("change", "expected"), CHANGES.values(), ids=CHANGES.keys())
-def test_changes_by_others_are_found_before_a_verdict_is_written(
+def test_changes_by_others_are_found_before_a_group_is_written(
     path: Path, run: RunWriter, change: Callable[[Path], object], expected: list[str]
 ) -> None:
-    """The slow path then updates the state, and the fast path is available again."""
     change(path)
     record(run, "1", "2")
+    run.gate(Policy())
     assert run.failure is None
     assert expected == verdicts(path)
     assert expected == [name for _, name in run.document.verdicts]
+    record(run, "3")
+    assert journal_of(path).read_bytes().count(b"\n") == 1
 
 
-def test_the_slow_path_waits_for_the_lock(
+def test_a_group_does_not_wait_long_for_the_lock(
+    path: Path, run: RunWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its verdicts are in the journal: readers see them, and a later group takes them over."""
+    monkeypatch.setattr("pytest_migration_state.storage.files.run_log._PATIENCE", 0.05)
+    with path.with_name(f"{DOCUMENT}.lock").open("r+b") as lock:
+        assert lock_descriptor(lock.fileno(), blocking=False)
+        run._open_log._group_due_at = 0.0  # type: ignore[attr-defined]  # a group is due
+        record(run, "1")
+        assert run.failure is None
+        assert verdicts(path) == ["0", "1"]
+        unlock_descriptor(lock.fileno())
+    run.finish(0, {})
+    assert [verdict["test_name"] for verdict in read(path)["validation_results"]] == ["0", "1"]
+
+
+def test_without_a_journal_a_verdict_waits_for_the_lock(
     path: Path, run: RunWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A verdict that could not be written in time is written with the next one."""
-    with path.with_name(f"{DOCUMENT}.lock").open("r+b") as lock:
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, path.with_name(f"{DOCUMENT}.lock").open("r+b") as lock:
         assert lock_descriptor(lock.fileno(), blocking=False)
-        monkeypatch.setattr(run._log, "_timeout", 0.05)
+        patch.setattr(run._log, "_timeout", 0.05)
+        patch.setattr(run_journal, "os_write", refuse)
         record(run, "1")
         assert "still locked" in str(run.failure)
         assert verdicts(path) == ["0"]
+        assert [event.details for event in run.unrecorded] == ["Test '1' for 'c': PASSED"]
         unlock_descriptor(lock.fileno())
     monkeypatch.setattr("pytest_migration_state.storage.files.run_log._RETRY_INTERVAL", 0.0)
     record(run, "2")
     assert run.failure is None
+    assert run.unrecorded == []
     assert verdicts(path) == ["0", "1", "2"]
-
-
-def test_the_path_of_the_lock_file_is_checked_again(
-    run: RunWriter, slow_paths: list[None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Only its path shows that a lock file was moved away."""
-    monkeypatch.setattr("pytest_migration_state.storage.files.lock._PATH_CHECK_INTERVAL", -1.0)
-    record(run, "1", "2", "3")
-    assert len(slow_paths) == 3
-
-
-def test_the_document_is_about_a_second_behind(path: Path, run: RunWriter) -> None:
-    """Scripts that read only the document are never further behind, also on the fast path."""
-    record(run, "1")
-    assert read(path)["validation_results"] == []
-    time.sleep(1.05)
-    record(run, "2")
-    assert [verdict["test_name"] for verdict in read(path)["validation_results"]] == ["0", "1", "2"]

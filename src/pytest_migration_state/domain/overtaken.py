@@ -1,4 +1,4 @@
-"""Passes that could not be written when they happened: they open nothing that was shut meanwhile.
+"""Passes that are written later than they happened: they open nothing that was shut meanwhile.
 
 Everything here is pure.
 """
@@ -13,7 +13,7 @@ from pytest_migration_state.domain.facts import is_later
 from pytest_migration_state.types import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pytest_migration_state.domain.document import Document
     from pytest_migration_state.types import JsonObject, Key
@@ -38,9 +38,43 @@ def written_late(event: Event, document: Document, known: Mapping[Key, JsonObjec
     :param known: the failures that its passes replaced when they happened.
     """
     results = event.data.get("validation_results", ())
-    overtaken = [verdict for verdict in results if _is_overtaken(verdict, document, known)]
+    return _without(event, [verdict for verdict in results if _is_overtaken(verdict, document, known)])
+
+
+def overtaken_by(event: Event, since: Iterable[JsonObject]) -> Event:
+    """Return an event as it counts behind entries of others that the log got after it.
+
+    A pass does not replace a later failure, nor settle what became outstanding later. It says nothing about
+    a process that was recorded later.
+
+    :param since: the data of each of those entries.
+    """
+    passes = [verdict for verdict in event.data.get("validation_results", ()) if verdict["passed"]]
+    overtaken: list[JsonObject] = []
+    for data in since if passes else ():
+        overtaken += [one for one in passes if one not in overtaken and _shuts(data, one)]
+    return _without(event, overtaken)
+
+
+def _shuts(data: JsonObject, verdict: JsonObject) -> bool:
+    """Return True if a later entry with this data shuts the gate for the validation of a verdict."""
+    if "initialize" in data or "adopted" in data:
+        return True
+    key = key_of(verdict)
+    results = (*data.get("validation_results", ()), *data.get("failed_meanwhile", ()))
+    if any(key_of(other) == key and not other["passed"] for other in results):
+        return True
+    if any(key_of(entry) == key for entry in data.get("outstanding_validations", ())):
+        return True
+    processes = {process["name"] for process in data.get("native_processes_started", ())}
+    return verdict["component"] in processes and verdict["test_name"] != BACKUP
+
+
+def _without(event: Event, overtaken: list[JsonObject]) -> Event:
+    """Return an event whose verdict counts for nothing if it was overtaken."""
     if not overtaken:
         return event
+    results = event.data["validation_results"]
     data = {**event.data, "superseded": overtaken}
     data["validation_results"] = [verdict for verdict in results if verdict not in overtaken]
     meanwhile = "a failure, or a newer process, was recorded meanwhile"

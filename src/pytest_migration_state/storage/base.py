@@ -121,7 +121,7 @@ class StateStore(Protocol):
         """
 
     def process_fields(self) -> JsonObject:
-        """Return host, id and start of this process, from which others learn whether its runs are alive."""
+        """Return host and id of this process, as its runs record them."""
 
     def liveness_of(self, runs: Mapping[str, JsonObject]) -> dict[str, Liveness]:
         """Return whether each of these open runs is alive, by id."""

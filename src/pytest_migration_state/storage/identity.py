@@ -10,6 +10,11 @@ import sys
 from pytest_migration_state.text import to_storable
 
 
+def this_host() -> str:
+    """Return the name of this machine, as it is stored."""
+    return to_storable(socket.gethostname())
+
+
 def this_actor() -> str:
     """Return the author of this process's entries: ``user@host``."""
     try:

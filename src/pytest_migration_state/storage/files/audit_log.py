@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from pytest_migration_state.domain.beside.past import Entry
@@ -27,7 +28,7 @@ from pytest_migration_state.storage.records import (
 from pytest_migration_state.text import numbered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from pytest_migration_state.domain.events import Event
@@ -234,12 +235,21 @@ class AuditLogFile(LogFile):
         self.head = position
         return Entry(position.seq, line.content["action"], line.content["timestamp"], data)
 
+    def entries_from(self, offset: int) -> Iterator[tuple[int, str | None, JsonObject]]:
+        """Yield offset, run and data of each entry behind ``offset`` and before the position."""
+        for raw in self.read(offset, self.offset).split(b"\n"):
+            with suppress(DamagedLineError):
+                line = parse_line(raw)
+                if line.hash is not None and line.content is not None:
+                    yield offset, line.content.get("run_id"), line.content["data"]
+            offset += len(raw) + 1
+
     # --- writing --------------------------------------------------------------------------------------------
 
     def append(
-        self, events: Sequence[tuple[Event, str]], author: JsonObject, lines_count: Callable[[], bool]
+        self, events: Sequence[tuple[Event, str, JsonObject]], lines_count: Callable[[], bool]
     ) -> list[bytes]:
-        """Append an entry for each event and its timestamp, all in one write: the commit point.
+        """Append an entry for each event, its timestamp and its author, all in one write: the commit point.
 
         Return the lines.
 
@@ -256,7 +266,7 @@ class AuditLogFile(LogFile):
                 self._skip_foreign_lines(lines_count)
             lines = []
             head, between, total = self.head, self._between, len(events)
-            for number, (event, timestamp) in enumerate(events, 1):
+            for number, (event, timestamp, author) in enumerate(events, 1):
                 if "continues" in event.data:
                     between = b""
                 line, head = encode_entry(event, timestamp, author, head, between, (number, total))
@@ -264,24 +274,6 @@ class AuditLogFile(LogFile):
                 between = b""
             self._write(b"".join(lines), head)
             return lines
-        finally:
-            self.unlock()
-
-    def try_append(self, event: Event, timestamp: str, author: JsonObject) -> bytes | None:
-        """Append one entry if the log is still in its place and ends at the position.
-
-        :returns: the line; ``None`` if nothing was done.
-        :raises OSError: it could not be written; the log is as it was.
-        """
-        if not self.is_own:
-            return None
-        try:
-            self.lock()
-            if not self.is_at_path() or self.has_grown or self._is_overwritten():
-                return None
-            line, head = encode_entry(event, timestamp, author, self.head, self._between)
-            self._write(line, head)
-            return line
         finally:
             self.unlock()
 

@@ -241,7 +241,6 @@ class Checkpoint:
         :raises NewLinesError: another program wrote again at this moment.
         """
         log = self._log
-        log.fast_path_ok = False
         loaded = self._file.read()
         if loaded is None:
             # It was deleted. Memory holds the whole state.
@@ -275,7 +274,7 @@ class Checkpoint:
         if found.change:
             if found.replaced is not None:
                 self.keep(found.replaced)
-            self._log.write(document, [(found.change.to_event(), utc_now())], [])
+            self._log.write(document, [], [(found.change.to_event(), utc_now())], [])
         return document, digest
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pytest_migration_state.json_codec import decode_object, to_json_bytes
-from pytest_migration_state.storage.liveness import is_process, this_host
+from pytest_migration_state.storage.identity import this_host
 from pytest_migration_state.text import to_printable
 
 if TYPE_CHECKING:
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 _START: Final = b'{"pid":'
 RECORD_AT: Final = 1
 RECORD_LIMIT: Final = 1024
+
+
+# Constants of the Windows API (winnt.h, minwinbase.h).
+_QUERY_LIMITED_INFORMATION: Final = 0x1000
+_STILL_ACTIVE: Final = 259
 
 
 def own_record() -> bytes:
@@ -76,9 +81,40 @@ def _pid_in(line: str, where: str) -> int:
 
 def _named(record: JsonObject, pids: list[int]) -> str | None:
     host = this_host()
-    alive = [process_id for process_id in pids if is_process(process_id)]
+    alive = [process_id for process_id in pids if _is_process(process_id)]
     if record.get("pid") in alive and record.get("host") == host:
         return to_printable(f"process {record['pid']} on {host} ({record.get('command')})")
     if alive and sys.platform == "linux":
         return to_printable(f"process {alive[0]} on {host}")
     return None
+
+
+if sys.platform == "win32":
+
+    def _is_process(process_id: int) -> bool:
+        """Return True if there is certainly a process with this id on this machine."""
+        import ctypes
+        from ctypes import wintypes
+
+        kernel = ctypes.WinDLL("kernel32", use_last_error=True)
+        kernel.OpenProcess.restype = wintypes.HANDLE
+        handle = wintypes.HANDLE(kernel.OpenProcess(_QUERY_LIMITED_INFORMATION, 0, process_id))
+        if not handle:
+            return False
+        try:
+            code = wintypes.DWORD()
+            return bool(kernel.GetExitCodeProcess(handle, ctypes.byref(code))) and code.value == _STILL_ACTIVE
+        finally:
+            kernel.CloseHandle(handle)
+
+else:
+
+    def _is_process(process_id: int) -> bool:
+        """Return True if there is certainly a process with this id on this machine."""
+        try:
+            os.kill(process_id, 0)
+        except PermissionError:
+            return True
+        except (OSError, OverflowError):
+            return False
+        return True

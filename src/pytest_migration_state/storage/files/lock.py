@@ -1,8 +1,8 @@
 """The lock that every writer of a state holds: filelock's native lock on the lock file.
 
 One primitive serves all: :func:`filelock.lock_descriptor` on an open descriptor, which contends with
-``filelock.FileLock`` on the same file and costs a run one system call a verdict. There is no soft lock to
-fall back to: a file system without locks is an error.
+``filelock.FileLock`` on the same file. There is no soft lock to fall back to: a file system without locks is
+an error.
 
 The file is never deleted. It is only written to if it is ours: a regular file with one name that is empty or
 holds the record of a holder.
@@ -15,7 +15,7 @@ import sys
 from time import monotonic, sleep  # bound here: a test may replace time.monotonic
 from typing import TYPE_CHECKING, Final
 
-from filelock import lock_descriptor, unlock_descriptor
+from filelock import unlock_descriptor
 
 from pytest_migration_state.errors import StateLockedError, StateWriteError
 from pytest_migration_state.regular_files import despite_sharing, open_own
@@ -44,9 +44,6 @@ if TYPE_CHECKING:
 
     from pytest_migration_state.storage.files.atomic import Identity
 
-#: Minimum interval between checks that the lock file is still at its path, in seconds. Deletion shows in
-#: ``st_nlink``; a rename does not.
-_PATH_CHECK_INTERVAL: Final = 0.5
 #: How often the lock is taken again because the file was replaced meanwhile.
 _ATTEMPTS: Final = 100
 
@@ -73,8 +70,6 @@ class StateLock:
         self._file: Identity = (0, 0)
         self._released_at = 0.0
         self._own_record: tuple[int, int] | None = None
-        # When the open file was last seen at the path.
-        self._found_at = -_PATH_CHECK_INTERVAL
 
     def before(self, deadline: float) -> StateLock:
         """Return this lock, to be held with ``with``.
@@ -116,22 +111,6 @@ class StateLock:
             self.close()
         raise StateWriteError(
             str(self.path), "another program keeps replacing the lock file; stop it, then try again"
-        )
-
-    def try_reacquire(self) -> bool:
-        """Try to take the lock without blocking.
-
-        Return False if it is held, or if its path was not checked within 0.5 s.
-
-        A lock file that was deleted within that time is not noticed. Even then, the log's own lock and the
-        check of the log under it keep two writers apart. Call :meth:`release` afterwards in either case.
-
-        :raises OSError: the file system does not support file locks.
-        """
-        return (
-            monotonic() - self._found_at <= _PATH_CHECK_INTERVAL
-            and is_open_on(self._descriptor, self._file)
-            and lock_descriptor(self._descriptor, blocking=False)
         )
 
     def _try(self) -> bool:
@@ -186,12 +165,7 @@ class StateLock:
         """Close the lock file."""
         # Clear the attribute first: if interrupted between the two steps, a second close could hit a reused
         # descriptor.
-        descriptor, self._descriptor, self._own_record, self._found_at = (
-            self._descriptor,
-            -1,
-            None,
-            -_PATH_CHECK_INTERVAL,
-        )
+        descriptor, self._descriptor, self._own_record = self._descriptor, -1, None
         close_own(descriptor, self._file)
 
     def __del__(self) -> None:
@@ -223,10 +197,6 @@ class StateLock:
     def _is_at_path(self, found: os.stat_result) -> bool:
         if found.st_nlink == 0:
             return False
-        now = monotonic()
-        if now - self._found_at <= _PATH_CHECK_INTERVAL:
-            return True
-        self._found_at = now
         try:
             return identity(found) == identity(stat_at(self.path))
         except OSError:

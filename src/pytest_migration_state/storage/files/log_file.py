@@ -120,6 +120,14 @@ class LogFile:
         """
         return is_open_on(self.descriptor, self._identity)
 
+    def own_size(self) -> int | None:
+        """Return the size of the file in bytes; ``None`` if the descriptor is no longer open on it."""
+        try:
+            found = fstat(self.descriptor)
+        except OSError:
+            return None
+        return found.st_size if identity(found) == self._identity else None
+
     def is_current(self) -> bool:
         """Return True if the open file is still the one at the path, and not shorter than it was.
 
@@ -226,10 +234,8 @@ class LogFile:
 
     def unlock(self) -> None:
         """Release the lock. Errors are ignored; closing the file releases it too."""
-        try:  # noqa: SIM105  # suppress() costs more than the system call, and this is done at every verdict
+        with contextlib.suppress(OSError):
             unlock_descriptor(self.descriptor)
-        except OSError:
-            pass
 
     def flush(self) -> None:
         """Flush the log to the disk.

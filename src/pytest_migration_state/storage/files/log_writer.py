@@ -17,10 +17,11 @@ from pytest_migration_state.storage.records import event_of
 from pytest_migration_state.text import counted, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from pytest_migration_state.domain.document import Document
     from pytest_migration_state.domain.events import Event
+    from pytest_migration_state.storage.files.journals import Taken
     from pytest_migration_state.storage.files.paths import StatePaths
     from pytest_migration_state.types import JsonObject, Key
 
@@ -32,7 +33,6 @@ class LogWriter:
     :param notify: called with a warning, one sentence, while the work goes on.
     :ivar file: the log.
     :ivar has_failed: whether the log cannot be written, so that only the document holds the newest events.
-    :ivar fast_path_ok: whether every event in memory is in the log and no ``Recovered`` entry is pending.
     :ivar unlogged: events that the log could not take, with their timestamps.
     :ivar gap: a message about lost entries that is not in the log yet.
     """
@@ -43,7 +43,6 @@ class LogWriter:
         self.file = AuditLogFile(paths.log)
         self._document_path = paths.document
         self.has_failed = False
-        self.fast_path_ok = False
         self.unlogged: list[tuple[Event, str]] = []
         self.gap: str | None = None
         # Encoded lines that the checkpoint does not contain yet: bytes, so that the garbage collector ignores
@@ -154,13 +153,17 @@ class LogWriter:
             raise unreadable(self.path, error) from error
 
     def write(
-        self, document: Document, external: list[tuple[Event, str]], staged: list[tuple[Event, str]]
+        self,
+        document: Document,
+        taken: Sequence[Taken],
+        external: list[tuple[Event, str]],
+        staged: list[tuple[Event, str]],
     ) -> None:
         """Log events that are already applied to ``document``, and pending ones before them.
 
         Pending are the entries about the log itself (gaps and repairs), which are applied to ``document``
-        here; what other programs did; and then the events that the log could not take earlier. If the log
-        cannot be written, all of them are kept for the document.
+        here; the events that were taken from journals; what other programs did; and then the events that the
+        log could not take earlier. If the log cannot be written, all of them are kept for the document.
 
         :raises NewLinesError: another program has added lines since the log was read.
         """
@@ -168,15 +171,26 @@ class LogWriter:
             if self.has_failed or not self.file.is_open:
                 self.reopen(document)
             about = [(event, utc_now()) for event in self._about_itself(document)]
-            if pending := [*about, *external, *self.unlogged, *staged]:
-                lines = self.file.append(pending, self._author, lambda: lines_count(self._paths))
+            author = self._author
+            others = [*external, *self.unlogged, *staged]
+            if pending := [
+                *((event, timestamp, author) for event, timestamp in about),
+                *((event, timestamp, {**author, "run_id": run_id}) for run_id, event, timestamp, _ in taken),
+                *((event, timestamp, author) for event, timestamp in others),
+            ]:
+                lines = self.file.append(pending, lambda: lines_count(self._paths))
                 self._uncheckpointed += lines[len(about) :]
         except (OSError, StateDamagedError) as error:
             self.fail(error if isinstance(error, OSError) else error.reason)
             if document.metadata.get("unlogged_changes"):
                 # Whoever can write the log takes the whole document over.
                 external = []
-            self.unlogged = [*external, *self.unlogged, *staged]
+            self.unlogged = [
+                *((one.event, one.timestamp) for one in taken),
+                *external,
+                *self.unlogged,
+                *staged,
+            ]
             self._tell(external)
             return
         self._tell(external)
@@ -189,7 +203,6 @@ class LogWriter:
             if not is_taken_over:
                 document.touch(timestamp)
         self.unlogged.clear()
-        self.fast_path_ok = True
 
     def _tell(self, external: list[tuple[Event, str]]) -> None:
         """Warn of what other programs did that must not go unnoticed."""
@@ -200,17 +213,6 @@ class LogWriter:
     def tell(self, sentence: str) -> None:
         """Warn of something about the state."""
         self._notify(f"{self._paths.shown}: {sentence}")
-
-    def try_append(self, event: Event, timestamp: str) -> bool:
-        """Log one event if the log still ends with our own last entry. Return False if nothing was done.
-
-        :raises OSError: it could not be written.
-        """
-        line = self.file.try_append(event, timestamp, self._author)
-        if line is None:
-            return False
-        self._uncheckpointed.append(line)
-        return True
 
     def _about_itself(self, document: Document) -> list[Event]:
         about = []
@@ -248,7 +250,6 @@ class LogWriter:
                 f"{self.path}: the audit log cannot be written ({reason}); the document is written directly"
             )
         self.has_failed = True
-        self.fast_path_ok = False
 
     # --- what the document on disk does not hold ------------------------------------------------------------
 

@@ -56,6 +56,48 @@ class Claim(NamedTuple):
         return first._replace(data={**first.data, _OWNER: self.name}), *others
 
 
+class Naming:
+    """The duty of a writer to name the owner of the log, again and again in a long one.
+
+    :ivar claim: what has to be done before anything else is written.
+    """
+
+    def __init__(self, paths: StatePaths) -> None:
+        self._paths = paths
+        self.claim: Claim | None = None
+        # Where the log ended when its owner was last seen or named not far from its end.
+        self._seen_at = 0
+
+    def check(self) -> None:
+        """Check that the audit log is that of the state; see :func:`check`."""
+        self.claim = check(self._paths)
+
+    def seen(self, end: int) -> None:
+        """Note that the owner is named not far from this end of the log."""
+        self._seen_at = end
+
+    def _due(self, end: int) -> Claim | None:
+        return self.claim or claim_again(self._paths, end - self._seen_at)
+
+    def named(self, new_events: tuple[Event, ...], end: int) -> tuple[Event, ...]:
+        """Return events of which the first names the owner, where that is due.
+
+        :param end: where the log ends.
+        """
+        if not new_events or not (claim := self._due(end)):
+            return new_events
+        self.claim, self._seen_at = None, end
+        return claim.added_to(new_events)
+
+    def named_in_one(self, event: Event, end: int) -> Event:
+        """Return an event that names the owner, where that is due and needs no entry of its own."""
+        claim = self._due(end)
+        if claim is None or claim.sentence:
+            return event
+        (named,) = self.named((event,), end)
+        return named
+
+
 def check(paths: StatePaths) -> Claim | None:
     """Check that the audit log is that of the state at ``paths``. Nothing is changed.
 

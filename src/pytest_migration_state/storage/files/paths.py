@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 _LONGEST_NAME: Final = 255
 #: The longest suffix of the document's or the log's name: ``.replaced-20260115T091500.123456Z``.
 _LONGEST_SUFFIX: Final = 33
+#: What stands between the document's name and the id of a run in the name of its journal.
+_JOURNAL: Final = ".run-"
+#: The ids of runs that have a journal. Another program may put anything in place of one.
+_RUN_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 
 def audit_log_name(document_name: str) -> str:
@@ -79,6 +84,23 @@ class StatePaths:
             raise self.is_folder()
         self.log = self.document.with_name(audit_log_name(self.document.name))
         self.lock = self.document.with_name(self.document.name + ".lock")
+
+    def journal(self, run_id: str) -> Path | None:
+        """Return the path of a run's journal; ``None`` if no run can have this id."""
+        if not _RUN_ID.fullmatch(run_id):
+            return None
+        return self.document.with_name(f"{self.document.name}{_JOURNAL}{run_id}")
+
+    def journals(self) -> list[tuple[str, Path]]:
+        """Return the id and the path of each journal beside the document."""
+        prefix = self.document.name + _JOURNAL
+        found = []
+        with suppress(OSError), os.scandir(self.document.parent) as entries:
+            for entry in entries:
+                run_id = entry.name.removeprefix(prefix)
+                if run_id != entry.name and _RUN_ID.fullmatch(run_id):
+                    found.append((run_id, self.document.with_name(entry.name)))
+        return sorted(found)
 
     def prepare(self, *, create: bool) -> None:
         """Check the paths before the lock is taken and, for a state that may be created, make the folder.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pytest_migration_state.domain import events
 from pytest_migration_state.domain.advice import as_operand
 from pytest_migration_state.domain.beside.past import Entry, Line
-from pytest_migration_state.domain.beside.reckoning import is_whole, reckon, take_over
+from pytest_migration_state.domain.beside.reckoning import fold, is_whole, reckon, take_over
 from pytest_migration_state.errors import StateDamagedError
 from pytest_migration_state.storage.files import neighbours
 from pytest_migration_state.storage.files.paths import unreadable
@@ -29,7 +29,11 @@ if TYPE_CHECKING:
     from pytest_migration_state.domain.document import Document
     from pytest_migration_state.storage.files.audit_log import AuditLogFile
     from pytest_migration_state.storage.files.document_file import LoadedDocument
+    from pytest_migration_state.storage.files.journals import Journals, Taken
     from pytest_migration_state.storage.files.paths import StatePaths
+
+    #: Applies the events of journals that are not in the log yet to a document, and returns them.
+    Take = Callable[[Document], Sequence[Taken]]
 
 
 def replay(document: Document, entries: Iterable[Entry]) -> None:
@@ -45,12 +49,14 @@ class UpToDate(NamedTuple):
     :ivar change: what other programs did and is not on record yet; ``None`` if nothing is.
     :ivar replaced: the migration that another program replaced by the present one, if that is such a change.
     :ivar gap: what the log lacks, in words; ``None`` if nothing is lost.
+    :ivar taken: events of journals that are not in the log yet.
     """
 
     document: Document
     change: Change | None = None
     replaced: Document | None = None
     gap: str | None = None
+    taken: Sequence[Taken] = ()
 
     def to_write(self) -> Document:
         """Return the state as it is with that change on record."""
@@ -62,54 +68,68 @@ class UpToDate(NamedTuple):
 
 
 def bring_up_to_date(
-    paths: StatePaths, log: AuditLogFile, read: Callable[[], LoadedDocument | None]
+    paths: StatePaths,
+    log: AuditLogFile,
+    read: Callable[[], LoadedDocument | None],
+    journals: Journals | None = None,
 ) -> UpToDate:
     """Return the state that the log and the document tell together. The log's position is then its end.
 
     :param read: reads the document; ``None`` if there is none, so that it is rebuilt. Called again if other
         programs write at the same time.
+    :param journals: the journals of runs. What they hold stands behind our last entry, and before what other
+        programs did and is not on record yet.
     :raises StateNotFoundError: there is neither a document nor a log.
     :raises StateDamagedError: the log cannot be used.
     """
+
+    def take(document: Document) -> Sequence[Taken]:
+        return () if journals is None or journals.is_empty() else journals.take(document, log)
+
     try:
-        return _without_reckoning(paths, log, read()) or _reckoned(paths, log, read)
+        return _without_reckoning(paths, log, read(), take) or _reckoned(paths, log, read, take)
     except OSError as error:
         raise unreadable(paths.log, error) from error
 
 
-def _without_reckoning(
-    paths: StatePaths, log: AuditLogFile, loaded: LoadedDocument | None
+def _without_reckoning(  # noqa: PLR0911  # one for each way in which document and log can stand together
+    paths: StatePaths, log: AuditLogFile, loaded: LoadedDocument | None, take: Take
 ) -> UpToDate | None:
     """Return the state if the document and the entries after the one that it names tell it.
 
     :returns: ``None`` if the whole log has to be read.
     """
-    if loaded is None:
+    if loaded is None or (loaded.document.audit is None and log.is_open):
         return None
     document = loaded.document
     if not log.is_open and os.path.lexists(paths.log):
         # The log can be neither written nor read, as a warning has said: only the document is left.
         log.head = Position(*(document.audit or log.head))
-        return UpToDate(document)
+        return UpToDate(document, taken=take(document))
     if document.audit is None:
-        return None if log.is_open else _taken_over(document)
+        return _taken_over(document, take)
     if gap := log.seek(Position(*document.audit), document.migration_id):
         document.note_lost_entries(gap)
-        return _taken_over(document, gap=gap)
+        return _taken_over(document, take, gap=gap)
     if log.is_open:
         replay(document, log.read_new())
     if not loaded.fits or (log.ends_with_foreign_lines and lines_count(paths)):
         return None
-    return _taken_over(document) if "unlogged_changes" in document.metadata else UpToDate(document)
+    if "unlogged_changes" in document.metadata:
+        return _taken_over(document, take)
+    return UpToDate(document, taken=take(document))
 
 
-def _taken_over(document: Document, lines: Sequence[Line] = (), gap: str | None = None) -> UpToDate:
-    taken, change, _ = take_over(document, lines, now=utc_now(), platform=this_platform())
+def _taken_over(
+    document: Document, take: Take, lines: Sequence[Line] = (), gap: str | None = None
+) -> UpToDate:
+    taken = take(document)
+    whole, change, _ = take_over(document, lines, now=utc_now(), platform=this_platform())
     # A reader invents no values, except for the version that stale verdicts need.
-    version = taken.metadata["version"]
-    taken.fields["metadata"] = document.metadata | {"version": version}
-    taken.fields["last_updated"] = document.fields["last_updated"]
-    return UpToDate(taken, change, gap=gap)
+    version = whole.metadata["version"]
+    whole.fields["metadata"] = document.metadata | {"version": version}
+    whole.fields["last_updated"] = document.fields["last_updated"]
+    return UpToDate(whole, change, gap=gap, taken=taken)
 
 
 def lines_count(paths: StatePaths) -> bool:
@@ -117,7 +137,9 @@ def lines_count(paths: StatePaths) -> bool:
     return neighbours.is_log_of_others(paths) and not neighbours.other_documents(paths)
 
 
-def _reckoned(paths: StatePaths, log: AuditLogFile, read: Callable[[], LoadedDocument | None]) -> UpToDate:
+def _reckoned(
+    paths: StatePaths, log: AuditLogFile, read: Callable[[], LoadedDocument | None], take: Take
+) -> UpToDate:
     """Return the state as the whole log and the document tell it.
 
     :raises StateDamagedError: the document is missing, and the log does not hold all of it.
@@ -132,11 +154,24 @@ def _reckoned(paths: StatePaths, log: AuditLogFile, read: Callable[[], LoadedDoc
         document = loaded.document
         after = document.audit[0] if document.audit else 0
         replay(document, [entry for entry in entries if entry.seq > after])
-        return _taken_over(document, _tail_of(lines))
+        return _taken_over(document, take, _tail_of(lines))
+    taken = take(fold(entries))
+    if taken:
+        lines = _with_taken(lines, entries[-1], taken)
     found, fits = (loaded.document, loaded.fits) if loaded else (None, False)
     reckoned = reckon(lines, found, fits=fits, now=utc_now(), platform=this_platform())
     replaced = reckoned.ours if reckoned.change.beginning is not None else None
-    return UpToDate(reckoned.document, reckoned.change or None, replaced)
+    return UpToDate(reckoned.document, reckoned.change or None, replaced, taken=taken)
+
+
+def _with_taken(lines: list[Entry | Line], last: Entry, taken: Sequence[Taken]) -> list[Entry | Line]:
+    """Return the log with the events of journals behind our last entry, as they will stand there."""
+    end = lines.index(last) + 1
+    new = [
+        Entry(seq, event.action, timestamp, event.data)
+        for seq, (_, event, timestamp, _) in enumerate(taken, last.seq + 1)
+    ]
+    return [*lines[:end], *new, *lines[end:]]
 
 
 def _read_both(

@@ -1,7 +1,7 @@
-"""The writer of one run on files: an entry per verdict, and the document from time to time.
+"""The writer of one run on files: a line of its journal for each verdict, and groups of them for the log.
 
-A run keeps the document in memory and appends to the log under the lock. The document is replaced only from
-time to time, so that the cost stays linear in the number of tests.
+A run keeps the document in memory. From time to time it brings the log up to date with its journal, and then
+the document with the log: the cost stays linear in the number of tests.
 """
 
 from __future__ import annotations
@@ -9,21 +9,29 @@ from __future__ import annotations
 from time import monotonic  # bound here: a test may replace time.monotonic
 from typing import TYPE_CHECKING, Final
 
-from pytest_migration_state.errors import MigrationStateError, StateDamagedError
-from pytest_migration_state.storage import liveness
+from pytest_migration_state.errors import (
+    MigrationStateError,
+    StateDamagedError,
+    StateLockedError,
+    StateWriteError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pytest_migration_state.domain.document import Document
     from pytest_migration_state.domain.events import Event
     from pytest_migration_state.storage.base import Decide
+    from pytest_migration_state.storage.files.run_journal import RunJournal
     from pytest_migration_state.storage.files.state_files import StateFiles
 
-#: The shortest time between two checkpoints of a run, in seconds, and the same as a multiple of the duration
-#: of the last checkpoint; the longer one applies.
-CHECKPOINT_INTERVAL: Final = 1.0
-CHECKPOINT_SHARE: Final = 10
+#: The shortest time between two groups, and between two checkpoints, in seconds; and the same as a multiple
+#: of the duration of the last one. The longer one applies.
+INTERVAL: Final = 1.0
+SHARE: Final = 10
+#: How long a group waits for the state lock, in seconds, while the journal holds its events: the tests must
+#: not wait for other writers.
+_PATIENCE: Final = 1.0
 #: The shortest time between a failure and the next attempt to write, in seconds: the tests must not wait at
 #: every verdict.
 _RETRY_INTERVAL: Final = 1.0
@@ -32,72 +40,84 @@ _RETRY_INTERVAL: Final = 1.0
 class FileRunLog:
     """The writer of one run; see :class:`~pytest_migration_state.storage.base.RunLog`."""
 
-    def __init__(self, files: StateFiles, run_id: str) -> None:
+    def __init__(self, files: StateFiles, run_id: str, journal: RunJournal) -> None:
         self.failure: MigrationStateError | None = None
         self._files = files
         self._run_id = run_id
-        self._migration_id: str | None = None
+        self._journal = files.journal = journal
         self._timeout = files.lock.timeout
-        self._waiting: list[tuple[Event, str]] = []
-        # Written only to a document in memory, because neither the log nor the disk takes them.
-        self._doubtful: list[tuple[Event, str]] = []
+        # The last event, until it is written.
+        self._last: tuple[Event, str] | None = None
+        self._is_finished = False
         self._tried_at = 0.0
+        self._group_due_at = 0.0
         self._checkpoint_due_at = 0.0
 
     @property
     def document(self) -> Document:
-        """The state as this run last saw it."""
+        """The state as this run last saw it. What only its journal holds is not in it."""
         return self._files.document
 
     @property
     def unrecorded(self) -> list[Event]:
         """The events that could not be written yet. Each later write tries again, in order."""
-        return [event for event, _ in (*self._doubtful, *self._waiting)]
+        last = [self._last[0]] if self._last else []
+        return [record.event for record in self._journal.at_risk()] + last
 
     def begin(self, decide: Decide) -> bool:
         """Write the first events; return True if the state had to be created."""
+
+        def decide_and_open(document: Document) -> Sequence[Event]:
+            decided = decide(document)
+            try:
+                self._journal.open()
+            except OSError as error:
+                reason = f"the journal of the run cannot be created ({error.strerror or error})"
+                raise StateWriteError(str(self._journal.path), reason) from error
+            self._journal.migration_id = document.migration_id
+            return decided
+
         with self._files.hold(create=True) as created:
             with self._files.paths.noting_absence(absent=created):
-                self._files.decide(decide)
-            liveness.begin_here(self._run_id)
-            self._migration_id = self.document.migration_id
+                self._files.decide(decide_and_open)
             self._checkpoint()
+        self._group_due_at = self._checkpoint_due_at
         return created
 
     def commit(self, decide: Decide, *, reload: bool = False) -> None:
         """Write the events that ``decide`` returns, and flush them to the disk."""
         self._files.lock.timeout = self._timeout
         with self._files.hold(reuse=not reload):
-            if self._commit(lambda: self._files.stage(*decide(self.document))):
+            has_events = self._commit(lambda: self._files.stage(*decide(self.document)))
+            if has_events or self._files.is_log_failing:
                 self._checkpoint()
+            self._journal.settle()
 
     def record(self, event: Event, now: str) -> None:
         """Write an event of ``now``."""
-        self._files.note_known(event)
-        self._waiting.append((event, now))
-        if self.failure is None:
-            if len(self._waiting) == 1 and self._files.try_append(event, now):
-                self._waiting.clear()
-                if monotonic() < self._checkpoint_due_at:
-                    return
+        self._journal.add(event, now, self._files.log_size())
+        if self.failure is not None:
+            if monotonic() - self._tried_at > _RETRY_INTERVAL:
+                self._flush(0.0)
+        elif not self._journal.is_whole:
             self._flush(self._timeout)
-        elif monotonic() - self._tried_at > _RETRY_INTERVAL:
-            self._flush(0.0)
+        elif self._is_finished or monotonic() >= self._group_due_at:
+            self._flush(min(_PATIENCE, self._timeout))
 
     def retry(self) -> None:
         """Try once more to write what could not be written yet."""
-        if self._waiting or self.failure:
-            self._flush(self._timeout, new=0)
+        if self.unrecorded or self.failure:
+            self._flush(self._timeout)
 
     def finish(self, event: Event, now: str) -> None:
         """Write the last event, and flush everything to the disk."""
-        self._waiting.append((event, now))
-        self._checkpoint_due_at = 0.0
+        self._last = event, now
+        self._is_finished = True
         self._flush(self._timeout)
 
     def close(self) -> None:
         """Close the files. The run is no longer alive, even if its end could not be recorded."""
-        liveness.end_here(self._run_id)
+        self._journal.remove()
         self._files.close()
 
     def _check_migration(self) -> None:
@@ -105,7 +125,7 @@ class FileRunLog:
 
         :raises StateDamagedError: another migration was begun in its place.
         """
-        if self.document.migration_id != self._migration_id:
+        if self.document.migration_id != self._journal.migration_id:
             reason = (
                 "its migration was replaced by a new one during the run; the verdicts until then stay with "
                 "the old one. Run the tests again for the new one"
@@ -113,7 +133,10 @@ class FileRunLog:
             raise StateDamagedError(str(self._files.paths.shown), reason)
 
     def _commit(self, stage: Callable[[], None]) -> bool:
-        """Commit the events that ``stage`` stages, if the migration is still the one of this run."""
+        """Commit what journals hold and the events that ``stage`` stages, if the migration is still the same.
+
+        :returns: whether ``stage`` staged any.
+        """
 
         def stage_if_same() -> None:
             self._check_migration()
@@ -121,41 +144,40 @@ class FileRunLog:
 
         return self._files.commit_again(stage_if_same)
 
-    def _stage_waiting(self, new: int) -> None:
-        late = len(self._waiting) - new
-        for event, timestamp in self._waiting[:late]:
-            self._files.stage_late(event, timestamp)
-        for event, timestamp in self._waiting[late:]:
-            self._files.stage(event, timestamp=timestamp)
+    def _flush(self, timeout: float) -> None:
+        """Try to bring the log up to date with the journal, and the document if that is due.
 
-    def _flush(self, timeout: float, new: int = 1) -> None:
-        """Try to write the waiting events.
-
-        :param new: how many of them, at the end, happened at this moment.
+        :param timeout: how long to wait for the state lock, in seconds.
         """
-        files = self._files
+        files, began = self._files, monotonic()
         files.lock.timeout = timeout
         try:
             with files.hold(reuse=True):
-                self._commit(lambda: self._stage_waiting(new))
-                if files.is_log_failing:
-                    # Only the document can hold them, and they count as recorded only after it was written.
-                    self._doubtful.extend(self._waiting)
-                    self._waiting.clear()
+                self._commit(lambda: None)
+                if files.is_log_failing or (self._last is None and monotonic() >= self._checkpoint_due_at):
                     self._checkpoint()
-                self._waiting.clear()
-                self._doubtful.clear()
-                if monotonic() >= self._checkpoint_due_at:
+                self._journal.settle()
+                if self._last:
+                    last, timestamp = self._last
+                    self._commit(lambda: files.stage(last, timestamp=timestamp))
                     self._checkpoint()
+                    self._last = None
             self.failure = None
         except MigrationStateError as error:
-            self.failure = error
+            can_wait = isinstance(error, StateLockedError) and not self.unrecorded
+            self.failure = None if can_wait else error
         finally:
             self._tried_at = monotonic()
+            self._group_due_at = _due(began)
 
     def _checkpoint(self) -> None:
         began = monotonic()
         self._files.checkpoint()
         self._check_migration()
-        now = monotonic()
-        self._checkpoint_due_at = now + max(CHECKPOINT_INTERVAL, CHECKPOINT_SHARE * (now - began))
+        self._checkpoint_due_at = _due(began)
+
+
+def _due(began: float) -> float:
+    """Return when something is due again that began then and has just ended."""
+    now = monotonic()
+    return now + max(INTERVAL, SHARE * (now - began))

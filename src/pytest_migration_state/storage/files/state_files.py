@@ -1,4 +1,4 @@
-"""The files of one state, used by one thread of one process at a time: under the lock, or the fast path."""
+"""The files of one state, used by one thread of one process at a time, under the state lock."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from contextlib import contextmanager
 from time import monotonic  # bound here: a test may replace time.monotonic
 from typing import TYPE_CHECKING
 
-from pytest_migration_state.domain import events
 from pytest_migration_state.errors import MigrationStateError, StateLockedError
-from pytest_migration_state.storage.files import owner
 from pytest_migration_state.storage.files.forks import reset_in_child
 from pytest_migration_state.storage.files.working_copy import WorkingCopy
+from pytest_migration_state.storage.journal_records import UNKNOWN_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pytest_migration_state.domain.events import Event
     from pytest_migration_state.storage.files.lock import StateLock
     from pytest_migration_state.storage.files.paths import StatePaths
     from pytest_migration_state.types import JsonObject
@@ -72,7 +70,6 @@ class StateFiles(WorkingCopy):
         :raises MigrationStateError: the state cannot be used, or the lock or the files cannot be opened.
         """
         with self._alone() as deadline:
-            self._log.fast_path_ok = False
             if not self._is_loaded:
                 self.paths.prepare(create=create)
             with self.lock.before(deadline):
@@ -90,7 +87,7 @@ class StateFiles(WorkingCopy):
                     self._is_loaded = False
                     raise
                 finally:
-                    if self._staged:
+                    if self._staged or self._taken:
                         self._is_loaded = False
 
     @contextmanager
@@ -99,49 +96,26 @@ class StateFiles(WorkingCopy):
         with self._alone() as deadline:
             self.paths.prepare(create=True)
             with self.lock.before(deadline):
-                self._reset()
-                self._claim = owner.check(self.paths)
+                self._take_before_beginning()
+                self._naming.check()
                 self._log.open_at_end()
                 yield os.path.lexists(self.paths.document) or self._log.file.head.seq > 0
                 self._is_loaded = True
 
-    # --- the fast path --------------------------------------------------------------------------------------
+    def _take_before_beginning(self) -> None:
+        """Put what journals hold on record before another migration begins. The old one may be damaged."""
+        self._reset()
+        if not self._read_journals().is_empty():
+            with contextlib.suppress(MigrationStateError):
+                if not self._load(create=False):
+                    self.commit_again(lambda: None)
+                    self.checkpoint()
+        self._reset()
 
-    def try_append(self, event: Event, timestamp: str) -> bool:
-        """Commit one event by the optimistic fast path, without holding the lock before.
-
-        Every writer appends to the log. If the log still ends with our own last entry, the in-memory document
-        is current and nothing has to be reloaded.
-
-        :returns: False if that is not so, or not certain. Nothing was done then, and the caller must take the
-            slow path (:meth:`hold`, :meth:`stage` and :meth:`commit`).
-        """
-        # Where another thread is at work, the slow path waits for it.
-        try:
-            if not self._mutex.acquire(blocking=False):
-                return False
-            if not (self._log.fast_path_ok and self._is_loaded):
-                return False
-            try:
-                if not (self.lock.try_reacquire() and self._log.try_append(event, timestamp)):
-                    return False
-                events.apply(self.document, event.data, timestamp)
-            except OSError:
-                return False
-            except BaseException:
-                # Interrupted anywhere: log and memory may differ.
-                self._is_loaded = False
-                raise
-            finally:
-                try:
-                    self.lock.release()
-                except BaseException:
-                    # Interrupted during the release: the lock must not stay held until the next verdict.
-                    self.lock.release()
-                    raise
-            return True
-        finally:
-            self._leave()
+    def log_size(self) -> int:
+        """Return the size of the log now, without the state lock; -1 if that is not known."""
+        size = None if self._log.has_failed else self._log.file.own_size()
+        return UNKNOWN_SIZE if size is None else size
 
     # --- closing --------------------------------------------------------------------------------------------
 
@@ -150,6 +124,8 @@ class StateFiles(WorkingCopy):
         with self._mutex, contextlib.suppress(OSError):
             self._log.file.close()
             self.lock.close()
+            if self.journal:
+                self.journal.close()
             self._is_loaded = False
 
     def reset_after_fork(self) -> None:

@@ -8,20 +8,26 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_migration_state.domain import events
 from pytest_migration_state.domain.document import new_document
-from pytest_migration_state.errors import MigrationStateError, StateDamagedError, StateNotFoundError
-from pytest_migration_state.storage import liveness
+from pytest_migration_state.errors import (
+    InvalidArgumentError,
+    MigrationStateError,
+    StateDamagedError,
+    StateNotFoundError,
+)
 from pytest_migration_state.storage.base import DEFAULT_TIMEOUT, Commit
 from pytest_migration_state.storage.files import neighbours, owner
 from pytest_migration_state.storage.files.audit_log import AuditLogFile
 from pytest_migration_state.storage.files.document_file import READ_PAUSE, DocumentFile
+from pytest_migration_state.storage.files.journals import Journals, liveness_of
 from pytest_migration_state.storage.files.lock import StateLock
 from pytest_migration_state.storage.files.log_file import refuse_utf16
 from pytest_migration_state.storage.files.log_lines import read_lines
 from pytest_migration_state.storage.files.paths import StatePaths
 from pytest_migration_state.storage.files.recovery import bring_up_to_date
+from pytest_migration_state.storage.files.run_journal import RunJournal
 from pytest_migration_state.storage.files.run_log import FileRunLog
 from pytest_migration_state.storage.files.state_files import StateFiles
-from pytest_migration_state.storage.identity import this_actor
+from pytest_migration_state.storage.identity import this_actor, this_host
 from pytest_migration_state.storage.records import author_fields
 from pytest_migration_state.text import utc_now
 
@@ -35,6 +41,8 @@ if TYPE_CHECKING:
     from pytest_migration_state.storage.records import Line
     from pytest_migration_state.types import JsonObject, Liveness
 
+# Bound at import: a test may replace os.getpid and not restore it.
+_getpid: Final = os.getpid
 #: How often document and log are read if a writer changes them in between.
 _READ_ATTEMPTS: Final = 5
 
@@ -102,6 +110,8 @@ class FileStore:
                 time.sleep(READ_PAUSE)
 
     def _read_once(self, notify: Callable[[str], None]) -> Document:
+        # Before the log: runs empty them when the log has what they hold.
+        journals = Journals(self._paths)
         owner.check(self._paths)
         log = AuditLogFile(self._paths.log)
         try:
@@ -110,7 +120,7 @@ class FileStore:
             except OSError as error:
                 reason = f"the audit log cannot be read ({error.strerror})"
                 notify(f"{self._paths.log}: {reason}; only the document is known")
-            return bring_up_to_date(self._paths, log, self._document_file.read).document
+            return bring_up_to_date(self._paths, log, self._document_file.read, journals).document
         finally:
             log.close()
 
@@ -138,12 +148,12 @@ class FileStore:
         return self._paths.not_found()
 
     def process_fields(self) -> JsonObject:
-        """Return host, process id and start of this process."""
-        return liveness.this_process()
+        """Return host and id of this process."""
+        return {"host": this_host(), "process_id": _getpid()}
 
     def liveness_of(self, runs: Mapping[str, JsonObject]) -> dict[str, Liveness]:
         """Return whether each of these open runs is alive, by id."""
-        return liveness.liveness_of(runs)
+        return liveness_of(self._paths, runs)
 
     # --- writing --------------------------------------------------------------------------------------------
 
@@ -178,7 +188,10 @@ class FileStore:
         """Begin a run with the events that ``decide`` returns. ``decide`` may raise to refuse the run."""
         self._rehearse(decide, create=True)
         files = self._open_files(run_id)
-        log = FileRunLog(files, run_id)
+        path = self._paths.journal(run_id)
+        if path is None:
+            raise InvalidArgumentError("run_id", run_id, "a run's id has letters, digits, '-' and '_'")
+        log = FileRunLog(files, run_id, RunJournal(path, run_id, self._paths.document))
         try:
             return log, log.begin(decide)
         except BaseException:

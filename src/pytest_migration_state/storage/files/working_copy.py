@@ -15,24 +15,31 @@ from typing import TYPE_CHECKING
 from pytest_migration_state.domain import events
 from pytest_migration_state.domain.document import Document, new_document
 from pytest_migration_state.domain.phases import Phase
-from pytest_migration_state.errors import StateDamagedError, StateNotFoundError, StateWriteError
-from pytest_migration_state.storage.files import owner
+from pytest_migration_state.errors import (
+    StateDamagedError,
+    StateNotFoundError,
+    StateWriteError,
+)
 from pytest_migration_state.storage.files.atomic import sweep
 from pytest_migration_state.storage.files.audit_log import NewLinesError
 from pytest_migration_state.storage.files.checkpoint import ATTEMPTS, Checkpoint
+from pytest_migration_state.storage.files.journals import Journals, mark_of, remove_dead
 from pytest_migration_state.storage.files.log_writer import LogWriter
+from pytest_migration_state.storage.files.owner import Naming
 from pytest_migration_state.storage.files.recovery import bring_up_to_date, replay
 from pytest_migration_state.storage.identity import this_platform
 from pytest_migration_state.text import utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pytest_migration_state.domain.events import Event
     from pytest_migration_state.storage.base import Decide
+    from pytest_migration_state.storage.files.journals import Taken
     from pytest_migration_state.storage.files.lock import StateLock
     from pytest_migration_state.storage.files.paths import StatePaths
     from pytest_migration_state.storage.files.recovery import UpToDate
+    from pytest_migration_state.storage.files.run_journal import RunJournal
     from pytest_migration_state.types import JsonObject
 
 
@@ -57,11 +64,13 @@ class WorkingCopy:
         # Events that are applied and not committed; whether one of them replaces another migration.
         self._staged: list[tuple[Event, str]] = []
         self._replaces_existing = False
+        # The journal of the run that writes here.
+        self.journal: RunJournal | None = None
+        # The events of journals that are applied and not in the log yet.
+        self._taken: Sequence[Taken] = ()
         # What other programs did: applied, and not on record yet.
         self._external: UpToDate | None = None
-        self._claim: owner.Claim | None = None
-        # Where the log ended when its owner was last seen or named not far from its end.
-        self._owner_at = 0
+        self._naming = Naming(paths)
 
     @property
     def is_log_failing(self) -> bool:
@@ -71,6 +80,8 @@ class WorkingCopy:
     def _catch_up(self) -> bool:
         """Bring the document in memory up to date from the log. Return False if it must be loaded again."""
         log = self._log
+        journals = self._read_journals()
+        self._note_known()
         try:
             if log.has_failed:
                 log.reopen(self.document)
@@ -87,11 +98,13 @@ class WorkingCopy:
                     # There is an unfinished line of a killed writer, or the log was cut: the document on disk
                     # shows which. Or another program has added a line.
                     return False
+            self._take(journals)
             self._log_repairs()
         except NewLinesError:
             return False
         except OSError as error:
             log.fail(error)
+            self._take(journals)
         except StateDamagedError:
             # It is another log: load what the files hold now, and apply what only memory holds on top of it.
             log.keep_as_unlogged()
@@ -115,16 +128,22 @@ class WorkingCopy:
 
     def _load_once(self, create: bool) -> bool:
         log = self._log
+        journals = self._read_journals()
+        self._note_known()
         self._is_loaded = self._replaces_existing = False
         self._staged = []
+        self._taken = ()
         self._external = None
-        self._claim = owner.check(self.paths)
+        self._naming.check()
         log.gap = None
         unlogged_of = self.document.migration_id if log.unlogged else None
         sweep(self.paths.document.parent, self.paths.document.name, self.paths.log.name)
         log.open()
         try:
-            found = bring_up_to_date(self.paths, log.file, self._checkpoint.read)
+            # What the log could not take comes before what journals hold now.
+            found = bring_up_to_date(
+                self.paths, log.file, self._checkpoint.read, None if log.unlogged else journals
+            )
         except StateNotFoundError:
             if not create:
                 raise
@@ -132,9 +151,10 @@ class WorkingCopy:
             self._is_loaded = True
             return True
         document = self.document = found.to_write()
-        self._owner_at = log.file.offset
+        self._naming.seen(log.file.offset)
         log.gap = found.gap
         self._external = found if found.change else None
+        self._taken = found.taken
         log.loaded()
         if not self._checkpoint.has_document:
             name, absence = self.paths.document.name, self._checkpoint.absence
@@ -143,15 +163,37 @@ class WorkingCopy:
         if document.migration_id != unlogged_of:
             # Their migration was set aside, with everything known about it.
             log.unlogged = []
-        log.apply_unlogged(document)
+        if log.unlogged:
+            log.apply_unlogged(document)
+            self._take(journals.without_others())
         self._is_loaded = True
         self._log_repairs()
         return False
+
+    # --- journals -------------------------------------------------------------------------------------------
+
+    def _read_journals(self) -> Journals:
+        """Return what journals hold. Read them before the log: their runs empty them behind it."""
+        return Journals(self.paths, self.journal, self._log.late)
+
+    def _take(self, journals: Journals) -> None:
+        """Apply what journals hold and the log does not."""
+        if not journals.is_empty():
+            self._taken = [*self._taken, *journals.take(self.document, self._log.file)]
+
+    def _note_known(self) -> None:
+        """Note what the run that writes here knew when its pending events happened."""
+        if self._is_loaded and self.journal:
+            for record in self.journal.pending:
+                self._log.note_known(record.event, self.document)
+
+    # --- writing --------------------------------------------------------------------------------------------
 
     def _reset(self) -> None:
         """Reset the in-memory state."""
         self._is_loaded = self._replaces_existing = False
         self._staged = []
+        self._taken = ()
         self._external = None
         self._log.reset()
 
@@ -173,25 +215,11 @@ class WorkingCopy:
         :param timestamp: when they happened; ``None`` for now.
         """
         timestamp = timestamp or utc_now()
-        end = self._log.file.offset
-        claim = self._claim or owner.claim_again(self.paths, end - self._owner_at)
-        if claim and new_events:
-            new_events = claim.added_to(new_events)
-            self._claim = None
-            self._owner_at = end
-        for event in new_events:
+        for event in self._naming.named(new_events, self._log.file.offset):
             if "initialize" in event.data:
                 self._stage_beginning(timestamp)
             events.apply(self.document, event.data, timestamp)
             self._staged.append((event, timestamp))
-
-    def note_known(self, event: Event) -> None:
-        """Note what is known of the state when an event happens that may be staged later."""
-        self._log.note_known(event, self.document)
-
-    def stage_late(self, event: Event, timestamp: str) -> None:
-        """Stage an event that happened before the state was read, as it counts now."""
-        self.stage(self._log.late(event, self.document), timestamp=timestamp)
 
     def _stage_beginning(self, timestamp: str) -> None:
         """Prepare for a new migration, even if a state exists. The commit sets an older document aside."""
@@ -261,8 +289,16 @@ class WorkingCopy:
         raise self._always_changing()
 
     def _append(self) -> None:
-        self._log.write(self.document, self._on_record(), self._staged)
+        if self._taken and not self._staged:
+            first, *others = self._taken
+            event = self._naming.named_in_one(first.event, self._log.file.offset)
+            self._taken = [first._replace(event=event), *others]
+        self._log.write(self.document, self._taken, self._on_record(), self._staged)
+        if self.journal:
+            numbers = [one.number for one in self._taken if one.run_id == self.journal.run_id]
+            self.journal.hand_over(max(mark_of(self.document, self.journal.run_id), *numbers, 0))
         self._staged.clear()
+        self._taken = ()
         self._external = None
 
     def _on_record(self) -> list[tuple[Event, str]]:
@@ -281,7 +317,7 @@ class WorkingCopy:
 
         :raises StateWriteError: the document could not be written. What is in the log is not lost.
         """
-        if self._external:
+        if self._external or self._taken:
             self.decide(lambda _: ())
         self._flush_log()
         file = self._log.file
@@ -292,6 +328,8 @@ class WorkingCopy:
             # What other programs wrote was read, and is in no document yet: load the state again.
             self._is_loaded = self._is_loaded and read_to == (file.head, file.offset)
             raise
+        for kept in remove_dead(self.paths, self.journal, self.document):
+            self._log.add_repair(kept)
         if self._log.has_something_to_say and not self._log.has_failed:
             self.decide(lambda _: ())
             self.checkpoint()

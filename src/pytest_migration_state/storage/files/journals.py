@@ -1,0 +1,268 @@
+"""The journals of runs beside a document: what they hold, whether their runs are alive, and their end.
+
+Whoever commits anything first takes over what journals hold, so that the order of the audit log is the order
+of events. The document says up to which number that was done (``metadata.open_runs``, key ``journal``).
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from pytest_migration_state.domain import events
+from pytest_migration_state.domain.overtaken import overtaken_by, written_late
+from pytest_migration_state.domain.schema import raised_version
+from pytest_migration_state.regular_files import despite_sharing, open_regular, read_regular
+from pytest_migration_state.storage.files.atomic import remove, set_aside
+from pytest_migration_state.storage.files.journal_lock import is_held, try_to_lock
+from pytest_migration_state.storage.files.paths import unreadable
+from pytest_migration_state.storage.identity import this_host
+from pytest_migration_state.storage.journal_records import before_damage, decode_records, select
+from pytest_migration_state.text import counted, utc_now
+from pytest_migration_state.types import as_object
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from pytest_migration_state.domain.document import Document
+    from pytest_migration_state.domain.events import Event
+    from pytest_migration_state.storage.files.audit_log import AuditLogFile
+    from pytest_migration_state.storage.files.paths import StatePaths
+    from pytest_migration_state.storage.files.run_journal import RunJournal
+    from pytest_migration_state.storage.journal_records import Record, Selection
+    from pytest_migration_state.types import JsonObject, Liveness
+
+
+class Taken(NamedTuple):
+    """An event of a run that was taken over from its journal, to be written to the log.
+
+    :ivar run_id: the run that recorded it.
+    :ivar number: its number in the journal; 0 if it stands in none.
+    """
+
+    run_id: str
+    event: Event
+    timestamp: str
+    number: int
+
+
+class _Journal(NamedTuple):
+    """A journal that was read.
+
+    :ivar lines: its records; ``None`` for each damaged line.
+    """
+
+    run_id: str
+    path: Path
+    lines: list[Record | None]
+
+
+class Journals:
+    """What the journals beside a document held when this was created: before log and document are read.
+
+    :param own: the journal of the run that asks. Its pending events are known from memory.
+    :param late: returns an event as it counts, for a document, if nothing says what came after it.
+    """
+
+    def __init__(
+        self,
+        paths: StatePaths,
+        own: RunJournal | None = None,
+        late: Callable[[Event, Document], Event] | None = None,
+    ) -> None:
+        self._own = own
+        self._late = late or (lambda event, document: written_late(event, document, {}))
+        self._found = list(_read(paths, own))
+
+    def is_empty(self) -> bool:
+        """Return True if there is nothing to take over, whatever the document says."""
+        return not (self._found or (self._own and self._own.pending))
+
+    def without_others(self) -> Journals:
+        """Return the journal of the run that asks alone."""
+        alone = object.__new__(Journals)
+        alone._own, alone._late, alone._found = self._own, self._late, []
+        return alone
+
+    def take(self, document: Document, log: AuditLogFile) -> list[Taken]:
+        """Apply the events that are not in the log yet to ``document``, and return them in order.
+
+        :param log: the log, at its end.
+        """
+        by_run = dict(self._selected(document))
+        lasts = {run_id: chosen.records[-1].number for run_id, chosen in by_run.items() if chosen.records}
+        in_order = heapq.merge(
+            *([(run_id, record) for record in chosen.records] for run_id, chosen in by_run.items()),
+            key=lambda one: one[1].timestamp,
+        )
+        since = _Since(log, [record for chosen in by_run.values() for record in chosen.records])
+        taken = []
+        for run_id, record in in_order:
+            event = self._as_it_counts(record, run_id, document, since)
+            if record.number == lasts[run_id] and run_id in document.open_runs:
+                event = _with_mark(event, run_id, record.number)
+            taken.append(Taken(run_id, event, record.timestamp, record.number))
+            events.apply(document, event.data, record.timestamp)
+        for run_id, chosen in by_run.items():
+            if chosen.lost:
+                taken.append(_loss(document, run_id, chosen.lost))
+                events.apply(document, taken[-1].event.data, taken[-1].timestamp)
+        return taken
+
+    def _selected(self, document: Document) -> Iterator[tuple[str, Selection]]:
+        """Yield the records of each journal that are not in the log yet."""
+        own = self._own
+        if own and own.pending and document.migration_id == own.migration_id:
+            yield own.run_id, select(own.pending, mark_of(document, own.run_id))
+        for journal in self._found:
+            if journal.run_id not in document.open_runs:
+                # Its run has ended or was settled, or it is about another migration.
+                continue
+            mark = mark_of(document, journal.run_id)
+            chosen = select(journal.lines, mark)
+            if chosen.lost and _is_alive(journal.path):
+                # The run still has in memory what cannot be read.
+                chosen = chosen._replace(records=before_damage(chosen, mark), lost=0)
+            yield journal.run_id, chosen
+
+    def _as_it_counts(self, record: Record, run_id: str, document: Document, since: _Since) -> Event:
+        """Return the event of a record as it counts behind everything that the log holds."""
+        if since.is_unknown(record):
+            return self._late(record.event, document)
+        return overtaken_by(record.event, since.data_of_others(record, run_id))
+
+
+class _Since:
+    """What the log got after records were written.
+
+    :param log: the log, at its end.
+    """
+
+    def __init__(self, log: AuditLogFile, records: list[Record]) -> None:
+        self._end = log.offset if log.is_open else -1
+        self._entries: list[tuple[int, str | None, JsonObject]] = []
+        oldest = min((record.log_size for record in records if record.log_size >= 0), default=self._end)
+        if oldest < self._end:
+            self._entries = list(log.entries_from(oldest))
+
+    def is_unknown(self, record: Record) -> bool:
+        """Return True if the log cannot be read, or is not the one that the record's writer saw."""
+        return not 0 <= record.log_size <= self._end
+
+    def data_of_others(self, record: Record, run_id: str) -> Iterator[JsonObject]:
+        """Yield the data of each entry of others that the log got after a record."""
+        for offset, other, data in self._entries:
+            if offset >= record.log_size and other != run_id:
+                yield data
+
+
+def _read(paths: StatePaths, own: RunJournal | None) -> Iterator[_Journal]:
+    for run_id, path in paths.journals():
+        if own is None or path != own.path:
+            try:
+                content = read_regular(path)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise unreadable(path, error) from error
+            if content:
+                yield _Journal(run_id, path, decode_records(content)[0])
+
+
+def mark_of(document: Document, run_id: str) -> int:
+    """Return the number up to which the journal of a run was taken over."""
+    mark = as_object(document.open_runs.get(run_id)).get("journal")
+    return mark if type(mark) is int else 0
+
+
+def _with_mark(event: Event, run_id: str, number: int) -> Event:
+    """Return an event that also says up to which number the journal of its run was taken over."""
+    metadata = event.data.get("metadata", {})
+    runs = {**metadata.get("open_runs", {}), run_id: {"journal": number}}
+    return event._replace(data={**event.data, "metadata": {**metadata, "open_runs": runs}})
+
+
+def _loss(document: Document, run_id: str, lost: int) -> Taken:
+    """Return the event that says that records of a dead run can no longer be read: the gate stays shut."""
+    what = f"the journal of run {run_id} was damaged: {counted(lost, 'result')} of it cannot be read"
+    metadata = {"lost_entries": what, **raised_version(document.metadata)}
+    return Taken(run_id, events.recovered(f"{what[0].upper()}{what[1:]}", metadata=metadata), utc_now(), 0)
+
+
+def _is_alive(path: Path) -> bool:
+    """Return True unless the run of a journal is certainly dead."""
+    try:
+        return is_held(path)
+    except OSError:
+        return True
+
+
+# --- liveness -----------------------------------------------------------------------------------------------
+
+
+def liveness_of(paths: StatePaths, runs: Mapping[str, JsonObject]) -> dict[str, Liveness]:
+    """Return whether each of these open runs is alive, by id."""
+    return {run_id: _liveness(paths, run_id, run) for run_id, run in runs.items()}
+
+
+def _liveness(paths: StatePaths, run_id: str, run: object) -> Liveness:
+    fields = as_object(run)
+    if fields.get("finished_at"):
+        return "dead"
+    path = paths.journal(run_id)
+    if path is None:
+        return "unknown"
+    try:
+        if is_held(path):
+            return "alive"
+    except OSError:
+        return "unknown"
+    # Elsewhere a lock may not be seen here, as in some network file systems.
+    return "dead" if fields.get("host") == this_host() else "unknown"
+
+
+# --- the end of dead journals -------------------------------------------------------------------------------
+
+
+def remove_dead(paths: StatePaths, own: RunJournal | None, document: Document) -> Iterator[str]:
+    """Remove the journals of dead runs whose events the document holds.
+
+    Yield what was kept of them, in words. Where a journal cannot be removed, its events are passed over from
+    now on. Call this only while the state lock is held.
+    """
+    for run_id, path in paths.journals():
+        if own is None or path != own.path:
+            with suppress(OSError):
+                yield from _remove_if_dead(paths, run_id, path, document)
+
+
+def _remove_if_dead(paths: StatePaths, run_id: str, path: Path, document: Document) -> Iterator[str]:
+    run = document.open_runs.get(run_id)
+    if run is not None and as_object(run).get("host") != this_host():
+        return
+    descriptor = despite_sharing(lambda: open_regular(path, writable=True))
+    try:
+        if not try_to_lock(descriptor):
+            return
+        content = read_regular(path)
+        lines, torn = decode_records(content)
+        left = select(lines, mark_of(document, run_id) if run is not None else 0)
+        if left.records and run is not None:
+            # They came in between. The next command takes them over.
+            return
+        if left.records or left.lost or torn or None in lines:
+            yield _kept(run_id, set_aside(paths.document, "journal", content), len(left.records), torn)
+        os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+    remove(path)
+
+
+def _kept(run_id: str, name: str, left: int, torn: bytes) -> str:
+    what = f"The journal of run {run_id} is kept in '{name}'"
+    if left:
+        return f"{what}: its run was settled, forgotten or replaced before {counted(left, 'result')} of it"
+    return f"{what}: its last line is torn" if torn else f"{what}: it was damaged"

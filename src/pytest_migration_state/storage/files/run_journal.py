@@ -1,0 +1,151 @@
+"""A run's own journal: one private write for each event, until groups of them are in the audit log."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from pytest_migration_state.regular_files import FLAGS
+from pytest_migration_state.storage.files.atomic import (
+    OWNERS,
+    close_own,
+    fstat,
+    identity,
+    is_open_on,
+    keep_access,
+    remove,
+    stat_at,
+)
+from pytest_migration_state.storage.files.journal_lock import lock
+from pytest_migration_state.storage.journal_records import Record, encode_record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_migration_state.domain.events import Event
+
+# Bound at import: a test may replace os.write.
+os_write: Final = os.write
+
+
+class RunJournal:
+    """The journal of a run of this process. The run holds its lock from :meth:`open` to :meth:`close`.
+
+    :param path: the journal; it must not exist.
+    :param like: a file whose owner, group and mode it is given.
+    :ivar migration_id: the migration that the run is about.
+    :ivar pending: the events that were not handed over to the log yet.
+    :ivar handed: those that were, while it is not certain yet that log or document holds them.
+    """
+
+    def __init__(self, path: Path, run_id: str, like: Path) -> None:
+        self.path = path
+        self.run_id = run_id
+        self.migration_id: str | None = None
+        self.pending: list[Record] = []
+        self.handed: list[Record] = []
+        self._like = like
+        self._descriptor = -1
+        self._identity = (0, 0)
+        self._number = 0
+        # The number of the last record that the file holds, with all before it that it has to hold.
+        self._written = 0
+
+    def open(self) -> None:
+        """Create the journal, and lock it. Nothing is done if that was done before.
+
+        :raises OSError: it cannot be created or locked.
+        """
+        if self._is_at_path():
+            return
+        self.close()
+        flags = FLAGS | os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL
+        descriptor = os.open(self.path, flags, 0o666)
+        try:
+            lock(descriptor)
+            with suppress(OSError):
+                keep_access(descriptor, self._like, more=OWNERS)
+        except BaseException:
+            os.close(descriptor)
+            remove(self.path)
+            raise
+        self._identity = identity(fstat(descriptor))
+        self._descriptor = descriptor
+
+    def _is_at_path(self) -> bool:
+        try:
+            return (
+                is_open_on(self._descriptor, self._identity)
+                and identity(stat_at(self.path)) == self._identity
+            )
+        except OSError:
+            return False
+
+    # --- writing --------------------------------------------------------------------------------------------
+
+    def add(self, event: Event, timestamp: str, log_size: int) -> None:
+        """Note an event. Never raises because of the file: see :attr:`is_whole`."""
+        self._number += 1
+        record = Record(self._number, log_size, event, timestamp)
+        self.pending.append(record)
+        # A record without those before it would seem to have lost them.
+        if self._written == self._number - 1 and self._write(encode_record(record)):
+            self._written = self._number
+
+    def _write(self, line: bytes) -> bool:
+        # A test may have closed every file of its process, and opened others with their numbers.
+        if not is_open_on(self._descriptor, self._identity):
+            return False
+        try:
+            written = os_write(self._descriptor, line)
+            if written < len(line):
+                os.ftruncate(self._descriptor, fstat(self._descriptor).st_size - written)
+        except OSError:
+            return False
+        return written == len(line)
+
+    @property
+    def is_whole(self) -> bool:
+        """True if the file holds every event that is neither in the log nor in the document."""
+        return self._written == self._number
+
+    def at_risk(self) -> list[Record]:
+        """Return the events that would be lost with this process."""
+        is_there = self._is_at_path()
+        return [*self.handed, *(one for one in self.pending if one.number > self._written or not is_there)]
+
+    def hand_over(self, number: int) -> None:
+        """Note that the pending events up to this number were handed over to the log."""
+        self.handed += [record for record in self.pending if record.number <= number]
+        self.pending = [record for record in self.pending if record.number > number]
+
+    def settle(self) -> None:
+        """Note that log or document hold all that was handed over, and empty the file.
+
+        A file that is gone is created again. Call this only while the state lock is held.
+        """
+        self.handed = []
+        if self.pending:
+            return
+        self._written = self._number
+        with suppress(OSError):
+            self.open()
+            os.ftruncate(self._descriptor, 0)
+
+    # --- the end --------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the file: the run is no longer alive. Others take over what the file still holds."""
+        # Clear the attribute first: if interrupted between the two steps, a second close could hit a reused
+        # descriptor.
+        descriptor, self._descriptor = self._descriptor, -1
+        close_own(descriptor, self._identity)
+
+    def remove(self) -> None:
+        """Close the file, and remove it if nothing in it is needed."""
+        is_own = self._is_at_path()
+        self.close()
+        if is_own and not (self.pending or self.handed):
+            with suppress(OSError):
+                remove(self.path)

@@ -1,0 +1,98 @@
+"""Records of a run's journal, the same in every store: one line for each event of the run.
+
+Each line is checked by itself (CRC-32), and numbered from 1. Numbers go on when the journal is emptied. No
+line depends on another one, so that writing it takes nobody's lock. Everything here is pure.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+from zlib import crc32
+
+from pytest_migration_state.domain.events import Event
+from pytest_migration_state.json_codec import decode_object, to_json_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_CHECK: Final = re.compile(rb',"check":"([0-9a-f]{8})"\}\Z')
+#: The size of a log that could not be looked at.
+UNKNOWN_SIZE: Final = -1
+
+
+class Record(NamedTuple):
+    """One event of a run that may not be in the audit log yet.
+
+    :ivar number: counted from 1.
+    :ivar log_size: the size of the audit log, in bytes, when it happened: what the log got behind that came
+        later.
+    """
+
+    number: int
+    log_size: int
+    event: Event
+    timestamp: str
+
+
+def encode_record(record: Record) -> bytes:
+    """Return a record's line, with its line end."""
+    number, log_size, (action, details, data, level), timestamp = record
+    fields = {
+        "timestamp": timestamp, "level": level, "action": action, "details": details, "number": number,
+        "log_size": log_size, "data": data,
+    }  # fmt: skip
+    body = to_json_bytes(fields)[:-1]
+    return b'%b,"check":"%08x"}\n' % (body, crc32(body))
+
+
+def decode_records(content: bytes) -> tuple[list[Record | None], bytes]:
+    """Return the records in a journal, ``None`` for each damaged line, and a last line without an end."""
+    *lines, torn = content.split(b"\n")
+    return [_decoded(line) for line in lines], torn
+
+
+def _decoded(line: bytes) -> Record | None:
+    check = _CHECK.search(line)
+    if not check or int(check[1], 16) != crc32(line[: check.start()]):
+        return None
+    try:
+        found = decode_object(line)
+        event = Event(found["action"], found["details"], found["data"], found["level"])
+        return Record(found["number"], found["log_size"], event, found["timestamp"])
+    except (ValueError, KeyError):
+        return None
+
+
+class Selection(NamedTuple):
+    """The records of a journal that are not in the audit log yet.
+
+    :ivar lost: how many of them, at least, can no longer be read.
+    """
+
+    records: list[Record]
+    lost: int = 0
+
+
+def select(lines: Iterable[Record | None], taken: int) -> Selection:
+    """Return the records behind number ``taken``, however many of them are damaged."""
+    found: list[Record] = []
+    lost = damaged = 0
+    for record in lines:
+        if record is None:
+            damaged += 1
+        elif record.number <= taken:
+            damaged = 0
+        else:
+            lost += record.number - taken - 1
+            found.append(record)
+            taken = record.number
+            damaged = 0
+    return Selection(found, lost + damaged)
+
+
+def before_damage(selection: Selection, taken: int) -> list[Record]:
+    """Return the records behind number ``taken`` up to the first that is missing."""
+    return [
+        record for expected, record in enumerate(selection.records, taken + 1) if record.number == expected
+    ]
