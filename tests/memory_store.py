@@ -14,6 +14,7 @@ from pytest_migration_state.storage.records import (
     Position,
     author_fields,
     encode_entry,
+    encode_event,
     parse_line,
 )
 
@@ -83,7 +84,8 @@ class MemoryStore:
     def write(self, decided: Sequence[Event]) -> None:
         """Append events to the log and apply them."""
         for event in decided:
-            line, self._head = encode_entry(event, NOW, author_fields(None, "ci@runner"), self._head, b"")
+            author = author_fields(None, "ci@runner")
+            line, self._head = encode_entry(encode_event(event, NOW), author, self._head)
             self._lines.append(line)
             if self.document is None:
                 self.document = new_document(None, "", "")

@@ -213,8 +213,8 @@ def test_read_only_file_system_can_be_read(small_disk: Path) -> None:
     in_validation(state).close()
     run = run_at(state, "run-1")
     run.open(no_check, {})
-    files = {path: path.read_bytes() for path in small_disk.iterdir()}
     run.close()
+    files = {path: path.read_bytes() for path in small_disk.iterdir()}
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     try:
         assert tracker_at(state).state.phase == "Validation"
@@ -429,6 +429,7 @@ def test_vanished_folder_is_an_error(folder: Path) -> None:
     run.verdict(Verdict(("new", "1"), passed=True))
     state.parent.rename(folder / "elsewhere")
     run.verdict(Verdict(("new", "2"), passed=True))
+    run.retry()
     assert "No such file or directory" in str(run.failure)
     with pytest.raises(StateNotFoundError):
         MigrationTracker(state).read()

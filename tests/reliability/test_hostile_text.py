@@ -71,6 +71,7 @@ def test_hostile_text_is_stored_and_never_printed_raw(
     run.verdict(Verdict(("run", "1"), passed=False, error_message=text))
     run.skip(("run", "2"), text, "x.py::y")
     run.finish(1, {})
+    run.close()
     assert run.failure is None
     assert tracker.verify().sound
     document = FileStore(state, notify=quiet).read()

@@ -28,7 +28,7 @@ from writers import (
 
 from pytest_migration_state.domain.verdict import Verdict
 from pytest_migration_state.errors import StateLockedError, StateWriteError
-from pytest_migration_state.storage.files.lock import _PATH_CHECK_INTERVAL, StateLock
+from pytest_migration_state.storage.files.lock import StateLock
 from pytest_migration_state.storage.files.log_lines import read_lines
 from pytest_migration_state.storage.files.store import FileStore
 from pytest_migration_state.tracking.tracker import MigrationTracker
@@ -257,7 +257,6 @@ def test_moved_lock_file_is_noticed(state: Path) -> None:
     words = Words()
     holder = start(partial(_hold, state, words))
     assert words.heard(10) == ["held"]
-    time.sleep(_PATH_CHECK_INTERVAL)
     with pytest.raises(StateLockedError, match=f"process {holder.pid} "):
         tracker.commit([])
     holder.kill()

@@ -18,6 +18,7 @@ from pytest_migration_state.storage.records import (
     Position,
     author_fields,
     encode_entry,
+    encode_event,
     event_of,
     gap_position,
     parse_line,
@@ -40,7 +41,7 @@ def open_log(path: Path) -> AuditLogFile:
 
 def test_an_entry_is_a_line_of_json_with_its_keys_in_order() -> None:
     """First the keys of every program, then those of this package, the hash last. Non-ASCII is kept as is."""
-    line, position = encode_entry(EVENT, NOW, SIGNED, Position(41, "ab" * 32), b"")
+    line, position = encode_entry(encode_event(EVENT, NOW), SIGNED, Position(41, "ab" * 32), b"")
     body = (
         '{"timestamp":"2026-01-15T09:14:00.123Z","level":"INFO","action":"ValidationResult",'
         "\"details\":\"Test 't' for 'ção': PASSED\","
@@ -66,12 +67,12 @@ def test_the_hash_covers_the_foreign_lines_in_between(tmp_path: Path) -> None:
     """They are covered byte for byte, including their line ends and BOM."""
     path = tmp_path / "a.log"
     written = open_log(path)
-    written.append([(EVENT, NOW, SIGNED)], lambda: False)
+    written.append([(encode_event(EVENT, NOW), SIGNED)], lambda: False)
     foreign = b"\xef\xbb\xbf" + FOREIGN + b"\r\nno JSON at all\n"
     with path.open("ab") as log:
         log.write(foreign)
     first = written.head
-    written.append([(EVENT, NOW, SIGNED)], lambda: False)
+    written.append([(encode_event(EVENT, NOW), SIGNED)], lambda: False)
     last = path.read_bytes().split(b"\n")[-2]
     body = last[: last.rindex(b',"hash"')] + b"}"
     assert hashlib.sha256(first.hash.encode() + foreign + body).hexdigest() == written.head.hash
@@ -83,7 +84,7 @@ def test_the_hash_covers_the_foreign_lines_in_between(tmp_path: Path) -> None:
 def test_events_that_are_committed_together_count_together(tmp_path: Path) -> None:
     """If a writer is killed between them, none of them has an effect."""
     path = tmp_path / "a.log"
-    open_log(path).append([(EVENT, NOW, SIGNED)] * 3, lambda: True)
+    open_log(path).append([(encode_event(EVENT, NOW), SIGNED)] * 3, lambda: True)
     whole = path.read_bytes()
     counts = []
     for lines in range(4):
@@ -95,13 +96,13 @@ def test_events_that_are_committed_together_count_together(tmp_path: Path) -> No
 def test_an_event_is_restored_from_its_line() -> None:
     """A run keeps lines instead of events."""
     for event in (EVENT, Event("a", "\udc80", {"x": ["\ud800", None, {"y": 10**30}]}, "WARNING")):
-        line, _ = encode_entry(event, NOW, SIGNED, Position(41, "ab" * 32), b"", (2, 3))
+        line, _ = encode_entry(encode_event(event, NOW), SIGNED, Position(41, "ab" * 32), b"", (2, 3))
         assert event_of(line) == (event, NOW)
 
 
 def test_foreign_lines_are_distinguished_from_entries() -> None:
     """Entries have a number and a hash; everything else is a foreign line."""
-    entry, _ = encode_entry(EVENT, NOW, SIGNED, Position(0, GENESIS_HASH), b"")
+    entry, _ = encode_entry(encode_event(EVENT, NOW), SIGNED, Position(0, GENESIS_HASH), b"")
     lines = [
         parse_line(raw)
         for raw in (entry[:-1], FOREIGN, b"\xef\xbb\xbf" + FOREIGN + b"\r", b"text", b"", b"[1]")
@@ -131,7 +132,7 @@ DAMAGED = {
 @pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED.keys())
 def test_a_damaged_entry_is_not_taken_for_a_foreign_line(damage: object) -> None:
     """Otherwise damage would go unnoticed."""
-    line, _ = encode_entry(EVENT, NOW, SIGNED, Position(0, GENESIS_HASH), b"")
+    line, _ = encode_entry(encode_event(EVENT, NOW), SIGNED, Position(0, GENESIS_HASH), b"")
     assert callable(damage)
     with pytest.raises(DamagedLineError):
         parse_line(damage(line[:-1]))
@@ -164,7 +165,7 @@ def test_damage_names_its_line(tmp_path: Path, damage: object, sentence: str) ->
     for _ in range(3):
         again = open_log(path)
         again.read_new()
-        again.append([(EVENT, NOW, SIGNED)], lambda: True)
+        again.append([(encode_event(EVENT, NOW), SIGNED)], lambda: True)
     assert callable(damage)
     path.write_bytes(b"".join(line + b"\n" for line in damage(path.read_bytes().split(b"\n")[:-1])))
     with pytest.raises(StateDamagedError) as caught:
@@ -176,7 +177,7 @@ def test_damage_names_its_line(tmp_path: Path, damage: object, sentence: str) ->
 def test_every_line_is_read_whatever_it_contains(tmp_path: Path) -> None:
     """The commands that print or verify the log read damaged lines too."""
     path = tmp_path / "a.log"
-    entry, _ = encode_entry(EVENT, NOW, SIGNED, Position(0, GENESIS_HASH), b"")
+    entry, _ = encode_entry(encode_event(EVENT, NOW), SIGNED, Position(0, GENESIS_HASH), b"")
     path.write_bytes(entry + FOREIGN + b"\r\n" + entry[:-30] + b"\ntext\n" + entry[:-1])
     found = [
         (line.number, line.content is not None, line.hash is not None, bool(line.damage))
@@ -194,7 +195,7 @@ def test_every_line_is_read_whatever_it_contains(tmp_path: Path) -> None:
 def test_a_lone_surrogate_is_written_as_an_escape(tmp_path: Path) -> None:
     """UTF-8 cannot encode it otherwise."""
     path = tmp_path / "a.log"
-    open_log(path).append([(Event("a", "\udc80", {"x": "\ud800"}), NOW, SIGNED)], lambda: True)
+    open_log(path).append([(encode_event(Event("a", "\udc80", {"x": "\ud800"}), NOW), SIGNED)], lambda: True)
     assert [(line.content["details"], line.content["data"]) for line in read_lines(path) if line.content] == [
         ("\udc80", {"x": "\ud800"})
     ]

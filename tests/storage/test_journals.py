@@ -26,6 +26,7 @@ from pytest_migration_state.storage.journal_records import (
     encode_record,
     select,
 )
+from pytest_migration_state.storage.records import encode_event
 from pytest_migration_state.text import utc_now
 from pytest_migration_state.tracking.run_writer import RunWriter
 from state_files import DOCUMENT, in_validation, log_of, read
@@ -95,8 +96,15 @@ def records(count: int, first: int = 1) -> list[Record]:
     return [Record(number, 100 * number, event, NOW) for number in range(first, first + count)]
 
 
+def encoded(some: list[Record]) -> bytes:
+    return b"".join(
+        encode_record(encode_event(record.event, record.timestamp), record.number, record.log_size)
+        for record in some
+    )
+
+
 def test_a_record_is_one_line_with_the_keys_of_the_log_first() -> None:
-    (line,) = [encode_record(record) for record in records(1)]
+    line = encoded(records(1))
     assert line.endswith(b"\n")
     assert line.startswith(
         b'{"timestamp":"2026-01-15T09:14:00.123Z","level":"INFO","action":"ValidationResult",'
@@ -105,7 +113,7 @@ def test_a_record_is_one_line_with_the_keys_of_the_log_first() -> None:
 
 
 def test_a_journal_that_is_cut_anywhere_keeps_its_whole_lines() -> None:
-    content = b"".join(map(encode_record, records(3)))
+    content = encoded(records(3))
     for end in range(len(content)):
         found, torn = decode_records(content[:end])
         assert found == records(content[:end].count(b"\n"))
@@ -114,7 +122,7 @@ def test_a_journal_that_is_cut_anywhere_keeps_its_whole_lines() -> None:
 
 def test_a_flipped_bit_damages_its_line_alone() -> None:
     whole = records(3)
-    content = b"".join(map(encode_record, whole))
+    content = encoded(whole)
     for index in range(len(content)):
         flipped = bytearray(content)
         flipped[index] ^= 1 << index % 8

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pytest_migration_state.domain.advice import BACKUP
 from pytest_migration_state.domain.events import Event
 from pytest_migration_state.domain.facts import is_later
+from pytest_migration_state.domain.runs import runs_of
 from pytest_migration_state.types import key_of
 
 if TYPE_CHECKING:
@@ -58,16 +59,28 @@ def overtaken_by(event: Event, since: Iterable[JsonObject]) -> Event:
 
 def _shuts(data: JsonObject, verdict: JsonObject) -> bool:
     """Return True if a later entry with this data shuts the gate for the validation of a verdict."""
-    if "initialize" in data or "adopted" in data:
+    if "initialize" in data:
         return True
+    # A document that was taken over holds what came before the verdict, too.
+    adopted = data.get("adopted")
+    found = adopted or data
     key = key_of(verdict)
-    results = (*data.get("validation_results", ()), *data.get("failed_meanwhile", ()))
+    results = (*found.get("validation_results", ()), *found.get("failed_meanwhile", ()))
     if any(key_of(other) == key and not other["passed"] for other in results):
         return True
-    if any(key_of(entry) == key for entry in data.get("outstanding_validations", ())):
+    if any(_is_waiting(entry, verdict) for entry in found.get("outstanding_validations", ())):
         return True
-    processes = {process["name"] for process in data.get("native_processes_started", ())}
-    return verdict["component"] in processes and verdict["test_name"] != BACKUP
+    processes = [
+        process
+        for process in found.get("native_processes_started", ())
+        if process["name"] == verdict["component"] and not (adopted and is_later(verdict, process))
+    ]
+    return bool(processes) and verdict["test_name"] != BACKUP
+
+
+def _is_waiting(entry: JsonObject, verdict: JsonObject) -> bool:
+    """Return True if a validation that is outstanding does not wait for the run of a verdict alone."""
+    return key_of(entry) == key_of(verdict) and runs_of(entry) != [verdict.get("run_id")]
 
 
 def _without(event: Event, overtaken: list[JsonObject]) -> Event:

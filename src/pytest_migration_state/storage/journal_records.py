@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from zlib import crc32
 
 from pytest_migration_state.domain.events import Event
-from pytest_migration_state.json_codec import decode_object, to_json_bytes
+from pytest_migration_state.json_codec import decode_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from pytest_migration_state.storage.records import Encoded
 
 _CHECK: Final = re.compile(rb',"check":"([0-9a-f]{8})"\}\Z')
 #: The size of a log that could not be looked at.
@@ -27,22 +29,19 @@ class Record(NamedTuple):
     :ivar number: counted from 1.
     :ivar log_size: the size of the audit log, in bytes, when it happened: what the log got behind that came
         later.
+    :ivar encoded: the event as JSON, where its writer still has it.
     """
 
     number: int
     log_size: int
     event: Event
     timestamp: str
+    encoded: Encoded | None = None
 
 
-def encode_record(record: Record) -> bytes:
-    """Return a record's line, with its line end."""
-    number, log_size, (action, details, data, level), timestamp = record
-    fields = {
-        "timestamp": timestamp, "level": level, "action": action, "details": details, "number": number,
-        "log_size": log_size, "data": data,
-    }  # fmt: skip
-    body = to_json_bytes(fields)[:-1]
+def encode_record(encoded: Encoded, number: int, log_size: int) -> bytes:
+    """Return the line of a record, with its line end."""
+    body = b'%b,"number":%d,"log_size":%d,"data":%b' % (encoded.head, number, log_size, encoded.data)
     return b'%b,"check":"%08x"}\n' % (body, crc32(body))
 
 

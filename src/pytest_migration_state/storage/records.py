@@ -132,12 +132,29 @@ def without_hash(raw: bytes) -> bytes:
     return HASH_AT_END.sub(b"}", raw)
 
 
+class Encoded(NamedTuple):
+    """An event as JSON: the parts that journals and the log have in common.
+
+    :ivar head: the operators' four keys, without the closing brace.
+    :ivar data: the value of ``data``.
+    """
+
+    head: bytes
+    data: bytes
+
+
+def encode_event(event: Event, timestamp: str) -> Encoded:
+    """Return an event as JSON."""
+    action, details, data, level = event
+    head = {"timestamp": timestamp, "level": level, "action": action, "details": details}
+    return Encoded(to_json_bytes(head)[:-1], to_json_bytes(data))
+
+
 def encode_entry(
-    event: Event,
-    timestamp: str,
+    encoded: Encoded,
     author: JsonObject,
     previous: Position,
-    between: bytes,
+    between: bytes = b"",
     part: tuple[int, int] = (1, 1),
 ) -> tuple[bytes, Position]:
     """Return an entry's line, with its line end, and its position.
@@ -146,13 +163,10 @@ def encode_entry(
     :param part: its number, from 1, among the entries that are committed together, and their total.
     """
     seq = previous.seq + 1
-    if part[1] > 1:
-        author = {"part": part, **author}
-    action, details, data, level = event
-    record = {"timestamp": timestamp, "level": level, "action": action, "details": details, "seq": seq}
-    body = to_json_bytes({**record, **author, "data": data})
-    digest = chained_hash(previous.hash, between, body)
-    return body[:-1] + b',"hash":"' + digest.encode() + b'"}\n', Position(seq, digest)
+    fields = {"seq": seq, "part": part, **author} if part[1] > 1 else {"seq": seq, **author}
+    body = b'%b,%b,"data":%b' % (encoded.head, to_json_bytes(fields)[1:-1], encoded.data)
+    digest = chained_hash(previous.hash, between, body + b"}")
+    return b'%b,"hash":"%b"}\n' % (body, digest.encode()), Position(seq, digest)
 
 
 def event_of(line: bytes) -> tuple[Event, str]:
@@ -172,6 +186,11 @@ def gap_position(data: JsonObject) -> Position | None:
     if not isinstance(named, dict) or not named.keys() >= {"seq", "hash"}:
         return None
     return Position(named["seq"], named["hash"])
+
+
+def reports_gap(encoded: Encoded) -> bool:
+    """Return True if an event reports entries that are lost."""
+    return b'"continues":{' in encoded.data and b'"action":"Recovered"' in encoded.head
 
 
 class Part(NamedTuple):

@@ -22,6 +22,7 @@ from pytest_migration_state.storage.records import (
     is_whole,
     parse_line,
     part_of,
+    reports_gap,
     say_what_changed,
     without_hash,
 )
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from pytest_migration_state.domain.events import Event
+    from pytest_migration_state.storage.records import Encoded
     from pytest_migration_state.types import JsonObject
 
 _FIX: Final = (
@@ -247,9 +248,9 @@ class AuditLogFile(LogFile):
     # --- writing --------------------------------------------------------------------------------------------
 
     def append(
-        self, events: Sequence[tuple[Event, str, JsonObject]], lines_count: Callable[[], bool]
+        self, events: Sequence[tuple[Encoded, JsonObject]], lines_count: Callable[[], bool]
     ) -> list[bytes]:
-        """Append an entry for each event, its timestamp and its author, all in one write: the commit point.
+        """Append an entry for each event and its author, all in one write: the commit point.
 
         Return the lines.
 
@@ -266,10 +267,10 @@ class AuditLogFile(LogFile):
                 self._skip_foreign_lines(lines_count)
             lines = []
             head, between, total = self.head, self._between, len(events)
-            for number, (event, timestamp, author) in enumerate(events, 1):
-                if "continues" in event.data:
+            for number, (encoded, author) in enumerate(events, 1):
+                if reports_gap(encoded):
                     between = b""
-                line, head = encode_entry(event, timestamp, author, head, between, (number, total))
+                line, head = encode_entry(encoded, author, head, between, (number, total))
                 lines.append(line)
                 between = b""
             self._write(b"".join(lines), head)

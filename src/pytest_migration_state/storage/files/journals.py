@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pytest_migration_state.storage.files.paths import StatePaths
     from pytest_migration_state.storage.files.run_journal import RunJournal
     from pytest_migration_state.storage.journal_records import Record, Selection
+    from pytest_migration_state.storage.records import Encoded
     from pytest_migration_state.types import JsonObject, Liveness
 
 
@@ -41,12 +42,19 @@ class Taken(NamedTuple):
 
     :ivar run_id: the run that recorded it.
     :ivar number: its number in the journal; 0 if it stands in none.
+    :ivar encoded: the event as JSON, where that is known.
     """
 
     run_id: str
     event: Event
     timestamp: str
     number: int
+    encoded: Encoded | None = None
+
+    @property
+    def dated(self) -> tuple[Event, str]:
+        """The event and its time."""
+        return self.event, self.timestamp
 
 
 class _Journal(NamedTuple):
@@ -104,7 +112,8 @@ class Journals:
             event = self._as_it_counts(record, run_id, document, since)
             if record.number == lasts[run_id] and run_id in document.open_runs:
                 event = _with_mark(event, run_id, record.number)
-            taken.append(Taken(run_id, event, record.timestamp, record.number))
+            encoded = record.encoded if event is record.event else None
+            taken.append(Taken(run_id, event, record.timestamp, record.number, encoded))
             events.apply(document, event.data, record.timestamp)
         for run_id, chosen in by_run.items():
             if chosen.lost:
@@ -132,6 +141,8 @@ class Journals:
         """Return the event of a record as it counts behind everything that the log holds."""
         if since.is_unknown(record):
             return self._late(record.event, document)
+        if not since.has_any:
+            return record.event
         return overtaken_by(record.event, since.data_of_others(record, run_id))
 
 
@@ -147,6 +158,11 @@ class _Since:
         oldest = min((record.log_size for record in records if record.log_size >= 0), default=self._end)
         if oldest < self._end:
             self._entries = list(log.entries_from(oldest))
+
+    @property
+    def has_any(self) -> bool:
+        """True if the log got anything after one of the records."""
+        return bool(self._entries)
 
     def is_unknown(self, record: Record) -> bool:
         """Return True if the log cannot be read, or is not the one that the record's writer saw."""

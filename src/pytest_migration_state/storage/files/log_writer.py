@@ -10,10 +10,11 @@ from pytest_migration_state.domain.overtaken import failures_known, written_late
 from pytest_migration_state.domain.schema import raised_version
 from pytest_migration_state.errors import StateDamagedError
 from pytest_migration_state.storage.files.audit_log import AuditLogFile, NewLinesError
+from pytest_migration_state.storage.files.journals import Taken
 from pytest_migration_state.storage.files.paths import exists, unreadable
 from pytest_migration_state.storage.files.recovery import lines_count, replay
 from pytest_migration_state.storage.files.repair import repair_tail
-from pytest_migration_state.storage.records import event_of
+from pytest_migration_state.storage.records import encode_event, event_of
 from pytest_migration_state.text import counted, utc_now
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
     from pytest_migration_state.domain.document import Document
     from pytest_migration_state.domain.events import Event
-    from pytest_migration_state.storage.files.journals import Taken
     from pytest_migration_state.storage.files.paths import StatePaths
+    from pytest_migration_state.storage.records import Encoded
     from pytest_migration_state.types import JsonObject, Key
 
 
@@ -171,26 +172,16 @@ class LogWriter:
             if self.has_failed or not self.file.is_open:
                 self.reopen(document)
             about = [(event, utc_now()) for event in self._about_itself(document)]
-            author = self._author
-            others = [*external, *self.unlogged, *staged]
-            if pending := [
-                *((event, timestamp, author) for event, timestamp in about),
-                *((event, timestamp, {**author, "run_id": run_id}) for run_id, event, timestamp, _ in taken),
-                *((event, timestamp, author) for event, timestamp in others),
-            ]:
-                lines = self.file.append(pending, lambda: lines_count(self._paths))
+            if pending := [*about, *self._in_order(taken, external), *staged]:
+                lines = self.file.append(self._encoded(pending), lambda: lines_count(self._paths))
                 self._uncheckpointed += lines[len(about) :]
         except (OSError, StateDamagedError) as error:
             self.fail(error if isinstance(error, OSError) else error.reason)
             if document.metadata.get("unlogged_changes"):
                 # Whoever can write the log takes the whole document over.
                 external = []
-            self.unlogged = [
-                *((one.event, one.timestamp) for one in taken),
-                *external,
-                *self.unlogged,
-                *staged,
-            ]
+            in_order = [*self._in_order(taken, external), *staged]
+            self.unlogged = [one.dated if isinstance(one, Taken) else one for one in in_order]
             self._tell(external)
             return
         self._tell(external)
@@ -203,6 +194,27 @@ class LogWriter:
             if not is_taken_over:
                 document.touch(timestamp)
         self.unlogged.clear()
+
+    def _in_order(
+        self, taken: Sequence[Taken], external: list[tuple[Event, str]]
+    ) -> list[Taken | tuple[Event, str]]:
+        """Return the events of others, of journals, and those that the log could not take, in their order."""
+        if self.unlogged:
+            # They were applied before what was taken from journals since then.
+            return [*external, *self.unlogged, *taken]
+        return [*taken, *external]
+
+    def _encoded(self, pending: list[Taken | tuple[Event, str]]) -> list[tuple[Encoded, JsonObject]]:
+        """Return events with their authors: whoever writes them, and in case of journals their own runs."""
+        authors: dict[str, JsonObject] = {}
+        encoded = []
+        for one in pending:
+            if isinstance(one, Taken):
+                author = authors.setdefault(one.run_id, {**self._author, "run_id": one.run_id})
+                encoded.append((one.encoded or encode_event(*one.dated), author))
+            else:
+                encoded.append((encode_event(*one), self._author))
+        return encoded
 
     def _tell(self, external: list[tuple[Event, str]]) -> None:
         """Warn of what other programs did that must not go unnoticed."""

@@ -169,7 +169,7 @@ def _with_taken(lines: list[Entry | Line], last: Entry, taken: Sequence[Taken]) 
     end = lines.index(last) + 1
     new = [
         Entry(seq, event.action, timestamp, event.data)
-        for seq, (_, event, timestamp, _) in enumerate(taken, last.seq + 1)
+        for seq, (_, event, timestamp, *_) in enumerate(taken, last.seq + 1)
     ]
     return [*lines[:end], *new, *lines[end:]]
 

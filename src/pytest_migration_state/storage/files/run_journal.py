@@ -19,6 +19,7 @@ from pytest_migration_state.storage.files.atomic import (
 )
 from pytest_migration_state.storage.files.journal_lock import lock
 from pytest_migration_state.storage.journal_records import Record, encode_record
+from pytest_migration_state.storage.records import encode_event
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,11 +87,11 @@ class RunJournal:
 
     def add(self, event: Event, timestamp: str, log_size: int) -> None:
         """Note an event. Never raises because of the file: see :attr:`is_whole`."""
+        encoded = encode_event(event, timestamp)
         self._number += 1
-        record = Record(self._number, log_size, event, timestamp)
-        self.pending.append(record)
+        self.pending.append(Record(self._number, log_size, event, timestamp, encoded))
         # A record without those before it would seem to have lost them.
-        if self._written == self._number - 1 and self._write(encode_record(record)):
+        if self._written == self._number - 1 and self._write(encode_record(encoded, self._number, log_size)):
             self._written = self._number
 
     def _write(self, line: bytes) -> bool:

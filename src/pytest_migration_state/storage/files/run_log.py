@@ -158,6 +158,7 @@ class FileRunLog:
                     self._checkpoint()
                 self._journal.settle()
                 if self._last:
+                    assert not self._journal.pending
                     last, timestamp = self._last
                     self._commit(lambda: files.stage(last, timestamp=timestamp))
                     self._checkpoint()

@@ -141,9 +141,8 @@ class WorkingCopy:
         log.open()
         try:
             # What the log could not take comes before what journals hold now.
-            found = bring_up_to_date(
-                self.paths, log.file, self._checkpoint.read, None if log.unlogged else journals
-            )
+            first = None if log.unlogged else journals
+            found = bring_up_to_date(self.paths, log.file, self._checkpoint.read, first)
         except StateNotFoundError:
             if not create:
                 raise
@@ -163,9 +162,9 @@ class WorkingCopy:
         if document.migration_id != unlogged_of:
             # Their migration was set aside, with everything known about it.
             log.unlogged = []
-        if log.unlogged:
-            log.apply_unlogged(document)
-            self._take(journals.without_others())
+        log.apply_unlogged(document)
+        if first is None:
+            self._take(journals.without_others() if log.unlogged else journals)
         self._is_loaded = True
         self._log_repairs()
         return False
@@ -292,7 +291,8 @@ class WorkingCopy:
         if self._taken and not self._staged:
             first, *others = self._taken
             event = self._naming.named_in_one(first.event, self._log.file.offset)
-            self._taken = [first._replace(event=event), *others]
+            if event is not first.event:
+                self._taken = [first._replace(event=event, encoded=None), *others]
         self._log.write(self.document, self._taken, self._on_record(), self._staged)
         if self.journal:
             numbers = [one.number for one in self._taken if one.run_id == self.journal.run_id]
