@@ -83,8 +83,8 @@ class Round:
 
 def _run(state: Path, name: str, words: Words) -> None:
     # Far more checkpoints than a run makes: each could overwrite a change of PowerShell.
-    run_log.CHECKPOINT_INTERVAL = 0.0  # type: ignore[misc]  # changed in this process only
-    run_log.CHECKPOINT_SHARE = 1  # type: ignore[misc]  # as above
+    run_log.INTERVAL = 0.0  # type: ignore[misc]  # changed in this process only
+    run_log.SHARE = 1  # type: ignore[misc]  # as above
     run = run_at(state, name)
     run.open(no_check, {})
     entries = [outstanding(utc_now(), (name, str(number)), "pending") for number in range(1, _VERDICTS + 1)]

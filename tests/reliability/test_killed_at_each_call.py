@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 from system_calls import failed_at_each_call, killed_at_each_call, needs_strace
-from writers import assert_sound, in_validation, kind_of, no_check, operation, quiet, run_at, tracker_at
+from writers import (
+    assert_sound,
+    in_validation,
+    kind_of,
+    leave_journal,
+    no_check,
+    operation,
+    quiet,
+    run_at,
+    tracker_at,
+)
 
 from pytest_migration_state.domain.policy import Policy
 from pytest_migration_state.domain.run_events import outstanding
@@ -141,6 +151,23 @@ def _of_another_tool(path: Path) -> None:
     path.with_name("migration-audit.log").unlink()
 
 
+def _dead_journal(path: Path) -> None:
+    _some(path)
+    leave_journal(path, "dead", 3)
+
+
+def _torn_journal(path: Path) -> None:
+    _some(path)
+    journal = leave_journal(path, "dead", 3)
+    journal.write_bytes(journal.read_bytes()[:-9])
+
+
+def _damaged_journal(path: Path) -> None:
+    _some(path)
+    journal = leave_journal(path, "dead", 3)
+    journal.write_bytes(journal.read_bytes().replace(b"PASSED", b"PASSE?", 1))
+
+
 SCENARIOS = {
     "create": Scenario(_folder, _verdict),
     "create_folder": Scenario(_nothing, _verdict),
@@ -159,6 +186,11 @@ SCENARIOS = {
     "torn_commit": Scenario(_torn_commit, _three),
     "document_lost": Scenario(_without_document, _verdict),
     "log_lost": Scenario(_without_log, _verdict, problems=frozenset({"loss_reported"})),
+    "dead_journal": Scenario(_dead_journal, _verdict),
+    "dead_journal_before_a_run": Scenario(_dead_journal, _run, steps=7),
+    "dead_journal_before_a_beginning": Scenario(_dead_journal, _begin_again),
+    "torn_journal": Scenario(_torn_journal, _verdict),
+    "damaged_journal": Scenario(_damaged_journal, _verdict),
     "of_another_tool": Scenario(_of_another_tool, _verdict, problems=frozenset({"unexplained"})),
 }
 

@@ -199,6 +199,7 @@ class Machine(RuleBasedStateMachine):
             self.model = Model()
             # The run belongs to the migration that was set aside: it must record nothing in the new one.
             self.run.verdict(Verdict(("hive", "a"), passed=True))
+            self.run.finish(0, {})
             assert "its migration was replaced by a new one during the run" in str(self.run.failure)
             self.run.close()
             self.begin_run()
@@ -284,7 +285,14 @@ class Machine(RuleBasedStateMachine):
             self.begin_run()
 
     @rule()
+    def group(self) -> None:
+        """Have the run write a group to the log."""
+        self.run.gate(Policy())
+        assert self.run.failure is None
+
+    @rule()
     def checkpoint(self) -> None:
+        self.group()
         log = self.run._log
         assert isinstance(log, FileRunLog)
         with log._files.hold(reuse=True):
@@ -326,6 +334,7 @@ class Machine(RuleBasedStateMachine):
         entries = self.entries()
         for key in keys[1:]:
             self.verdict(key, passed)
+        self.group()
         if share is None or self.is_second_migration:
             # A log that was cut within an earlier migration is treated as that of another one, and refused.
             self.log.unlink()
@@ -337,6 +346,7 @@ class Machine(RuleBasedStateMachine):
         is_loss = len(self.entries()) < len(entries)
         self.edits += 1
         self.verdict(keys[0], not passed)
+        self.group()
         self.model.has_lost_entries |= is_loss
 
     @precondition(lambda self: self.edits == 0)

@@ -30,6 +30,7 @@ from pytest_migration_state.domain.verdict import Verdict
 from pytest_migration_state.errors import StateLockedError, StateWriteError
 from pytest_migration_state.storage.files.lock import StateLock
 from pytest_migration_state.storage.files.log_lines import read_lines
+from pytest_migration_state.storage.files.run_log import FileRunLog
 from pytest_migration_state.storage.files.store import FileStore
 from pytest_migration_state.tracking.tracker import MigrationTracker
 
@@ -140,21 +141,26 @@ def test_no_writer_starves(
 
 
 def test_run_waits_for_a_held_lock_once(state: Path) -> None:
-    """A run waits for a held lock once, not at every verdict, and records everything when it is free."""
+    """A run waits for a held lock once, not at every verdict. Its journal holds the verdicts meanwhile."""
     tracker_at(state).commit([])
     run = run_at(state, "run-1")
     run.open(no_check, {})
-    run._log._timeout = 0.3  # type: ignore[union-attr]  # the run is open
+    log = run._log
+    assert isinstance(log, FileRunLog)
+    log._group_due_at = 0.0
     words = Words()
     holder = start(partial(_hold, state, words))
     assert words.heard(10) == ["held"]
     began = time.monotonic()
     for number in range(1, 51):
         run.verdict(Verdict(("new", str(number)), passed=True))
-    # Fifty times 0.3 s would be 15 s.
-    assert time.monotonic() - began < 5
+    assert 1 < time.monotonic() - began < 5
+    assert run.failure is None
+    assert written(FileStore(state, notify=quiet).read(), "new") == list(range(1, 51))
+    log._timeout = 0.1
+    run.finish(0, {})
     assert isinstance(run.failure, StateLockedError)
-    assert len(run.unrecorded) == 50
+    assert [event.action for event in run.unrecorded] == ["RunFinished"]
     holder.kill()
     run.finish(0, {})
     assert run.failure is None

@@ -13,6 +13,7 @@ from pytest_migration_state.domain.run_plan import RunPlan
 from pytest_migration_state.domain.verdict import Verdict
 from pytest_migration_state.errors import MigrationStateError, StateNotFoundError
 from pytest_migration_state.storage.files.log_lines import read_lines
+from pytest_migration_state.storage.files.run_log import FileRunLog
 from pytest_migration_state.storage.files.store import FileStore
 from pytest_migration_state.text import utc_now
 from pytest_migration_state.tracking.run_writer import RunWriter
@@ -129,6 +130,24 @@ def write_as_run(
     run.finish(0, {"passed": count})
     assert run.failure is None, run.failure
     run.close()
+
+
+def leave_journal(path: Path, name: str, count: int, *, failed: int = 0) -> Path:
+    """Leave the files as a run leaves them that is killed after ``count`` verdicts, all in its journal.
+
+    :param failed: how many more verdicts it records, which are failed.
+    :returns: the journal.
+    """
+    run = run_at(path, name)
+    run.open(no_check, {})
+    numbers = range(1, count + failed + 1)
+    run.plan(RunPlan([outstanding(utc_now(), (name, str(number)), "pending") for number in numbers]))
+    for number in numbers:
+        run.verdict(Verdict((name, str(number)), passed=number <= count, run_id=name))
+    log = run._log
+    assert isinstance(log, FileRunLog)
+    log._files.close()
+    return path.with_name(f"{path.name}.run-{name}")
 
 
 def written(document: Document, name: str) -> list[int]:

@@ -111,6 +111,9 @@ else:
 
     def _is_process(process_id: int) -> bool:
         """Return True if there is certainly a process with this id on this machine."""
+        if process_id <= 0:
+            # Signals would go to many.
+            return False
         try:
             os.kill(process_id, 0)
         except PermissionError:
