@@ -167,9 +167,11 @@ def _record_passes(state: Path, count: int) -> None:
     turn = state.with_name("turn")
     with state.with_name("passes").open("w", encoding="utf-8") as times:
         for number in range(count):
-            while number > int(turn.read_text("utf-8") or 0 if turn.exists() else -1):
+            # Sometimes before the command, mostly while it works.
+            is_ahead = chance.random() < 0.3
+            while number > int(turn.read_text("utf-8") or 0 if turn.exists() else -1) + is_ahead:
                 time.sleep(0.0001)
-            time.sleep(chance.uniform(0, 0.012))
+            time.sleep(0 if is_ahead else chance.uniform(0, 0.012))
             began = time.monotonic()
             run.verdict(Verdict(("c", str(number)), passed=True, run_id="run"))
             print(number, began, time.monotonic(), file=times)
