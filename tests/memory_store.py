@@ -10,9 +10,9 @@ from pytest_migration_state.errors import StateNotFoundError
 from pytest_migration_state.storage.base import Commit
 from pytest_migration_state.storage.records import (
     GENESIS_HASH,
+    Author,
     Line,
     Position,
-    author_fields,
     encode_entry,
     encode_event,
     parse_line,
@@ -84,7 +84,7 @@ class MemoryStore:
     def write(self, decided: Sequence[Event]) -> None:
         """Append events to the log and apply them."""
         for event in decided:
-            author = author_fields(None, "ci@runner")
+            author = Author(None, "ci@runner").encoded()
             line, self._head = encode_entry(encode_event(event, NOW), author, self._head)
             self._lines.append(line)
             if self.document is None:
@@ -130,6 +130,9 @@ class MemoryRunLog:
 
     def commit(self, decide: Decide, *, reload: bool = False) -> None:  # noqa: ARG002
         self._store.commit(decide)
+
+    def record_verdict(self, verdict: JsonObject, now: str) -> None:
+        self.record(events.verdict_event(verdict), now)
 
     def record(self, event: Event, now: str) -> None:  # noqa: ARG002  # every entry has the same time
         self._store.write([event])

@@ -11,7 +11,7 @@ from pytest_migration_state import MigrationTracker
 from pytest_migration_state.storage.files.lock import StateLock
 from pytest_migration_state.storage.files.paths import StatePaths
 from pytest_migration_state.storage.files.state_files import StateFiles
-from pytest_migration_state.storage.records import author_fields
+from pytest_migration_state.storage.records import Author
 
 if TYPE_CHECKING:
     from pytest_migration_state import VerifyReport
@@ -53,7 +53,7 @@ def put_lines(document: Path, content: list[bytes]) -> None:
 def files_of(document: Path) -> StateFiles:
     """Return the files of a state, to work on under its lock."""
     paths = StatePaths(document)
-    return StateFiles(paths, author_fields(None, "ci@runner"), StateLock(paths.lock), lambda _: None)
+    return StateFiles(paths, Author(None, "ci@runner"), StateLock(paths.lock), lambda _: None)
 
 
 def read(document: Path) -> dict[str, Any]:

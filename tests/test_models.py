@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -140,7 +139,7 @@ def test_a_snapshot_does_not_change() -> None:
         with pytest.raises(pydantic.ValidationError, match="frozen"):
             setattr(record, name, None)
     for value, name in ((Blocker("failed", "c", "t", "m", "f"), "kind"), (Policy(), "require")):
-        with pytest.raises(dataclasses.FrozenInstanceError):
+        with pytest.raises(AttributeError):
             setattr(value, name, None)
 
 

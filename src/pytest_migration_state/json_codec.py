@@ -6,11 +6,12 @@ import json
 import math
 import re
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic_core import PydanticSerializationError, to_json
-
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_migration_state.types import JsonObject
 
 #: The byte order mark with which Windows programs begin a file in UTF-8.
@@ -124,14 +125,46 @@ def _escaped(character: str) -> str:
 def to_json_bytes(value: object, indent: int | None = None) -> bytes:
     """Return ``value`` as JSON in UTF-8, non-ASCII characters unescaped.
 
+    NaN and infinities become null: a document that holds them could not be read again.
+
     :param indent: spaces for each level; ``None`` for one compact line.
     """
+    if _fast is not None:
+        # Not a lone surrogate that another tool wrote, nor nesting deeper than pydantic allows.
+        with suppress(ValueError):
+            return _fast(value, indent=indent, inf_nan_mode="null")
+    encoder = _compact if indent is None else json.JSONEncoder(**_STRICT, indent=indent)
     try:
-        # NaN and infinities become null: a document that holds them could not be read again.
-        return to_json(value, indent=indent, inf_nan_mode="null")
-    except PydanticSerializationError:
-        # A lone surrogate that another tool wrote (kept as its escape \udXXX), or nesting deeper than
-        # pydantic allows.
-        separators = (",", ":") if indent is None else None
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent, separators=separators)
-        return text.encode("utf-8", "backslashreplace")
+        text = encoder.encode(value)
+    except ValueError:
+        text = encoder.encode(_without_nan(value))
+    # A lone surrogate is kept as its escape \udXXX.
+    return text.encode("utf-8", "backslashreplace")
+
+
+#: As an encoder's options: nothing is changed, and nothing is written that is not JSON.
+_STRICT: Final[dict[str, Any]] = {"ensure_ascii": False, "allow_nan": False, "check_circular": False}
+_compact: Final = json.JSONEncoder(**_STRICT, separators=(",", ":"))
+#: How many items make it worthwhile to load pydantic's encoder, which takes as long as the rest of a command.
+_MANY: Final = 1000
+_fast: Callable[..., bytes] | None = None
+
+
+def expect(items: int) -> None:
+    """Prepare for encoding a document with this number of items in its lists."""
+    global _fast  # noqa: PLW0603  # loaded once in a process
+    if _fast is None and items >= _MANY:
+        # A test may have changed how modules are imported. The other encoder writes the same, more slowly.
+        with suppress(Exception):
+            from pydantic_core import to_json
+
+            _fast = to_json
+
+
+def _without_nan(value: Any) -> Any:
+    """Return a JSON value without NaN and infinities."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 #: The identity of a validation: (component, test name).
 Key = tuple[str, str]
@@ -27,8 +26,7 @@ def as_object(value: object) -> JsonObject:
     return {}
 
 
-@dataclass(frozen=True, slots=True)
-class Blocker:
+class Blocker(NamedTuple):
     """One reason for the gate to stay shut.
 
     :ivar kind: what it is, in one word; the rules of the gate name them.
@@ -46,4 +44,4 @@ class Blocker:
 
     def to_object(self) -> JsonObject:
         """Return the blocker as a JSON object."""
-        return asdict(self)
+        return self._asdict()

@@ -14,9 +14,9 @@ from pytest_migration_state.storage.files.audit_log import AuditLogFile
 from pytest_migration_state.storage.files.log_lines import read_lines
 from pytest_migration_state.storage.records import (
     GENESIS_HASH,
+    Author,
     DamagedLineError,
     Position,
-    author_fields,
     encode_entry,
     encode_event,
     event_of,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NOW = "2026-01-15T09:14:00.123Z"
-SIGNED = author_fields("7f3c", "ci@runner-7")
+SIGNED = Author("7f3c", "ci@runner-7").encoded()
 EVENT = Event("ValidationResult", "Test 't' for 'ção': PASSED", {"x": 1.5})
 
 

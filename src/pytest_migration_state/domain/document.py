@@ -12,7 +12,7 @@ from pytest_migration_state.domain import schema
 from pytest_migration_state.domain.phases import Phase
 from pytest_migration_state.domain.runs import runs_of
 from pytest_migration_state.domain.staleness import becoming_stale
-from pytest_migration_state.json_codec import to_json_bytes
+from pytest_migration_state.json_codec import expect, to_json_bytes
 from pytest_migration_state.text import parse_time
 from pytest_migration_state.types import as_object, key_of
 
@@ -262,6 +262,7 @@ class Document:
 
     def encoded(self) -> Iterator[bytes]:
         """Yield the document's bytes in pieces. The text of a large list is never in memory as a whole."""
+        expect(len(self.verdicts) + len(self.outstanding))
         opening = b"{\n"
         for key, value in self._in_order():
             yield b"%b  %b: " % (opening, to_json_bytes(key))

@@ -262,9 +262,14 @@ def stale_marks(document: Document, component: str, since: str) -> JsonObject:
 
 def verdict_recorded(now: str, verdict: Verdict) -> Event:
     """Return the event that records a verdict."""
-    component, test_name = verdict.key
-    details = describe("ValidationResult", test_name, component, PASSED_OR_FAILED[verdict.passed])
-    return Event("ValidationResult", details, {"validation_results": [verdict.to_object(now)]})
+    return verdict_event(verdict.to_object(now))
+
+
+def verdict_event(verdict: JsonObject) -> Event:
+    """Return the event that records a verdict as the document holds it."""
+    word = PASSED_OR_FAILED[verdict["passed"]]
+    details = describe("ValidationResult", verdict["test_name"], verdict["component"], word)
+    return Event("ValidationResult", details, {"validation_results": [verdict]})
 
 
 def verdict_overridden(key: Key, run_id: str | None, reason: str | None) -> Event:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pytest_migration_state.domain.events import describe
 from pytest_migration_state.domain.schema import APPENDED
@@ -30,8 +29,7 @@ STARTED_AT: Final = ("started_at",)
 MIGRATION: Final = ("migration_id",)
 
 
-@dataclass(slots=True)
-class DocumentFacts:
+class DocumentFacts(NamedTuple):
     """The values in a document, by slot and by words."""
 
     slots: dict[Slot, Any]

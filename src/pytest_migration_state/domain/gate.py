@@ -6,8 +6,8 @@ blockers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pytest_migration_state.domain.advice import Advice
 from pytest_migration_state.domain.facts import time_of
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from pytest_migration_state.types import Liveness
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """The context of an evaluation: what the gate needs besides the state and the policy.
 
     :ivar state: the address of the state as a person would type it, for the commands in the fixes.
@@ -35,7 +34,7 @@ class Context:
     """
 
     state: str = "STATE"
-    liveness: Mapping[str, Liveness] = field(default_factory=dict)
+    liveness: Mapping[str, Liveness] = MappingProxyType({})
     run_id: str | None = None
 
     def liveness_of(self, run_id: str) -> Liveness:
@@ -43,8 +42,7 @@ class Context:
         return self.liveness.get(run_id, "unknown")
 
 
-@dataclass(frozen=True, slots=True)
-class GateResult:
+class GateResult(NamedTuple):
     """The result of :func:`evaluate`. It is true if the gate is open.
 
     :ivar blockers: every reason for the gate to stay shut; none means open.

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 def failures_known(event: Event, document: Document) -> dict[Key, JsonObject]:
     """Return the failures that the verdicts of an event replace, when it happens."""
-    return {
-        key: found
-        for key in map(key_of, event.data.get("validation_results", ()))
-        if (found := document.verdicts.get(key)) and not found["passed"]
-    }
+    known = {}
+    for verdict in event.data.get("validation_results", ()):
+        found = document.verdicts.get(key_of(verdict))
+        if found and not found["passed"]:
+            known[key_of(verdict)] = found
+    return known
 
 
 def written_late(event: Event, document: Document, known: Mapping[Key, JsonObject]) -> Event:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pytest_migration_state.domain import run_events
 from pytest_migration_state.domain.policy import COLLECTION
@@ -23,8 +23,7 @@ _SELECTIONS: Final = 20
 _PLAN_PIECE: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """The files that a complete collection looked at, and those that it left out.
 
     :ivar selection: the digest of what was asked for, without the options that leave files out because of an
@@ -39,7 +38,7 @@ class Look:
 
     selection: str
     files: str
-    unseen: Mapping[str, str] = field(default_factory=dict)
+    unseen: Mapping[str, str] = MappingProxyType({})
     chosen_by_plugin: bool = False
     why: str | None = None
     project: str = ""
@@ -50,8 +49,7 @@ class Look:
         return not self.unseen and not self.chosen_by_plugin
 
 
-@dataclass(frozen=True, slots=True)
-class RunPlan:
+class RunPlan(NamedTuple):
     """The plan of a run.
 
     :ivar entries: the validations that become outstanding. A deselected one counts only if it is not known
@@ -147,7 +145,9 @@ def _awaiting(document: Document, entry: JsonObject, run_id: str, unfinished: li
     """Return a pending validation with the runs that will record its verdict: this one and earlier ones."""
     if entry["reason"] != "pending":
         return entry
-    before = document.outstanding.get(key_of(entry), {})
+    before = document.outstanding.get(key_of(entry))
+    if before is None:
+        return {**entry, "run_id": run_id}
     return waiting_for(entry, [run_id, *(other for other in runs_of(before) if other in unfinished)])
 
 

@@ -19,7 +19,9 @@ REST: Final = "everything else"
 
 def runs_of(entry: JsonObject) -> list[str]:
     """Return the runs that will record the verdict of an outstanding validation, the newest first."""
-    return _strings([entry.get("run_id")]) + _strings(entry.get("other_runs"))
+    run_id = entry.get("run_id")
+    runs = [run_id] if isinstance(run_id, str) else []
+    return runs + _strings(entry["other_runs"]) if "other_runs" in entry else runs
 
 
 def loses_verdict(entry: JsonObject, phase: object) -> bool:

@@ -16,6 +16,7 @@ from pytest_migration_state.recording.plan import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
+    from pathlib import Path
 
     from pytest_migration_state.types import Key
 
@@ -111,13 +112,15 @@ class _Planner:
         self._twins: dict[str, list[tuple[pytest.Item, str]]] = {}
         # Node ids under which tests were collected.
         self._node_ids: set[str] = set()
+        # Whether each path is below rootdir.
+        self._is_inside: dict[Path, bool] = {}
 
     def add(self, item: pytest.Item, node_id: str, *, is_selected: bool) -> None:
         """Add one item.
 
         :param node_id: the node id under which the item was collected.
         """
-        node_id = _stable_node_id(item, node_id)
+        node_id = self._stable_node_id(item, node_id)
         names, plan = self._watch.names, self._plan
         name, twin = self._name(item)
         if twin is not None:
@@ -134,6 +137,17 @@ class _Planner:
             (plan.tests if is_selected else plan.deselected)[name] = keys
             if name != node_id:
                 plan.node_ids[name] = node_id
+
+    def _stable_node_id(self, item: pytest.Item, node_id: str) -> str:
+        """Return the node id with the path relative to rootdir, even for a file outside of rootdir.
+
+        pytest gives equal node ids to different files outside of rootdir.
+        """
+        path = item.path
+        is_inside = self._is_inside.get(path)
+        if is_inside is None:
+            is_inside = self._is_inside[path] = path.is_relative_to(item.config.rootpath)
+        return node_id if is_inside else _node_id_outside(item, node_id)
 
     def report_problems(self, session: pytest.Session) -> None:
         """Report a collection error for each test with wrong markers, so that the user sees the problem."""
@@ -201,14 +215,9 @@ def file_of(item: pytest.Item) -> object:
     return next((node for node in reversed(item.listchain()) if isinstance(node, pytest.File)), None)
 
 
-def _stable_node_id(item: pytest.Item, node_id: str) -> str:
-    """Return the node id with the path relative to rootdir, even for a file outside of rootdir.
-
-    pytest gives equal node ids to different files outside of rootdir.
-    """
+def _node_id_outside(item: pytest.Item, node_id: str) -> str:
+    """Return the node id of a file outside of rootdir with the path relative to rootdir."""
     root = item.config.rootpath
-    if item.path.is_relative_to(root):
-        return node_id
     try:
         path = os.path.relpath(item.path, root)
     except ValueError:  # on another drive

@@ -183,8 +183,9 @@ class RecorderPlugin:
         # Called three times per test: @guarded would cost more than the work. A forked process may run this,
         # because nothing is written here.
         try:
-            if self._running is not None:
-                self._running.tag_safely(report)
+            running = self._running
+            if running is not None and not running.is_plain(report):
+                running.tag_safely(report)
             self._add_report(report)
         except ANYTHING as error:
             self.add_problem(error_in_words(error))
@@ -193,17 +194,17 @@ class RecorderPlugin:
         plan, results = self._plan, self._results
         if plan is None or results is None:
             return
-        tag = report_tags.tag_of(report)
-        name = tag.get(report_tags.TEST, report.nodeid)
-        if tag:
+        name, before = report.nodeid, None
+        if tag := report.__dict__.get(report_tags.TAG):
+            name, before = tag.get(report_tags.TEST, name), tag.get(report_tags.BEFORE)
             self._apply_tag(tag, name, report)
         slot = None
         if self._controller is not None:
             slot = self._controller.slot_of(report)
             if self._controller.lacks_plan_of(report):
                 plan.add_unknown(report.nodeid)
-        if results.add_report(name, report, slot, tag.get(report_tags.BEFORE, {})):
-            self._finish_test(name)
+        if results.add_report(name, report, slot, before):
+            self._finish_guarded(name)
 
     def _apply_tag(self, tag: dict[str, Any], name: str, report: pytest.TestReport) -> None:
         """Record the problem, the validations and the tests in doubt that the tag of a report names."""
@@ -235,17 +236,21 @@ class RecorderPlugin:
     @guarded
     def _when_ended(self, name: str) -> None:
         """Finish a test whose item has run, even if no report of its end was received."""
-        if self._results is not None:
-            self._report_if_late(name, self._results.finish_unreported(name))
+        if self._results is not None and (attempt := self._results.finish_unreported(name)):
+            self._report_if_late(name, attempt)
 
     @guarded
+    def _finish_guarded(self, name: str) -> None:
+        self._finish_test(name)
+
     def _finish_test(self, name: str) -> None:
         assert self._results is not None
-        self._report_if_late(name, self._results.finish(name))
+        if attempt := self._results.finish(name):
+            self._report_if_late(name, attempt)
 
-    def _report_if_late(self, name: str, attempt: Attempt | None) -> None:
+    def _report_if_late(self, name: str, attempt: Attempt) -> None:
         """Report a result that was recorded too late to affect the exit status and the gate."""
-        if attempt is not None and self._is_finished:
+        if self._is_finished:
             reason = attempt.reason or "no reason given"
             self.add_problem(f"'{name}' {attempt.outcome} after the end of the session: {reason}")
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     import pytest
 
-#: The attribute of a report that holds its tag: a dict with some of the keys below.
-_TAG: Final = "migration_state"
+#: The attribute of a report that holds its tag, if it has one: a dict with some of the keys below.
+TAG: Final = "migration_state"
 #: The name, in the plan, of the test that the report is about.
 TEST: Final = "test"
 #: The validations of the test, if a marker was added after the collection.
@@ -26,10 +26,5 @@ PROBLEM: Final = "problem"
 
 def set_tag(report: pytest.TestReport, key: str, value: Any) -> None:
     """Set one key of a report's tag."""
-    tag = report.__dict__.setdefault(_TAG, {})
+    tag = report.__dict__.setdefault(TAG, {})
     tag[key] = value
-
-
-def tag_of(report: pytest.TestReport) -> dict[str, Any]:
-    """Return the tag of a report; an empty dict if the report has none."""
-    return report.__dict__.get(_TAG) or {}

@@ -64,7 +64,9 @@ class Results:
 
     # --- reports --------------------------------------------------------------------------------------------
 
-    def add_report(self, name: str, report: pytest.TestReport, slot: object, before: dict[str, Any]) -> bool:
+    def add_report(
+        self, name: str, report: pytest.TestReport, slot: object, before: dict[str, Any] | None
+    ) -> bool:
         """Add a report of a test.
 
         :param before: the result of earlier reports, if the test was marked only now (see :class:`Attempt`).
@@ -74,13 +76,15 @@ class Results:
         if attempt is None:
             if name not in self._plan.tests:
                 return False
-            attempt = self._begin_attempt(name, slot, before)
+            attempt = self._begin_attempt(name, slot, before or {})
         attempt.add(report)
         recorded = self._recorded.get(name)
-        if recorded is not None and will_be_repeated(report):
+        if recorded is None:
+            return report.when == CRASHED
+        if will_be_repeated(report):
             self._take_back(name, recorded)
             return False
-        return report.when == CRASHED or (recorded is not None and is_worse(attempt.outcome, recorded))
+        return report.when == CRASHED or is_worse(attempt.outcome, recorded)
 
     def _begin_attempt(self, name: str, slot: object, before: dict[str, Any]) -> Attempt:
         attempt = self._attempts[name, slot] = Attempt(**before)

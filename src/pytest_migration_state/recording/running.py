@@ -98,6 +98,10 @@ class RunningTests:
         if fixturedef.scope != "function" and not _is_of_pytest(fixturedef):
             self._fixtures.finished.append(fixturedef)
 
+    def is_plain(self, report: pytest.TestReport) -> bool:
+        """Return True for a report that needs no tag: nearly every one."""
+        return report.outcome == "passed" and report.when != "teardown" and report.nodeid in self._planned
+
     def tag_safely(self, report: pytest.TestReport) -> None:
         """Call :meth:`tag`, and turn an error in it into a problem of the run."""
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pytest_migration_state.domain.gate import completion_in_words
@@ -33,8 +33,7 @@ class Judged(NamedTuple):
     status: Status
 
 
-@dataclass(frozen=True, slots=True)
-class RunSummary:
+class RunSummary(NamedTuple):
     """The data of the summary at the end of a run.
 
     :ivar judged: the gate's result and the counts of that state; ``None`` if it was not judged.

@@ -55,8 +55,11 @@ class RunLog(Protocol):
         :raises MigrationStateError: the state cannot be used, or another migration was begun in its place.
         """
 
+    def record_verdict(self, verdict: JsonObject, now: str) -> None:
+        """Write a verdict of ``now``, as the document holds it. As :meth:`record`."""
+
     def record(self, event: Event, now: str) -> None:
-        """Write an event of ``now``.
+        """Write another event of ``now``.
 
         Never raises because of the state: see :attr:`unrecorded` and :attr:`failure`.
         """

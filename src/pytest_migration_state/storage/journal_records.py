@@ -10,13 +10,14 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 from zlib import crc32
 
-from pytest_migration_state.domain.events import Event
+from pytest_migration_state.domain.events import Event, verdict_event
 from pytest_migration_state.json_codec import decode_object
+from pytest_migration_state.storage.records import Encoded, encode_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pytest_migration_state.storage.records import Encoded
+    from pytest_migration_state.types import JsonObject
 
 _CHECK: Final = re.compile(rb',"check":"([0-9a-f]{8})"\}\Z')
 #: The size of a log that could not be looked at.
@@ -39,6 +40,33 @@ class Record(NamedTuple):
     encoded: Encoded | None = None
 
 
+class VerdictRecord(NamedTuple):
+    """One verdict of a run that may not be in the audit log yet: as it is written, and nothing more.
+
+    :ivar number: see :class:`Record`.
+    :ivar log_size: see :class:`Record`.
+    :ivar json: the verdict as JSON.
+    """
+
+    number: int
+    log_size: int
+    verdict: JsonObject
+    timestamp: str
+    json: bytes
+
+    def to_record(self) -> Record:
+        """Return the record of the event that the verdict becomes."""
+        event = verdict_event(self.verdict)
+        encoded = Encoded(encode_head(event, self.timestamp), b'{"validation_results":[%b]}' % self.json)
+        return Record(self.number, self.log_size, event, self.timestamp, encoded)
+
+
+def encode_verdict(json: bytes, number: int, log_size: int) -> bytes:
+    """Return the line of a verdict, with its line end."""
+    body = b'{"number":%d,"log_size":%d,"verdict":%b' % (number, log_size, json)
+    return b'%b,"check":"%08x"}\n' % (body, crc32(body))
+
+
 def encode_record(encoded: Encoded, number: int, log_size: int) -> bytes:
     """Return the line of a record, with its line end."""
     body = b'%b,"number":%d,"log_size":%d,"data":%b' % (encoded.head, number, log_size, encoded.data)
@@ -57,8 +85,11 @@ def _decoded(line: bytes) -> Record | None:
         return None
     try:
         found = decode_object(line)
+        number, log_size = found["number"], found["log_size"]
+        if verdict := found.get("verdict"):
+            return Record(number, log_size, verdict_event(verdict), verdict["tested_at"])
         event = Event(found["action"], found["details"], found["data"], found["level"])
-        return Record(found["number"], found["log_size"], event, found["timestamp"])
+        return Record(number, log_size, event, found["timestamp"])
     except (ValueError, KeyError):
         return None
 

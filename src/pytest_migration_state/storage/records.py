@@ -132,6 +132,21 @@ def without_hash(raw: bytes) -> bytes:
     return HASH_AT_END.sub(b"}", raw)
 
 
+class Author(NamedTuple):
+    """Who writes an entry.
+
+    :ivar run_id: the run that it belongs to, or ``None``.
+    :ivar actor: ``user@host``.
+    """
+
+    run_id: str | None
+    actor: str
+
+    def encoded(self) -> bytes:
+        """Return the fields of the entry that say so, as JSON."""
+        return to_json_bytes(self._asdict())[1:-1]
+
+
 class Encoded(NamedTuple):
     """An event as JSON: the parts that journals and the log have in common.
 
@@ -145,26 +160,31 @@ class Encoded(NamedTuple):
 
 def encode_event(event: Event, timestamp: str) -> Encoded:
     """Return an event as JSON."""
-    action, details, data, level = event
+    return Encoded(encode_head(event, timestamp), to_json_bytes(event.data))
+
+
+def encode_head(event: Event, timestamp: str) -> bytes:
+    """Return the operators' four keys of an event as JSON, without the closing brace."""
+    action, details, _, level = event
     head = {"timestamp": timestamp, "level": level, "action": action, "details": details}
-    return Encoded(to_json_bytes(head)[:-1], to_json_bytes(data))
+    return to_json_bytes(head)[:-1]
 
 
 def encode_entry(
     encoded: Encoded,
-    author: JsonObject,
+    author: bytes,
     previous: Position,
     between: bytes = b"",
     part: tuple[int, int] = (1, 1),
 ) -> tuple[bytes, Position]:
     """Return an entry's line, with its line end, and its position.
 
-    :param author: who writes; see :func:`author_fields`.
+    :param author: who writes; see :meth:`Author.encoded`.
     :param part: its number, from 1, among the entries that are committed together, and their total.
     """
     seq = previous.seq + 1
-    fields = {"seq": seq, "part": part, **author} if part[1] > 1 else {"seq": seq, **author}
-    body = b'%b,%b,"data":%b' % (encoded.head, to_json_bytes(fields)[1:-1], encoded.data)
+    parts = b'"part":[%d,%d],' % part if part[1] > 1 else b""
+    body = b'%b,"seq":%d,%b%b,"data":%b' % (encoded.head, seq, parts, author, encoded.data)
     digest = chained_hash(previous.hash, between, body + b"}")
     return b'%b,"hash":"%b"}\n' % (body, digest.encode()), Position(seq, digest)
 
@@ -173,11 +193,6 @@ def event_of(line: bytes) -> tuple[Event, str]:
     """Return the event, and its timestamp, that :func:`encode_entry` wrote as ``line``."""
     entry = decode_object(line)
     return Event(entry["action"], entry["details"], entry["data"], entry["level"]), entry["timestamp"]
-
-
-def author_fields(run_id: str | None, actor: str) -> JsonObject:
-    """Return the fields that name the author of an entry, for :func:`encode_entry`."""
-    return {"run_id": run_id, "actor": actor}
 
 
 def gap_position(data: JsonObject) -> Position | None:

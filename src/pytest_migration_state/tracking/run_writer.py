@@ -144,7 +144,7 @@ class RunWriter:
         now = utc_now()
         if verdict.error_message is not None:
             verdict = verdict._replace(error_message=to_storable(verdict.error_message))
-        self._open_log.record(events.verdict_recorded(now, verdict), now)
+        self._open_log.record_verdict(verdict.to_object(now), now)
 
     def skip(self, key: Key, reason: str, node_id: str) -> None:
         """Record that a planned validation was skipped."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_migration_state.domain.beside.case import without_lines
 from pytest_migration_state.domain.beside.change import NOT_KNOWN, Change
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
     from pytest_migration_state.types import JsonObject
 
 
-@dataclass(frozen=True, slots=True)
-class Beginning:
+class Beginning(NamedTuple):
     """The entry that begins a migration.
 
     :ivar entry: the entry.

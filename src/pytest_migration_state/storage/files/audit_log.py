@@ -247,9 +247,7 @@ class AuditLogFile(LogFile):
 
     # --- writing --------------------------------------------------------------------------------------------
 
-    def append(
-        self, events: Sequence[tuple[Encoded, JsonObject]], lines_count: Callable[[], bool]
-    ) -> list[bytes]:
+    def append(self, events: Sequence[tuple[Encoded, bytes]], lines_count: Callable[[], bool]) -> list[bytes]:
         """Append an entry for each event and its author, all in one write: the commit point.
 
         Return the lines.

@@ -109,7 +109,9 @@ class Journals:
         since = _Since(log, [record for chosen in by_run.values() for record in chosen.records])
         taken = []
         for run_id, record in in_order:
-            event = self._as_it_counts(record, run_id, document, since)
+            event = record.event
+            if not since.is_nothing_after(record):
+                event = self._as_it_counts(record, run_id, document, since)
             if record.number == lasts[run_id] and run_id in document.open_runs:
                 event = _with_mark(event, run_id, record.number)
             encoded = record.encoded if event is record.event else None
@@ -141,8 +143,6 @@ class Journals:
         """Return the event of a record as it counts behind everything that the log holds."""
         if since.is_unknown(record):
             return self._late(record.event, document)
-        if not since.has_any:
-            return record.event
         return overtaken_by(record.event, since.data_of_others(record, run_id))
 
 
@@ -159,10 +159,9 @@ class _Since:
         if oldest < self._end:
             self._entries = list(log.entries_from(oldest))
 
-    @property
-    def has_any(self) -> bool:
-        """True if the log got anything after one of the records."""
-        return bool(self._entries)
+    def is_nothing_after(self, record: Record) -> bool:
+        """Return True if the log got nothing after a record: nearly always."""
+        return not self._entries and 0 <= record.log_size <= self._end
 
     def is_unknown(self, record: Record) -> bool:
         """Return True if the log cannot be read, or is not the one that the record's writer saw."""

@@ -22,6 +22,7 @@ from pytest_migration_state.storage.files.atomic import (
 )
 from pytest_migration_state.storage.files.paths import log_in_utf16
 from pytest_migration_state.storage.files.waiting import shut_out_others
+from pytest_migration_state.storage.journal_records import UNKNOWN_SIZE
 from pytest_migration_state.storage.records import DamagedLineError, Line, parse_line
 
 if TYPE_CHECKING:
@@ -120,13 +121,13 @@ class LogFile:
         """
         return is_open_on(self.descriptor, self._identity)
 
-    def own_size(self) -> int | None:
-        """Return the size of the file in bytes; ``None`` if the descriptor is no longer open on it."""
+    def own_size(self) -> int:
+        """Return the size of the file in bytes; -1 if the descriptor is no longer open on it."""
         try:
             found = fstat(self.descriptor)
         except OSError:
-            return None
-        return found.st_size if identity(found) == self._identity else None
+            return UNKNOWN_SIZE
+        return found.st_size if (found.st_dev, found.st_ino) == self._identity else UNKNOWN_SIZE
 
     def is_current(self) -> bool:
         """Return True if the open file is still the one at the path, and not shorter than it was.

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from pytest_migration_state.domain.document import Document
     from pytest_migration_state.domain.events import Event
     from pytest_migration_state.storage.files.paths import StatePaths
-    from pytest_migration_state.storage.records import Encoded
+    from pytest_migration_state.storage.records import Author, Encoded
     from pytest_migration_state.types import JsonObject, Key
 
 
 class LogWriter:
     """The writer of one state's audit log. Use it only while the state lock is held.
 
-    :param author: the author's fields; see :func:`~pytest_migration_state.storage.records.author_fields`.
+    :param author: who writes here.
     :param notify: called with a warning, one sentence, while the work goes on.
     :ivar file: the log.
     :ivar has_failed: whether the log cannot be written, so that only the document holds the newest events.
@@ -38,7 +38,7 @@ class LogWriter:
     :ivar gap: a message about lost entries that is not in the log yet.
     """
 
-    def __init__(self, paths: StatePaths, author: JsonObject, notify: Callable[[str], None]) -> None:
+    def __init__(self, paths: StatePaths, author: Author, notify: Callable[[str], None]) -> None:
         self.path = paths.log
         self._paths = paths
         self.file = AuditLogFile(paths.log)
@@ -204,16 +204,18 @@ class LogWriter:
             return [*external, *self.unlogged, *taken]
         return [*taken, *external]
 
-    def _encoded(self, pending: list[Taken | tuple[Event, str]]) -> list[tuple[Encoded, JsonObject]]:
+    def _encoded(self, pending: list[Taken | tuple[Event, str]]) -> list[tuple[Encoded, bytes]]:
         """Return events with their authors: whoever writes them, and in case of journals their own runs."""
-        authors: dict[str, JsonObject] = {}
+        own = self._author.encoded()
+        authors: dict[str, bytes] = {}
         encoded = []
         for one in pending:
             if isinstance(one, Taken):
-                author = authors.setdefault(one.run_id, {**self._author, "run_id": one.run_id})
-                encoded.append((one.encoded or encode_event(*one.dated), author))
+                if one.run_id not in authors:
+                    authors[one.run_id] = self._author._replace(run_id=one.run_id).encoded()
+                encoded.append((one.encoded or encode_event(*one.dated), authors[one.run_id]))
             else:
-                encoded.append((encode_event(*one), self._author))
+                encoded.append((encode_event(*one), own))
         return encoded
 
     def _tell(self, external: list[tuple[Event, str]]) -> None:

@@ -6,6 +6,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from pytest_migration_state.json_codec import to_json_bytes
 from pytest_migration_state.regular_files import FLAGS
 from pytest_migration_state.storage.files.atomic import (
     OWNERS,
@@ -18,13 +19,19 @@ from pytest_migration_state.storage.files.atomic import (
     stat_at,
 )
 from pytest_migration_state.storage.files.journal_lock import lock
-from pytest_migration_state.storage.journal_records import Record, encode_record
+from pytest_migration_state.storage.journal_records import (
+    Record,
+    VerdictRecord,
+    encode_record,
+    encode_verdict,
+)
 from pytest_migration_state.storage.records import encode_event
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_migration_state.domain.events import Event
+    from pytest_migration_state.types import JsonObject
 
 # Bound at import: a test may replace os.write.
 os_write: Final = os.write
@@ -36,7 +43,6 @@ class RunJournal:
     :param path: the journal; it must not exist.
     :param like: a file whose owner, group and mode it is given.
     :ivar migration_id: the migration that the run is about.
-    :ivar pending: the events that were not handed over to the log yet.
     :ivar handed: those that were, while it is not certain yet that log or document holds them.
     """
 
@@ -44,7 +50,9 @@ class RunJournal:
         self.path = path
         self.run_id = run_id
         self.migration_id: str | None = None
-        self.pending: list[Record] = []
+        self._pending: list[Record] = []
+        # Those behind them, as they were noted: nothing is made of a verdict before it is needed.
+        self._noted: list[Record | VerdictRecord] = []
         self.handed: list[Record] = []
         self._like = like
         self._descriptor = -1
@@ -85,26 +93,45 @@ class RunJournal:
 
     # --- writing --------------------------------------------------------------------------------------------
 
-    def add(self, event: Event, timestamp: str, log_size: int) -> None:
-        """Note an event. Never raises because of the file: see :attr:`is_whole`."""
-        encoded = encode_event(event, timestamp)
-        self._number += 1
-        self.pending.append(Record(self._number, log_size, event, timestamp, encoded))
-        # A record without those before it would seem to have lost them.
-        if self._written == self._number - 1 and self._write(encode_record(encoded, self._number, log_size)):
-            self._written = self._number
+    @property
+    def pending(self) -> list[Record]:
+        """The events that were not handed over to the log yet."""
+        if self._noted:
+            noted, self._noted = self._noted, []
+            self._pending += [one.to_record() if isinstance(one, VerdictRecord) else one for one in noted]
+        return self._pending
 
-    def _write(self, line: bytes) -> bool:
-        # A test may have closed every file of its process, and opened others with their numbers.
-        if not is_open_on(self._descriptor, self._identity):
-            return False
+    def add_verdict(self, verdict: JsonObject, timestamp: str, log_size: int) -> None:
+        """Note a verdict of this moment. Never raises because of the file: see :attr:`is_whole`."""
+        json = to_json_bytes(verdict)
+        number = self._number = self._number + 1
+        self._noted.append(VerdictRecord(number, log_size, verdict, timestamp, json))
+        self._add_line(encode_verdict(json, number, log_size))
+
+    def add(self, event: Event, timestamp: str, log_size: int) -> None:
+        """Note another event of this moment. Never raises because of the file: see :attr:`is_whole`."""
+        encoded = encode_event(event, timestamp)
+        number = self._number = self._number + 1
+        self._noted.append(Record(number, log_size, event, timestamp, encoded))
+        self._add_line(encode_record(encoded, number, log_size))
+
+    def _add_line(self, line: bytes) -> None:
+        # A record without those before it would seem to have lost them.
+        if self._written != self._number - 1:
+            return
+        descriptor = self._descriptor
         try:
-            written = os_write(self._descriptor, line)
-            if written < len(line):
-                os.ftruncate(self._descriptor, fstat(self._descriptor).st_size - written)
+            found = fstat(descriptor)
+            # A test may have closed every file of its process, and opened others with their numbers.
+            if (found.st_dev, found.st_ino) != self._identity:
+                return
+            written = os_write(descriptor, line)
+            if written == len(line):
+                self._written = self._number
+            else:
+                os.ftruncate(descriptor, found.st_size)
         except OSError:
-            return False
-        return written == len(line)
+            return
 
     @property
     def is_whole(self) -> bool:
@@ -118,8 +145,9 @@ class RunJournal:
 
     def hand_over(self, number: int) -> None:
         """Note that the pending events up to this number were handed over to the log."""
-        self.handed += [record for record in self.pending if record.number <= number]
-        self.pending = [record for record in self.pending if record.number > number]
+        pending = self.pending
+        self.handed += [record for record in pending if record.number <= number]
+        self._pending = [record for record in pending if record.number > number]
 
     def settle(self) -> None:
         """Note that log or document hold all that was handed over, and empty the file.

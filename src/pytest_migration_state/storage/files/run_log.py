@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pytest_migration_state.storage.base import Decide
     from pytest_migration_state.storage.files.run_journal import RunJournal
     from pytest_migration_state.storage.files.state_files import StateFiles
+    from pytest_migration_state.types import JsonObject
 
 #: The shortest time between two groups, and between two checkpoints, in seconds; and the same as a multiple
 #: of the duration of the last one. The longer one applies.
@@ -45,6 +46,7 @@ class FileRunLog:
         self._files = files
         self._run_id = run_id
         self._journal = files.journal = journal
+        self._log_size = files.log_size
         self._timeout = files.lock.timeout
         # The last event, until it is written.
         self._last: tuple[Event, str] | None = None
@@ -93,9 +95,17 @@ class FileRunLog:
                 self._checkpoint()
             self._journal.settle()
 
+    def record_verdict(self, verdict: JsonObject, now: str) -> None:
+        """Write a verdict of ``now``."""
+        self._journal.add_verdict(verdict, now, self._log_size())
+        self._flush_if_due()
+
     def record(self, event: Event, now: str) -> None:
-        """Write an event of ``now``."""
-        self._journal.add(event, now, self._files.log_size())
+        """Write another event of ``now``."""
+        self._journal.add(event, now, self._log_size())
+        self._flush_if_due()
+
+    def _flush_if_due(self) -> None:
         if self.failure is not None:
             if monotonic() - self._tried_at > _RETRY_INTERVAL:
                 self._flush(0.0)

@@ -12,25 +12,24 @@ from typing import TYPE_CHECKING
 from pytest_migration_state.errors import MigrationStateError, StateLockedError
 from pytest_migration_state.storage.files.forks import reset_in_child
 from pytest_migration_state.storage.files.working_copy import WorkingCopy
-from pytest_migration_state.storage.journal_records import UNKNOWN_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pytest_migration_state.storage.files.lock import StateLock
     from pytest_migration_state.storage.files.paths import StatePaths
-    from pytest_migration_state.types import JsonObject
+    from pytest_migration_state.storage.records import Author
 
 
 class StateFiles(WorkingCopy):
     """The files of one state, for one user of them.
 
-    :param author: the author's fields; see :func:`~pytest_migration_state.storage.records.author_fields`.
+    :param author: who writes here.
     :param notify: called with a warning, one sentence, while the work goes on.
     """
 
     def __init__(
-        self, paths: StatePaths, author: JsonObject, lock: StateLock, notify: Callable[[str], None]
+        self, paths: StatePaths, author: Author, lock: StateLock, notify: Callable[[str], None]
     ) -> None:
         super().__init__(paths, author, lock, notify)
         self._mutex = threading.RLock()
@@ -112,10 +111,10 @@ class StateFiles(WorkingCopy):
                     self.checkpoint()
         self._reset()
 
-    def log_size(self) -> int:
-        """Return the size of the log now, without the state lock; -1 if that is not known."""
-        size = None if self._log.has_failed else self._log.file.own_size()
-        return UNKNOWN_SIZE if size is None else size
+    @property
+    def log_size(self) -> Callable[[], int]:
+        """The function that returns the size of the log, without the state lock; -1 if it is not known."""
+        return self._log.file.own_size
 
     # --- closing --------------------------------------------------------------------------------------------
 

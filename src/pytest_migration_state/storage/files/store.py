@@ -28,7 +28,7 @@ from pytest_migration_state.storage.files.run_journal import RunJournal
 from pytest_migration_state.storage.files.run_log import FileRunLog
 from pytest_migration_state.storage.files.state_files import StateFiles
 from pytest_migration_state.storage.identity import this_actor, this_host
-from pytest_migration_state.storage.records import author_fields
+from pytest_migration_state.storage.records import Author
 from pytest_migration_state.text import utc_now
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class FileStore:
 
     def _open_files(self, run_id: str | None) -> StateFiles:
         lock = StateLock(self._paths.lock, self._lock_timeout, self._on_wait)
-        return StateFiles(self._paths, author_fields(run_id, this_actor()), lock, self._notify)
+        return StateFiles(self._paths, Author(run_id, this_actor()), lock, self._notify)
 
     @property
     def address(self) -> str:

@@ -40,20 +40,20 @@ if TYPE_CHECKING:
     from pytest_migration_state.storage.files.paths import StatePaths
     from pytest_migration_state.storage.files.recovery import UpToDate
     from pytest_migration_state.storage.files.run_journal import RunJournal
-    from pytest_migration_state.types import JsonObject
+    from pytest_migration_state.storage.records import Author
 
 
 class WorkingCopy:
     """The state in memory, and its files. Use it only while the state lock is held.
 
-    :param author: the author's fields; see :func:`~pytest_migration_state.storage.records.author_fields`.
+    :param author: who writes here.
     :param notify: called with a warning, one sentence, while the work goes on.
     :ivar document: the state as it was last brought up to date.
     :ivar lock: the state lock.
     """
 
     def __init__(
-        self, paths: StatePaths, author: JsonObject, lock: StateLock, notify: Callable[[str], None]
+        self, paths: StatePaths, author: Author, lock: StateLock, notify: Callable[[str], None]
     ) -> None:
         self.paths = paths
         self.document: Document
