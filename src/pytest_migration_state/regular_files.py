@@ -91,13 +91,33 @@ def open_own(path: Path, *, append: bool = False) -> tuple[int, bool]:
     if append:
         flags |= os.O_APPEND
     descriptor, is_new = _opened(path, flags, create=True, follow=False)
+    _check_single(descriptor)
+    return descriptor, is_new
+
+
+def open_single(path: Path, *, writable: bool = False) -> int:
+    """Open a regular file that is reached through no symbolic link and has no second name.
+
+    :returns: its descriptor.
+    :raises OSError: it cannot be opened, or it is not such a file.
+    """
+    flags = FLAGS | _NO_FOLLOW | (os.O_RDWR | os.O_APPEND if writable else os.O_RDONLY)
+    descriptor, _ = _opened(path, flags, follow=False)
+    _check_single(descriptor)
+    return descriptor
+
+
+def _check_single(descriptor: int) -> None:
+    """Check that an open file has no second name.
+
+    :raises OSError: it has; it is closed.
+    """
     names = _fstat(descriptor).st_nlink
     if names > 1:
         _close(descriptor)
         raise OSError(
             errno.EMLINK, f"it has {names} names (hard links), and a write would change all of them"
         )
-    return descriptor, is_new
 
 
 def open_to_read(path: Path) -> BinaryIO:

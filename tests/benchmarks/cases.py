@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -133,16 +134,62 @@ def all_costs(folder: Path, size: Size) -> dict[str, float]:
     return found | costs(folder / "others", size.tests, min(size.rounds, 2), OTHERS)
 
 
-def active(found: dict[str, float]) -> Row:
-    row = _against_cheapest("active, a test", found, 0.35)
-    return row._replace(detail=f"{row.detail}, the least that the contract asks for {found[LEAST]:.0f} µs")
+def active(found: dict[str, float]) -> list[Row]:
+    peers = {peer: found[peer] for peer in OTHERS}
+    lowest = min(peers, key=lambda peer: peers[peer])
+    return [
+        _against_cheapest("active, a test", found, 0.35),
+        Row(
+            "active, a test, over one private write of its line",
+            found[OURS] / found[LEAST],
+            3,
+            "×",
+            f"{found[OURS]:.0f} µs over {found[LEAST]:.0f} µs",
+        ),
+        Row(
+            f"active, a test, over {lowest}'s, the lowest of the other peers",
+            found[OURS] / found[lowest],
+            1,
+            "×",
+            f"{found[OURS]:.0f} µs over {found[lowest]:.0f} µs",
+        ),
+    ]
 
 
 def active_xdist(folder: Path, size: Size) -> Row:
     found = costs(
         folder / "suite", size.tests, min(size.rounds, 4), [OURS, CHEAPEST], "-p", "xdist.plugin", "-n2"
     )
-    return _against_cheapest("active with `-n2`, a test", found, 0.5)
+    return _against_cheapest("active with `-n2`, a test", found, 0.35)
+
+
+def start(folder: Path, size: Size) -> Row:
+    """Measure what a recorded run of one test costs, and what importing the modules costs that it uses."""
+    write_suite(folder / "suite", 1)
+    used = """
+import sys, pytest
+before = set(sys.modules)
+assert pytest.main(sys.argv[1:]) == 0
+own = [name for name in sys.modules if name.split(".")[0] in {"pytest_migration_state", "filelock"}]
+print()
+print(",".join(name for name in own if name not in before))
+"""
+    arguments = pytest_command(OURS)[3:]
+    names = measure.last_line(used, folder / "suite", *arguments)
+    importing = (
+        "import pytest, importlib, sys\nfor name in sys.argv[1].split(','): importlib.import_module(name)"
+    )
+    commands = {
+        BARE: pytest_command(BARE),
+        OURS: pytest_command(OURS),
+        "pytest": [sys.executable, "-c", "import pytest"],
+        "imports": [sys.executable, "-c", importing, names],
+    }
+    found = measure.in_turn(commands, folder / "suite", size.rounds * 4)
+    cost = {name: measure.seconds(usages) * 1e3 for name, usages in found.items()}
+    run, imports = cost[OURS] - cost[BARE], cost["imports"] - cost["pytest"]
+    what = "start of a recorded run, over the import of what it uses"
+    return Row(what, run / imports, 1.2, "×", f"{run:.0f} ms over {imports:.0f} ms")
 
 
 def _against_cheapest(what: str, found: dict[str, float], goal: float) -> Row:
@@ -299,6 +346,85 @@ def command(folder: Path, size: Size) -> list[Row]:
     return rows
 
 
+def reading(folder: Path, size: Size) -> list[Row]:
+    """Measure ``audit --last 10`` and ``show`` beside a long log and a short one."""
+    counts = {"short": max(size.many // 100, 10), "long": size.many * 10}
+    states = {name: _state_with_log(folder / name, count) for name, count in counts.items()}
+    own = [sys.executable, "-m", "pytest_migration_state"]
+    rows = []
+    for command in (["audit", "--last", "10"], ["show"]):
+        commands = {name: [*own, *command, "-s", state] for name, state in states.items()}
+        found = measure.in_turn(commands, folder, size.rounds * 2)
+        short, long = (measure.seconds(found[name]) * 1e3 for name in counts)
+        what = f"`{' '.join(command)}` beside a log of {counts['long']:,} entries, over {counts['short']:,}"
+        rows.append(Row(what, long / short, 1.5, "×", f"{long:.0f} ms over {short:.0f} ms"))
+    return rows
+
+
+def _state_with_log(folder: Path, count: int) -> str:
+    """Return a state whose log has this number of entries."""
+    code = """
+import sys
+from pathlib import Path
+from pytest_migration_state import MigrationTracker
+from pytest_migration_state.domain.events import Event
+from pytest_migration_state.storage.files.store import FileStore
+state, count = Path(sys.argv[1]), int(sys.argv[2])
+tracker = MigrationTracker(state, notify=print)
+tracker.initialize()
+for number in range(10):
+    tracker.add_validation_result("guardian-hive", f"test_{number}", True)
+note = Event("Notice", "An operator's own words, as long as they usually are", {})
+while count > 0:
+    FileStore(state, notify=print).commit(lambda _: [note] * min(count, 50_000))
+    count -= 50_000
+print(0)
+"""
+    folder.mkdir()
+    state = str(folder / "migration-state.json")
+    measure.script(code, folder, state, str(count))
+    return state
+
+
+def beside_a_run(folder: Path, size: Size) -> Row:  # noqa: ARG001  # 20 commands, whatever the size
+    """Measure how much longer commands wait beside a run that records a thousand tests a second."""
+    state = str(folder / "migration-state.json")
+    own = [sys.executable, "-m", "pytest_migration_state"]
+    measure.run([*own, "init", "-s", state], folder)
+    run = """
+import sys, time
+from pathlib import Path
+from pytest_migration_state.domain.verdict import Verdict
+from pytest_migration_state.tracking.run_writer import RunWriter
+run = RunWriter(Path(sys.argv[1]), "7f3c7f3c7f3c7f3c", notify=print)
+run.open(lambda document: None, {})
+print("recording", flush=True)
+began, number = time.monotonic(), 0
+while time.monotonic() < began + 600:
+    number += 1
+    run.verdict(Verdict(("guardian-hive", f"test_{number}"), True, None, "passed", 0.000123))
+    time.sleep(max(0.0, began + number / 1000 - time.monotonic()))
+"""
+    commands = [[*own, "container", f"c{number}", "abc123", "-s", state] for number in range(20)]
+    alone = [measure.wall(command, folder) for command in commands]
+    with subprocess.Popen(
+        [sys.executable, "-c", run, state], cwd=folder, stdout=subprocess.PIPE, text=True
+    ) as recording:
+        assert recording.stdout is not None
+        assert recording.stdout.readline() == "recording\n"
+        beside = [measure.wall(command, folder) for command in commands]
+        recording.kill()
+    what = "20 commands beside a run of 1,000 tests a second: the slowest waits longer by"
+    return Row(
+        what,
+        max(beside) - max(alone),
+        0.2,
+        "s",
+        f"{max(beside):.2f} s over {max(alone):.2f} s; medians {statistics.median(beside):.2f} s "
+        f"over {statistics.median(alone):.2f} s",
+    )
+
+
 def apply(folder: Path, size: Size) -> Row:
     state, file = str(folder / "state.json"), folder / "operations.jsonl"
     count = size.tests * 2
@@ -344,5 +470,6 @@ def memory(folder: Path, size: Size) -> Row:
 
 #: In the order of the table, which begins with :func:`active`. Each returns one or several rows.
 CASES: list[Callable[[Path, Size], Row | list[Row]]] = [
-    inactive, active_xdist, recorder, growth, checkpoints, opening, command, apply, memory,
+    inactive, active_xdist, start, recorder, growth, checkpoints, opening, command, reading, beside_a_run,
+    apply, memory,
 ]  # fmt: skip

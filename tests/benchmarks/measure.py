@@ -6,6 +6,7 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -67,8 +68,20 @@ def seconds(usages: Sequence[Usage]) -> float:
     return statistics.median(usage.seconds for usage in usages)
 
 
+def wall(command: Sequence[str], folder: Path) -> float:
+    """Return how long ``command`` takes, in seconds by the clock."""
+    began = time.monotonic()
+    run(command, folder)
+    return time.monotonic() - began
+
+
 def script(code: str, folder: Path, *arguments: str) -> float:
     """Run Python code in its own process, and return the figure that it prints as its last line."""
+    return float(last_line(code, folder, *arguments))
+
+
+def last_line(code: str, folder: Path, *arguments: str) -> str:
+    """Run Python code in its own process, and return the last line that it prints."""
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         cwd=folder,
@@ -79,7 +92,7 @@ def script(code: str, folder: Path, *arguments: str) -> float:
     )
     if done.returncode != 0:
         raise RuntimeError(f"a benchmark script failed:\n{done.stderr[-2000:]}")
-    return float(done.stdout.splitlines()[-1])
+    return done.stdout.splitlines()[-1]
 
 
 def median_of(code: str, folder: Path, rounds: int, *arguments: str) -> float:

@@ -81,8 +81,9 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as name:
         found = cases.all_costs(Path(name), size)
-        rows = [cases.active(found)]
-        progress(rows[0])
+        rows = cases.active(found)
+        for row in rows:
+            progress(row)
         for case in cases.CASES:
             folder = Path(name) / case.__name__
             folder.mkdir()

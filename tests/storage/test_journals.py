@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NOW = "2026-01-15T09:14:00.123Z"
-RUN = "7f3c"
+RUN = "7f3c7f3c7f3c7f3c"
 KEY = ("guardian-hive", "test_it")
 
 
@@ -292,7 +292,7 @@ def test_what_a_forgotten_run_left_behind_is_kept(path: Path, run: RunWriter) ->
     tracker(path).write_audit("Notice", "somebody commits")
     (copy,) = kept(path)
     assert copy.read_bytes() == content
-    assert "was settled, forgotten or replaced before 1 result of it" in log_of(path).read_text("utf-8")
+    assert "the run is on record no longer" in log_of(path).read_text("utf-8")
 
 
 def test_a_journal_of_another_machine_is_read_and_not_removed(path: Path, run: RunWriter) -> None:
@@ -317,7 +317,7 @@ def test_a_journal_that_cannot_be_read_is_an_error(path: Path, run: RunWriter) -
     killed(run)
     journal_of(path).unlink()
     journal_of(path).mkdir()
-    with pytest.raises(StateDamagedError, match=r"\.run-7f3c: it cannot be read \(Is a directory\)"):
+    with pytest.raises(StateDamagedError, match=rf"\.run-{RUN}: it cannot be read \(Is a directory\)"):
         tracker(path).gate()
 
 

@@ -5,7 +5,7 @@ Everything here is pure.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_migration_state.domain.advice import BACKUP
 from pytest_migration_state.domain.events import Event
@@ -20,27 +20,52 @@ if TYPE_CHECKING:
     from pytest_migration_state.types import JsonObject, Key
 
 
-def failures_known(event: Event, document: Document) -> dict[Key, JsonObject]:
-    """Return the failures that the verdicts of an event replace, when it happens."""
-    known = {}
+class Shut(NamedTuple):
+    """What keeps the gate shut for a validation.
+
+    :ivar failure: its verdict, if it is failed.
+    :ivar waiting: its outstanding entry.
+    """
+
+    failure: JsonObject | None = None
+    waiting: JsonObject | None = None
+
+
+def shut_now(event: Event, document: Document) -> dict[Key, Shut]:
+    """Return what keeps the gate shut for each validation of an event, when it happens."""
+    found = {}
     for verdict in event.data.get("validation_results", ()):
-        found = document.verdicts.get(key_of(verdict))
-        if found and not found["passed"]:
-            known[key_of(verdict)] = found
-    return known
+        key = key_of(verdict)
+        failure = document.verdicts.get(key)
+        if failure and failure["passed"]:
+            failure = None
+        waiting = document.outstanding.get(key)
+        if failure or waiting:
+            found[key] = Shut(failure, waiting)
+    return found
 
 
-def written_late(event: Event, document: Document, known: Mapping[Key, JsonObject]) -> Event:
+def written_late(
+    event: Event, document: Document, known: Mapping[Key, Shut], run_id: str | None = None
+) -> Event:
     """Return an event as it counts when it is written later than it happened.
 
-    A pass does not replace a failure that somebody else recorded meanwhile, whatever their times say. And it
-    says nothing about a process that was started after its test.
+    A pass does not replace a failure that somebody else recorded meanwhile, nor settle what became
+    outstanding, whatever the times say. And it says nothing about a process that was started after its test.
 
     :param document: the state as it is now.
-    :param known: the failures that its passes replaced when they happened.
+    :param known: what kept the gate shut when it happened.
+    :param run_id: the run whose events are written in their order.
     """
     results = event.data.get("validation_results", ())
-    return _without(event, [verdict for verdict in results if _is_overtaken(verdict, document, known)])
+    overtaken = [verdict for verdict in results if _is_overtaken(verdict, document, known, run_id)]
+    return _without(event, overtaken)
+
+
+def may_shut(data: JsonObject) -> bool:
+    """Return True if an entry with this data may shut the gate for a validation."""
+    is_failed = any(not verdict["passed"] for verdict in data.get("validation_results", ()))
+    return is_failed or bool(data.get("outstanding_validations"))
 
 
 def overtaken_by(event: Event, since: Iterable[JsonObject]) -> Event:
@@ -96,17 +121,22 @@ def _without(event: Event, overtaken: list[JsonObject]) -> Event:
     return Event(event.action, details, data, "WARNING")
 
 
-def _is_overtaken(verdict: JsonObject, document: Document, known: Mapping[Key, JsonObject]) -> bool:
+def _is_overtaken(
+    verdict: JsonObject, document: Document, known: Mapping[Key, Shut], run_id: str | None
+) -> bool:
     if not verdict["passed"]:
         return False
     if _is_of_earlier_process(verdict, document):
         return True
-    current = document.verdicts.get(key_of(verdict))
-    if current is None or current["passed"]:
-        return False
-    run_id = current.get("run_id")
-    is_own = run_id is not None and run_id == verdict.get("run_id")
-    return not is_own and current != known.get(key_of(verdict))
+    key = key_of(verdict)
+    before = known.get(key, Shut())
+    current = document.verdicts.get(key)
+    if current is not None and not current["passed"] and current != before.failure:
+        is_own = run_id is not None and run_id == verdict.get("run_id") == current.get("run_id")
+        if not is_own:
+            return True
+    waiting = document.outstanding.get(key)
+    return waiting is not None and waiting != before.waiting and run_id not in runs_of(waiting)
 
 
 def _is_of_earlier_process(verdict: JsonObject, document: Document) -> bool:

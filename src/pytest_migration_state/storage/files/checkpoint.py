@@ -67,6 +67,10 @@ class Checkpoint:
         """Why there was none: ``missing``, or ``empty`` because of our lock."""
         return self._file.absence
 
+    def is_changed(self) -> bool:
+        """Return True if the document is certainly not as it was last read or written."""
+        return self._file.is_changed()
+
     @contextmanager
     def unchanged(self) -> Iterator[None]:
         """Keep other programs from writing the document.

@@ -42,6 +42,7 @@ from pytest_migration_state.storage.files.atomic import (
     remove,
     replace,
     set_aside,
+    stat_at,
     write_temporary,
 )
 from pytest_migration_state.storage.files.paths import StatePaths, document_in_utf16, unreadable
@@ -59,6 +60,10 @@ READ_PAUSE: Final = 0.02
 #: How long a document must have been empty before it is looked at whether another program has it open, in
 #: seconds.
 EMPTY_PATIENCE: Final = 2.0
+
+
+#: What a file looks like without being read: its identity, its size and the time of its last change.
+Appearance = tuple[int, int, int, int]
 
 
 class LoadedDocument(NamedTuple):
@@ -92,6 +97,21 @@ class DocumentFile:
         # It was empty when it was locked here: whoever emptied it, to open it again, was refused.
         self._is_locked_empty = False
         self.absence = "missing"
+        # What the file looked like when it was last read or written.
+        self._seen = self._appearance()
+
+    def _appearance(self) -> Appearance | None:
+        """Return what the file looks like; ``None`` if there is none."""
+        try:
+            found = stat_at(self.path)
+        except OSError:
+            return None
+        return *identity(found), found.st_size, found.st_mtime_ns
+
+    def is_changed(self) -> bool:
+        """Return True if the file is certainly another one than when it was last read or written."""
+        now = self._appearance()
+        return now is not None and now != self._seen
 
     def read(self) -> LoadedDocument | None:
         """Return the document on disk; ``None`` if there is none, or if it is empty because of our lock.
@@ -100,6 +120,7 @@ class DocumentFile:
         :raises StateVersionError: it was written by a newer version of the format.
         """
         self.absence = "missing"
+        self._seen = self._appearance()
         content = self._content()
         if content is None:
             return None
@@ -228,6 +249,7 @@ class DocumentFile:
             with self.locked(patience) as digest:
                 if digest == known:
                     replace(temporary, self.path)
+                    self._seen = self._appearance()
                     return digests.with_content(audit["content"].encode())
             return None
         finally:

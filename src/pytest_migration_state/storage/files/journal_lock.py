@@ -12,7 +12,7 @@ from contextlib import suppress
 from time import sleep  # bound here: a test may replace time.sleep
 from typing import TYPE_CHECKING, Final
 
-from pytest_migration_state.regular_files import despite_sharing, open_regular
+from pytest_migration_state.regular_files import despite_sharing, open_single
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +76,7 @@ def is_held(path: Path) -> bool:
     :raises OSError: that cannot be found out.
     """
     try:
-        descriptor = despite_sharing(lambda: open_regular(path))
+        descriptor = despite_sharing(lambda: open_single(path))
     except FileNotFoundError:
         return False
     try:

@@ -6,11 +6,11 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from pytest_migration_state.domain import events
-from pytest_migration_state.domain.overtaken import failures_known, written_late
+from pytest_migration_state.domain.overtaken import Shut, shut_now, written_late
 from pytest_migration_state.domain.schema import raised_version
 from pytest_migration_state.errors import StateDamagedError
 from pytest_migration_state.storage.files.audit_log import AuditLogFile, NewLinesError
-from pytest_migration_state.storage.files.journals import Taken
+from pytest_migration_state.storage.files.journals import Taken, without_lower_marks
 from pytest_migration_state.storage.files.paths import exists, unreadable
 from pytest_migration_state.storage.files.recovery import lines_count, replay
 from pytest_migration_state.storage.files.repair import repair_tail
@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from pytest_migration_state.domain.events import Event
     from pytest_migration_state.storage.files.paths import StatePaths
     from pytest_migration_state.storage.records import Author, Encoded
-    from pytest_migration_state.types import JsonObject, Key
+    from pytest_migration_state.types import Key
+
+
+class OthersTakenError(NewLinesError):
+    """The log cannot be written, and what was taken from journals of other runs stays there: read again."""
 
 
 class LogWriter:
@@ -51,8 +55,8 @@ class LogWriter:
         self._uncheckpointed: list[bytes] = []
         # Those of the unlogged events that were written to a log that was gone afterwards.
         self._written_before: list[tuple[Event, str]] = []
-        # The failures that passes of this writer replaced when they happened.
-        self._known: dict[Key, JsonObject] = {}
+        # What kept the gate shut for the passes of this writer when they happened.
+        self._known: dict[Key, Shut] = {}
         # Messages about repairs that are not in the log yet.
         self._repairs: list[str] = []
         self._author = author
@@ -167,6 +171,7 @@ class LogWriter:
         log could not take earlier. If the log cannot be written, all of them are kept for the document.
 
         :raises NewLinesError: another program has added lines since the log was read.
+        :raises OthersTakenError: the log cannot be written, and events of other runs were taken.
         """
         try:
             if self.has_failed or not self.file.is_open:
@@ -180,6 +185,9 @@ class LogWriter:
             if document.metadata.get("unlogged_changes"):
                 # Whoever can write the log takes the whole document over.
                 external = []
+            if any(one.run_id != self._author.run_id for one in taken):
+                # The journals of other runs still hold what was taken from them.
+                raise OthersTakenError from error
             in_order = [*self._in_order(taken, external), *staged]
             self.unlogged = [one.dated if isinstance(one, Taken) else one for one in in_order]
             self._tell(external)
@@ -269,11 +277,11 @@ class LogWriter:
 
     def note_known(self, event: Event, document: Document) -> None:
         """Note what is known of the state when an event happens: it may be written later."""
-        self._known.update(failures_known(event, document))
+        self._known.update(shut_now(event, document))
 
     def late(self, event: Event, document: Document) -> Event:
-        """Return an event as it counts when it is written later than it happened."""
-        return written_late(event, document, self._known)
+        """Return an event of this writer as it counts when it is written later than it happened."""
+        return without_lower_marks(written_late(event, document, self._known, self._author.run_id), document)
 
     def apply_unlogged(self, document: Document) -> None:
         """Apply the unlogged events to a document that was read again, as they count now."""

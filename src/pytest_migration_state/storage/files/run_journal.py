@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from pytest_migration_state.json_codec import to_json_bytes
-from pytest_migration_state.regular_files import FLAGS
+from pytest_migration_state.regular_files import FLAGS, open_single
 from pytest_migration_state.storage.files.atomic import (
     OWNERS,
     close_own,
@@ -16,6 +16,7 @@ from pytest_migration_state.storage.files.atomic import (
     is_open_on,
     keep_access,
     remove,
+    set_aside,
     stat_at,
 )
 from pytest_migration_state.storage.files.journal_lock import lock
@@ -57,18 +58,54 @@ class RunJournal:
         self._like = like
         self._descriptor = -1
         self._identity = (0, 0)
+        self._size = 0
         self._number = 0
+        # The number of the last record of which it is noted what was known when it happened.
+        self._known = 0
         # The number of the last record that the file holds, with all before it that it has to hold.
         self._written = 0
 
     def open(self) -> None:
         """Create the journal, and lock it. Nothing is done if that was done before.
 
+        A test may have closed the file, and another program may have put another one in its place.
+
         :raises OSError: it cannot be created or locked.
         """
         if self._is_at_path():
             return
         self.close()
+        if self._identity != (0, 0) and (self._reopen() or not self._clear()):
+            return
+        self._create()
+
+    def _reopen(self) -> bool:
+        """Open and lock the journal again that this run has created. Return False if it is not there."""
+        try:
+            descriptor = open_single(self.path, writable=True)
+        except FileNotFoundError:
+            return False
+        if identity(fstat(descriptor)) != self._identity:
+            os.close(descriptor)
+            return False
+        lock(descriptor)
+        self._descriptor = descriptor
+        return True
+
+    def _clear(self) -> bool:
+        """Move another file out of the way. Return False if something is there that is no file."""
+        try:
+            descriptor = open_single(self.path)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        with os.fdopen(descriptor, "rb") as file:
+            set_aside(self._like, "journal", file.read())
+        remove(self.path)
+        return True
+
+    def _create(self) -> None:
         flags = FLAGS | os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL
         descriptor = os.open(self.path, flags, 0o666)
         try:
@@ -104,15 +141,17 @@ class RunJournal:
     def add_verdict(self, verdict: JsonObject, timestamp: str, log_size: int) -> None:
         """Note a verdict of this moment. Never raises because of the file: see :attr:`is_whole`."""
         json = to_json_bytes(verdict)
-        number = self._number = self._number + 1
+        number = self._number + 1
         self._noted.append(VerdictRecord(number, log_size, verdict, timestamp, json))
+        self._number = number
         self._add_line(encode_verdict(json, number, log_size))
 
     def add(self, event: Event, timestamp: str, log_size: int) -> None:
         """Note another event of this moment. Never raises because of the file: see :attr:`is_whole`."""
         encoded = encode_event(event, timestamp)
-        number = self._number = self._number + 1
+        number = self._number + 1
         self._noted.append(Record(number, log_size, event, timestamp, encoded))
+        self._number = number
         self._add_line(encode_record(encoded, number, log_size))
 
     def _add_line(self, line: bytes) -> None:
@@ -123,11 +162,12 @@ class RunJournal:
         try:
             found = fstat(descriptor)
             # A test may have closed every file of its process, and opened others with their numbers.
-            if (found.st_dev, found.st_ino) != self._identity:
+            if (found.st_dev, found.st_ino) != self._identity or found.st_size != self._size:
                 return
             written = os_write(descriptor, line)
             if written == len(line):
                 self._written = self._number
+                self._size += written
             else:
                 os.ftruncate(descriptor, found.st_size)
         except OSError:
@@ -143,11 +183,21 @@ class RunJournal:
         is_there = self._is_at_path()
         return [*self.handed, *(one for one in self.pending if one.number > self._written or not is_there)]
 
+    def take_unknown(self) -> list[Record]:
+        """Return the pending events that were not returned before: what was known when they happened."""
+        found = [record for record in self.pending if record.number > self._known]
+        self._known = self._number
+        return found
+
     def hand_over(self, number: int) -> None:
         """Note that the pending events up to this number were handed over to the log."""
         pending = self.pending
         self.handed += [record for record in pending if record.number <= number]
         self._pending = [record for record in pending if record.number > number]
+
+    def drop(self, number: int) -> None:
+        """Note that the log holds a pending event already."""
+        self._pending = [record for record in self.pending if record.number != number]
 
     def settle(self) -> None:
         """Note that log or document hold all that was handed over, and empty the file.
@@ -161,6 +211,7 @@ class RunJournal:
         with suppress(OSError):
             self.open()
             os.ftruncate(self._descriptor, 0)
+            self._size = 0
 
     # --- the end --------------------------------------------------------------------------------------------
 

@@ -63,14 +63,19 @@ class FileRunLog:
     @property
     def unrecorded(self) -> list[Event]:
         """The events that could not be written yet. Each later write tries again, in order."""
+        journal = self._journal
+        # Nobody takes over what comes after the end.
+        records = [*journal.handed, *journal.pending] if self._is_finished else journal.at_risk()
         last = [self._last[0]] if self._last else []
-        return [record.event for record in self._journal.at_risk()] + last
+        return [record.event for record in records] + last
 
     def begin(self, decide: Decide) -> bool:
         """Write the first events; return True if the state had to be created."""
 
         def decide_and_open(document: Document) -> Sequence[Event]:
             decided = decide(document)
+            if self._run_id in document.open_runs:
+                raise StateWriteError(str(self._files.paths.shown), f"a run {self._run_id} is open already")
             try:
                 self._journal.open()
             except OSError as error:
@@ -89,7 +94,7 @@ class FileRunLog:
     def commit(self, decide: Decide, *, reload: bool = False) -> None:
         """Write the events that ``decide`` returns, and flush them to the disk."""
         self._files.lock.timeout = self._timeout
-        with self._files.hold(reuse=not reload):
+        with self._files.hold(reuse=not reload, keep=True):
             has_events = self._commit(lambda: self._files.stage(*decide(self.document)))
             if has_events or self._files.is_log_failing:
                 self._checkpoint()
@@ -109,9 +114,9 @@ class FileRunLog:
         if self.failure is not None:
             if monotonic() - self._tried_at > _RETRY_INTERVAL:
                 self._flush(0.0)
-        elif not self._journal.is_whole:
+        elif self._is_finished or not self._journal.is_whole:
             self._flush(self._timeout)
-        elif self._is_finished or monotonic() >= self._group_due_at:
+        elif monotonic() >= self._group_due_at:
             self._flush(min(_PATIENCE, self._timeout))
 
     def retry(self) -> None:
@@ -162,7 +167,7 @@ class FileRunLog:
         files, began = self._files, monotonic()
         files.lock.timeout = timeout
         try:
-            with files.hold(reuse=True):
+            with files.hold(reuse=True, keep=True):
                 self._commit(lambda: None)
                 if files.is_log_failing or (self._last is None and monotonic() >= self._checkpoint_due_at):
                     self._checkpoint()
@@ -175,7 +180,8 @@ class FileRunLog:
                     self._last = None
             self.failure = None
         except MigrationStateError as error:
-            can_wait = isinstance(error, StateLockedError) and not self.unrecorded
+            is_locked = isinstance(error, StateLockedError)
+            can_wait = is_locked and not self._is_finished and not self.unrecorded
             self.failure = None if can_wait else error
         finally:
             self._tried_at = monotonic()

@@ -56,16 +56,16 @@ class StateFiles(WorkingCopy):
             self._mutex.release()
 
     @contextmanager
-    def hold(self, *, create: bool = False, reuse: bool = False) -> Iterator[bool]:
+    def hold(self, *, create: bool = False, reuse: bool = False, keep: bool = False) -> Iterator[bool]:
         """Hold the lock with :attr:`document` up to date. Yield whether the state had to be created.
 
         A state that had to be created is only staged: the first commit writes it, and without a commit it
         does not come to exist.
 
         :param create: create the state (and its folder) if there is none.
-        :param reuse: keep the document in memory and read only what was added to the log since, as a run does
-            for each verdict. Changes that other programs made to the document are found at the next
-            checkpoint.
+        :param reuse: keep the document in memory and read only what was added to the log since, unless the
+            document was changed too.
+        :param keep: keep what the log could not take, as a run does. Another writer reports it as an error.
         :raises MigrationStateError: the state cannot be used, or the lock or the files cannot be opened.
         """
         with self._alone() as deadline:
@@ -74,8 +74,11 @@ class StateFiles(WorkingCopy):
             with self.lock.before(deadline):
                 created = False
                 try:
-                    if not reuse:
+                    self._takes_from_others = True
+                    if not (reuse or keep):
                         self._reset()
+                    elif not reuse:
+                        self._is_loaded = False
                     if not (self._is_loaded and self._catch_up()):
                         created = self._load(create)
                     yield created

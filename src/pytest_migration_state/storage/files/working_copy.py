@@ -24,7 +24,7 @@ from pytest_migration_state.storage.files.atomic import sweep
 from pytest_migration_state.storage.files.audit_log import NewLinesError
 from pytest_migration_state.storage.files.checkpoint import ATTEMPTS, Checkpoint
 from pytest_migration_state.storage.files.journals import Journals, mark_of, remove_dead
-from pytest_migration_state.storage.files.log_writer import LogWriter
+from pytest_migration_state.storage.files.log_writer import LogWriter, OthersTakenError
 from pytest_migration_state.storage.files.owner import Naming
 from pytest_migration_state.storage.files.recovery import bring_up_to_date, replay
 from pytest_migration_state.storage.identity import this_platform
@@ -68,6 +68,8 @@ class WorkingCopy:
         self.journal: RunJournal | None = None
         # The events of journals that are applied and not in the log yet.
         self._taken: Sequence[Taken] = ()
+        # Not while the log cannot be written: the document alone must not hold what other runs still record.
+        self._takes_from_others = True
         # What other programs did: applied, and not on record yet.
         self._external: UpToDate | None = None
         self._naming = Naming(paths)
@@ -82,6 +84,9 @@ class WorkingCopy:
         log = self._log
         journals = self._read_journals()
         self._note_known()
+        if self._checkpoint.is_changed():
+            # Perhaps by a writer that could not write the log.
+            return False
         try:
             if log.has_failed:
                 log.reopen(self.document)
@@ -173,7 +178,8 @@ class WorkingCopy:
 
     def _read_journals(self) -> Journals:
         """Return what journals hold. Read them before the log: their runs empty them behind it."""
-        return Journals(self.paths, self.journal, self._log.late)
+        journals = Journals(self.paths, self.journal, self._log.late)
+        return journals if self._takes_from_others else journals.without_others()
 
     def _take(self, journals: Journals) -> None:
         """Apply what journals hold and the log does not."""
@@ -183,7 +189,7 @@ class WorkingCopy:
     def _note_known(self) -> None:
         """Note what the run that writes here knew when its pending events happened."""
         if self._is_loaded and self.journal:
-            for record in self.journal.pending:
+            for record in self.journal.take_unknown():
                 self._log.note_known(record.event, self.document)
 
     # --- writing --------------------------------------------------------------------------------------------
@@ -293,7 +299,11 @@ class WorkingCopy:
             event = self._naming.named_in_one(first.event, self._log.file.offset)
             if event is not first.event:
                 self._taken = [first._replace(event=event, encoded=None), *others]
-        self._log.write(self.document, self._taken, self._on_record(), self._staged)
+        try:
+            self._log.write(self.document, self._taken, self._on_record(), self._staged)
+        except OthersTakenError:
+            self._takes_from_others = False
+            raise
         if self.journal:
             numbers = [one.number for one in self._taken if one.run_id == self.journal.run_id]
             self.journal.hand_over(max(mark_of(self.document, self.journal.run_id), *numbers, 0))
@@ -328,8 +338,9 @@ class WorkingCopy:
             # What other programs wrote was read, and is in no document yet: load the state again.
             self._is_loaded = self._is_loaded and read_to == (file.head, file.offset)
             raise
-        for kept in remove_dead(self.paths, self.journal, self.document):
-            self._log.add_repair(kept)
+        if not self._log.has_failed:
+            for kept in remove_dead(self.paths, self.journal, self.document):
+                self._log.add_repair(kept)
         if self._log.has_something_to_say and not self._log.has_failed:
             self.decide(lambda _: ())
             self.checkpoint()
