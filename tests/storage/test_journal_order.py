@@ -344,3 +344,16 @@ def test_a_file_with_the_number_and_identity_of_the_journal_is_not_written_to(
     run.finish(0, {})
     assert run.failure is None
     assert blockers(path) == []
+
+
+def test_a_log_that_is_lost_before_a_completion_takes_nothing_with_it(path: Path, run: RunWriter) -> None:
+    """The group was in the log, and not in the document yet."""
+    run.verdict(verdict(passed=False))
+    run.gate(Policy())
+    assert read(path)["validation_results"] == []
+    log_of(path).unlink()
+    tracker(path).write_audit("Notice", "somebody begins a new log")
+    assert not run.complete(Policy()).open
+    run.finish(1, {})
+    assert run.failure is None
+    assert blockers(path) == ["log", "failed"]

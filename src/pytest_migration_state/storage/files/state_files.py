@@ -77,9 +77,7 @@ class StateFiles(WorkingCopy):
                     self._takes_from_others = True
                     if not (reuse or keep):
                         self._reset()
-                    elif not reuse:
-                        self._is_loaded = False
-                    if not (self._is_loaded and self._catch_up()):
+                    if not (self._is_loaded and self._catch_up() and reuse):
                         created = self._load(create)
                     yield created
                 except MigrationStateError:
@@ -98,6 +96,7 @@ class StateFiles(WorkingCopy):
         with self._alone() as deadline:
             self.paths.prepare(create=True)
             with self.lock.before(deadline):
+                self._takes_from_others = True
                 self._take_before_beginning()
                 self._naming.check()
                 self._log.open_at_end()

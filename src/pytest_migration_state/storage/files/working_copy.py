@@ -84,9 +84,6 @@ class WorkingCopy:
         log = self._log
         journals = self._read_journals()
         self._note_known()
-        if self._checkpoint.is_changed():
-            # Perhaps by a writer that could not write the log.
-            return False
         try:
             if log.has_failed:
                 log.reopen(self.document)
@@ -103,6 +100,9 @@ class WorkingCopy:
                     # There is an unfinished line of a killed writer, or the log was cut: the document on disk
                     # shows which. Or another program has added a line.
                     return False
+            if self._checkpoint.is_changed():
+                # Perhaps by a writer that could not write the log.
+                return False
             self._take(journals)
             self._log_repairs()
         except NewLinesError:
