@@ -15,7 +15,7 @@ from pytest_migration_state import json_codec
 from pytest_migration_state.json_codec import to_json_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 VALUES: dict[str, Any] = {
     "a verdict": {"component": "ä", "passed": True, "error_message": None, "duration_seconds": 0.000123},
@@ -27,7 +27,7 @@ VALUES: dict[str, Any] = {
 
 
 @pytest.fixture(params=["small", "large"])
-def encode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., bytes]]:
+def encode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[..., bytes]:
     """The encoder, as it is for small documents, and as it is for large ones."""
     monkeypatch.setattr(json_codec, "_fast", to_json if request.param == "large" else None)
     return to_json_bytes
