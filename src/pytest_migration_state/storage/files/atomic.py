@@ -37,6 +37,18 @@ def identity(found: os.stat_result) -> Identity:
     return found.st_dev, found.st_ino
 
 
+def appearance(path: Path) -> tuple[int, ...] | None:
+    """Return what a file looks like without being read: its identity, its size, the time of its last change.
+
+    :returns: ``None`` if there is no file.
+    """
+    try:
+        found = stat_at(path)
+    except OSError:
+        return None
+    return *identity(found), found.st_size, found.st_mtime_ns
+
+
 def is_open_on(descriptor: int, file: Identity) -> bool:
     """Return True if ``descriptor`` is still open on this file.
 

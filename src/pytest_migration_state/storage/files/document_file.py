@@ -38,11 +38,11 @@ from pytest_migration_state.regular_files import (
 from pytest_migration_state.storage.base import DEFAULT_TIMEOUT
 from pytest_migration_state.storage.files import content_digest
 from pytest_migration_state.storage.files.atomic import (
+    appearance,
     identity,
     remove,
     replace,
     set_aside,
-    stat_at,
     write_temporary,
 )
 from pytest_migration_state.storage.files.paths import StatePaths, document_in_utf16, unreadable
@@ -60,10 +60,6 @@ READ_PAUSE: Final = 0.02
 #: How long a document must have been empty before it is looked at whether another program has it open, in
 #: seconds.
 EMPTY_PATIENCE: Final = 2.0
-
-
-#: What a file looks like without being read: its identity, its size and the time of its last change.
-Appearance = tuple[int, int, int, int]
 
 
 class LoadedDocument(NamedTuple):
@@ -98,19 +94,11 @@ class DocumentFile:
         self._is_locked_empty = False
         self.absence = "missing"
         # What the file looked like when it was last read or written.
-        self._seen = self._appearance()
-
-    def _appearance(self) -> Appearance | None:
-        """Return what the file looks like; ``None`` if there is none."""
-        try:
-            found = stat_at(self.path)
-        except OSError:
-            return None
-        return *identity(found), found.st_size, found.st_mtime_ns
+        self._seen = appearance(self.path)
 
     def is_changed(self) -> bool:
         """Return True if the file is certainly another one than when it was last read or written."""
-        now = self._appearance()
+        now = appearance(self.path)
         return now is not None and now != self._seen
 
     def read(self) -> LoadedDocument | None:
@@ -120,7 +108,7 @@ class DocumentFile:
         :raises StateVersionError: it was written by a newer version of the format.
         """
         self.absence = "missing"
-        self._seen = self._appearance()
+        self._seen = appearance(self.path)
         content = self._content()
         if content is None:
             return None
@@ -249,7 +237,7 @@ class DocumentFile:
             with self.locked(patience) as digest:
                 if digest == known:
                     replace(temporary, self.path)
-                    self._seen = self._appearance()
+                    self._seen = appearance(self.path)
                     return digests.with_content(audit["content"].encode())
             return None
         finally:

@@ -1,4 +1,4 @@
-"""The journals of runs beside a document: what they hold, whether their runs are alive, and their end.
+"""The journals of runs beside a document, and what they hold.
 
 Whoever commits anything first takes over what journals hold, so that the order of the audit log is the order
 of events. The document says up to which number that was done (``metadata.open_runs``, key ``journal``).
@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import heapq
 import os
-import re
-from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_migration_state.domain import events
-from pytest_migration_state.domain.overtaken import may_shut, overtaken_by, written_late
+from pytest_migration_state.domain.overtaken import overtaken_by, written_late
 from pytest_migration_state.domain.schema import raised_version
 from pytest_migration_state.regular_files import despite_sharing, open_single
-from pytest_migration_state.storage.files.atomic import remove, set_aside
-from pytest_migration_state.storage.files.journal_lock import is_held, try_to_lock
+from pytest_migration_state.storage.files.journal_lock import is_held
+from pytest_migration_state.storage.files.journal_order import Since, contrary
 from pytest_migration_state.storage.files.paths import unreadable
-from pytest_migration_state.storage.identity import this_host
 from pytest_migration_state.storage.journal_records import (
     Selection,
     before_damage,
@@ -40,11 +37,6 @@ if TYPE_CHECKING:
     from pytest_migration_state.storage.files.run_journal import RunJournal
     from pytest_migration_state.storage.journal_records import Record
     from pytest_migration_state.storage.records import Encoded
-    from pytest_migration_state.types import JsonObject, Liveness
-
-
-#: The ids that runs of this package have.
-_MADE_HERE: Final = re.compile(r"[0-9a-f]{16}")
 
 
 class Taken(NamedTuple):
@@ -113,29 +105,24 @@ class Journals:
         :param log: the log, at its end.
         """
         by_run = dict(self._selected(document))
-        lasts = {run_id: chosen.records[-1].number for run_id, chosen in by_run.items() if chosen.records}
-        in_order = heapq.merge(
-            *([(run_id, record) for record in chosen.records] for run_id, chosen in by_run.items()),
-            key=lambda one: one[1].timestamp,
-        )
-        since = _Since(log, [record for chosen in by_run.values() for record in chosen.records])
+        since = Since(log, [record for chosen in by_run.values() for record in chosen.records])
         if "unlogged_changes" in document.metadata:
             # Only the document holds some changes, and nothing says when they came.
             since.know_nothing()
-        contrary = _contrary(by_run)
-        taken = []
-        for run_id, record in in_order:
-            event = record.event
-            if not since.is_nothing_after(record):
-                if run_id not in document.open_runs and since.is_there(record, run_id):
-                    # Somebody took it over before the run was forgotten, and its mark with it.
-                    if self._own:
-                        self._own.drop(record.number)
-                    continue
+        others = contrary(by_run)
+        taken: list[Taken] = []
+        for run_id, record in _in_order(by_run):
+            if since.is_nothing_after(record):
+                event = record.event
+            elif run_id not in document.open_runs and since.is_there(record, run_id):
+                # Somebody took it over before the run was forgotten, and its mark with it.
+                self._drop(record)
+                continue
+            else:
                 event = self._as_it_counts(record, run_id, document, since)
-            if run_id in contrary:
-                event = overtaken_by(event, contrary[run_id])
-            if record.number == lasts[run_id] and run_id in document.open_runs:
+            if run_id in others:
+                event = overtaken_by(event, others[run_id])
+            if record is by_run[run_id].records[-1] and run_id in document.open_runs:
                 event = _with_mark(event, run_id, record.number)
             encoded = record.encoded if event is record.event else None
             taken.append(Taken(run_id, event, record.timestamp, record.number, encoded))
@@ -145,6 +132,11 @@ class Journals:
                 taken.append(_loss(document, run_id, chosen.lost))
                 events.apply(document, taken[-1].event.data, taken[-1].timestamp)
         return taken
+
+    def _drop(self, record: Record) -> None:
+        """Drop an event of the run that asks: the log holds it."""
+        if self._own:
+            self._own.drop(record.number)
 
     def _selected(self, document: Document) -> Iterator[tuple[str, Selection]]:
         """Yield the records of each journal that are not in the log yet."""
@@ -166,7 +158,7 @@ class Journals:
                 chosen = chosen._replace(records=before_damage(chosen, mark), lost=0)
             yield journal.run_id, chosen
 
-    def _as_it_counts(self, record: Record, run_id: str, document: Document, since: _Since) -> Event:
+    def _as_it_counts(self, record: Record, run_id: str, document: Document, since: Since) -> Event:
         """Return the event of a record as it counts behind everything that the log holds."""
         if since.is_unknown(record):
             if self._own and run_id == self._own.run_id and self._late:
@@ -175,72 +167,11 @@ class Journals:
         return overtaken_by(record.event, since.data_of_others(record, run_id))
 
 
-def _contrary(by_run: Mapping[str, Selection]) -> dict[str, list[JsonObject]]:
-    """Return, by run, the data of other runs' events that shut the gate, if there are several runs.
-
-    Nobody can say which came first: what shuts the gate counts.
-    """
-    if len(by_run) < 2:
-        return {}
-    shutting = {
-        run_id: [record.event.data for record in chosen.records if may_shut(record.event.data)]
-        for run_id, chosen in by_run.items()
-    }
-    return {
-        run_id: [data for other, found in shutting.items() if other != run_id for data in found]
-        for run_id in by_run
-    }
-
-
-class _Since:
-    """What the log got after records were written.
-
-    :param log: the log, at its end.
-    """
-
-    def __init__(self, log: AuditLogFile, records: list[Record]) -> None:
-        self._end = log.offset if log.is_open else -1
-        self._entries: list[tuple[int, str | None, JsonObject]] = []
-        oldest = min((record.log_size for record in records if record.log_size >= 0), default=self._end)
-        if oldest < self._end:
-            self._entries = list(log.entries_from(oldest))
-
-    def know_nothing(self) -> None:
-        """Note that the log does not tell all that came after records."""
-        self._end = -1
-
-    def is_nothing_after(self, record: Record) -> bool:
-        """Return True if the log got nothing after a record: nearly always."""
-        return not self._entries and 0 <= record.log_size <= self._end
-
-    def is_unknown(self, record: Record) -> bool:
-        """Return True if the log cannot be read, or is not the one that the record's writer saw."""
-        return not 0 <= record.log_size <= self._end
-
-    def is_there(self, record: Record, run_id: str) -> bool:
-        """Return True if the log got the event of a record behind it, as an entry of its run."""
-        return any(
-            offset >= record.log_size and other == run_id and _is_same(data, record.event.data)
-            for offset, other, data in self._entries
-        )
-
-    def data_of_others(self, record: Record, run_id: str) -> Iterator[JsonObject]:
-        """Yield the data of each entry of others that the log got after a record."""
-        for offset, other, data in self._entries:
-            if offset >= record.log_size and other != run_id:
-                yield data
-
-
-def _is_same(one: JsonObject, other: JsonObject) -> bool:
-    """Return True if two entries have the same effect, but for the mark of a journal."""
-    return {**one, "metadata": None} == {**other, "metadata": None}
-
-
 def _read(paths: StatePaths, own: RunJournal | None) -> Iterator[_Journal]:
     for run_id, path in paths.journals():
         if own is None or path != own.path:
             try:
-                content = _content(path)
+                content = content_of(path)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -250,7 +181,7 @@ def _read(paths: StatePaths, own: RunJournal | None) -> Iterator[_Journal]:
                 yield _Journal(run_id, path, decode_records(content)[0])
 
 
-def _content(path: Path) -> bytes:
+def content_of(path: Path) -> bytes:
     """Return the content of a journal.
 
     :raises OSError: it cannot be read, or it is a link or no regular file.
@@ -261,6 +192,12 @@ def _content(path: Path) -> bytes:
             return file.read()
 
     return despite_sharing(content)
+
+
+def _in_order(by_run: Mapping[str, Selection]) -> Iterator[tuple[str, Record]]:
+    """Return the records in the order of their times. Those of one run stay in their order."""
+    by_time = [[(run_id, record) for record in chosen.records] for run_id, chosen in by_run.items()]
+    return heapq.merge(*by_time, key=lambda one: one[1].timestamp)
 
 
 def mark_of(document: Document, run_id: str) -> int:
@@ -304,74 +241,3 @@ def _is_alive(path: Path) -> bool:
         return is_held(path)
     except OSError:
         return True
-
-
-# --- liveness -----------------------------------------------------------------------------------------------
-
-
-def liveness_of(paths: StatePaths, runs: Mapping[str, JsonObject]) -> dict[str, Liveness]:
-    """Return whether each of these open runs is alive, by id."""
-    return {run_id: _liveness(paths, run_id, run) for run_id, run in runs.items()}
-
-
-def _liveness(paths: StatePaths, run_id: str, run: object) -> Liveness:
-    fields = as_object(run)
-    if fields.get("finished_at"):
-        return "dead"
-    path = paths.journal(run_id)
-    if path is None:
-        return "unknown"
-    try:
-        if is_held(path):
-            return "alive"
-    except OSError:
-        return "unknown"
-    # Elsewhere a lock may not be seen here, as in some network file systems.
-    return "dead" if fields.get("host") == this_host() else "unknown"
-
-
-# --- the end of dead journals -------------------------------------------------------------------------------
-
-
-def remove_dead(paths: StatePaths, own: RunJournal | None, document: Document) -> Iterator[str]:
-    """Remove the journals of dead runs whose events the document holds.
-
-    Yield what was kept of them, in words. Where a journal cannot be removed, its events are passed over from
-    now on. Call this only while the state lock is held.
-    """
-    for run_id, path in paths.journals():
-        if own is None or path != own.path:
-            with suppress(OSError):
-                yield from _remove_if_dead(paths, run_id, path, document)
-
-
-def _remove_if_dead(paths: StatePaths, run_id: str, path: Path, document: Document) -> Iterator[str]:
-    run = document.open_runs.get(run_id)
-    if run is not None and as_object(run).get("host") != this_host():
-        return
-    descriptor = despite_sharing(lambda: open_single(path, writable=True))
-    try:
-        if not try_to_lock(descriptor):
-            return
-        content = _content(path)
-        lines, torn = decode_records(content)
-        left = select(lines, mark_of(document, run_id))
-        if run is None and (None in lines or torn or not _MADE_HERE.fullmatch(run_id)):
-            # It may be somebody's own file.
-            return
-        if run is not None and left.records:
-            # They came in between. The next command takes them over.
-            return
-        if left.records or left.lost or torn or None in lines:
-            yield _kept(run_id, set_aside(paths.document, "journal", content), run, torn)
-        os.ftruncate(descriptor, 0)
-    finally:
-        os.close(descriptor)
-    remove(path)
-
-
-def _kept(run_id: str, name: str, run: object, torn: bytes) -> str:
-    what = f"The journal of run {run_id} is kept in '{name}'"
-    if run is None:
-        return f"{what}: the run is on record no longer (it was settled, forgotten or replaced)"
-    return f"{what}: its last line is torn" if torn else f"{what}: it was damaged"

@@ -17,8 +17,9 @@ from pytest_migration_state.errors import (
 from pytest_migration_state.storage.base import DEFAULT_TIMEOUT, Commit
 from pytest_migration_state.storage.files import neighbours, owner
 from pytest_migration_state.storage.files.audit_log import AuditLogFile
+from pytest_migration_state.storage.files.dead_journals import liveness_of
 from pytest_migration_state.storage.files.document_file import READ_PAUSE, DocumentFile
-from pytest_migration_state.storage.files.journals import Journals, liveness_of
+from pytest_migration_state.storage.files.journals import Journals
 from pytest_migration_state.storage.files.lock import StateLock
 from pytest_migration_state.storage.files.log_file import refuse_utf16
 from pytest_migration_state.storage.files.log_lines import read_lines

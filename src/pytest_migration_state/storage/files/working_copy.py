@@ -23,7 +23,8 @@ from pytest_migration_state.errors import (
 from pytest_migration_state.storage.files.atomic import sweep
 from pytest_migration_state.storage.files.audit_log import NewLinesError
 from pytest_migration_state.storage.files.checkpoint import ATTEMPTS, Checkpoint
-from pytest_migration_state.storage.files.journals import Journals, mark_of, remove_dead
+from pytest_migration_state.storage.files.dead_journals import remove_dead
+from pytest_migration_state.storage.files.journals import Journals, mark_of
 from pytest_migration_state.storage.files.log_writer import LogWriter, OthersTakenError
 from pytest_migration_state.storage.files.owner import Naming
 from pytest_migration_state.storage.files.recovery import bring_up_to_date, replay
