@@ -22,6 +22,7 @@ from writers import (
     assert_sound,
     in_validation,
     kinds_found,
+    leave_journal,
     no_check,
     operation,
     quiet,
@@ -231,6 +232,27 @@ def test_read_only_file_system_can_be_read(small_disk: Path) -> None:
     run.finish(0, {})
     assert run.failure is None
     assert _numbers(state) == [1]
+    assert_sound(state)
+
+
+def test_dead_journal_on_a_read_only_file_system_is_read(small_disk: Path) -> None:
+    """Readers add what it holds. The next command that can write takes it over."""
+    state = small_disk / "migration-state.json"
+    in_validation(state).close()
+    journal = leave_journal(state, "new", 2)
+    files = {path: path.read_bytes() for path in small_disk.iterdir()}
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    try:
+        assert _numbers(state) == [1, 2]
+        assert tracker_at(state).gate().open
+        with pytest.raises(StateWriteError, match="Read-only file system"):
+            tracker_at(state).commit(_THREE)
+        assert files == {path: path.read_bytes() for path in small_disk.iterdir()}
+    finally:
+        subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
+    tracker_at(state).commit([])
+    assert _numbers(state) == [1, 2]
+    assert not journal.exists()
     assert_sound(state)
 
 

@@ -357,3 +357,20 @@ def test_a_log_that_is_lost_before_a_completion_takes_nothing_with_it(path: Path
     run.finish(1, {})
     assert run.failure is None
     assert blockers(path) == ["log", "failed"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+def test_a_forked_child_leaves_the_journal_alone(path: Path, run: RunWriter) -> None:
+    """It does not remove it when it closes the run that it has inherited, and it does not unlock it."""
+    run.verdict(verdict())
+    child = os.fork()
+    if not child:
+        run.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert journal_of(path).read_bytes().count(b"\n") == 1
+    with closing(FileStore(path, notify=print)) as store:
+        assert store.liveness_of(store.read().open_runs) == {RUN: "alive"}
+    run.finish(0, {})
+    assert run.failure is None
+    assert blockers(path) == []
