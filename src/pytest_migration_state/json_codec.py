@@ -122,6 +122,11 @@ def _escaped(character: str) -> str:
     return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
 
 
+#: As an encoder's options: nothing is changed, and nothing is written that is not JSON.
+_STRICT: Final[dict[str, Any]] = {"ensure_ascii": False, "allow_nan": False, "check_circular": False}
+_compact: Final = json.JSONEncoder(**_STRICT, separators=(",", ":"))
+
+
 def to_json_bytes(value: object, indent: int | None = None) -> bytes:
     """Return ``value`` as JSON in UTF-8, non-ASCII characters unescaped.
 
@@ -142,9 +147,6 @@ def to_json_bytes(value: object, indent: int | None = None) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-#: As an encoder's options: nothing is changed, and nothing is written that is not JSON.
-_STRICT: Final[dict[str, Any]] = {"ensure_ascii": False, "allow_nan": False, "check_circular": False}
-_compact: Final = json.JSONEncoder(**_STRICT, separators=(",", ":"))
 #: How many items make it worthwhile to load pydantic's encoder, which takes as long as the rest of a command.
 _MANY: Final = 1000
 _fast: Callable[..., bytes] | None = None
@@ -154,7 +156,7 @@ def expect(items: int) -> None:
     """Prepare for encoding a document with this number of items in its lists."""
     global _fast  # noqa: PLW0603  # loaded once in a process
     if _fast is None and items >= _MANY:
-        # A test may have changed how modules are imported. The other encoder writes the same, more slowly.
+        # A test may have changed how modules are imported. The other encoder writes the same values, slowly.
         with suppress(Exception):
             from pydantic_core import to_json
 

@@ -9,8 +9,8 @@ Key = tuple[str, str]
 #: A decoded JSON object.
 JsonObject = dict[str, Any]
 
-#: The liveness of a run: whether its process still exists. ``unknown``: it runs on another machine, or
-#: nothing can be found out about it.
+#: The liveness of a run: whether its process holds the lock of its journal. ``unknown``: it runs on another
+#: machine, or nothing can be found out about it.
 Liveness = Literal["alive", "dead", "unknown"]
 
 

@@ -131,16 +131,17 @@ def test_a_flipped_bit_damages_its_line_alone() -> None:
         intact = [record for record in found if record is not None]
         assert all(record in whole for record in intact)
         assert len(intact) >= (2 if bytes(flipped).count(b"\n") == 3 else 1)
-        assert select(found, 0).lost + bool(torn) > 0
+        chosen = select(found, 0)
+        assert chosen.missing + chosen.damaged + bool(torn) > 0
 
 
 def test_selection_begins_behind_what_was_taken_and_counts_what_is_lost() -> None:
     one, two, three, four = records(4)
-    assert select([one, two, three], 1) == ([two, three], 0)
-    assert select([None, two], 2) == ([], 0)
-    assert select([one, None, three], 0) == ([one, three], 1)
-    assert select([four], 1) == ([four], 2)
-    assert select([one, None, None], 0) == ([one], 2)
+    assert select([one, two, three], 1) == ([two, three], 0, 0)
+    assert select([None, two], 2) == ([], 0, 0)
+    assert select([one, None, three], 0) == ([one, three], 1, 0)
+    assert select([four], 1) == ([four], 2, 0)
+    assert select([one, None, None], 0) == ([one], 0, 2)
     assert before_damage(select([one, two, four], 0), 0) == [one, two]
 
 

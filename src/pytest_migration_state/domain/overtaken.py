@@ -1,4 +1,4 @@
-"""Passes that are written later than they happened: they open nothing that was shut meanwhile.
+"""Verdicts that are written later than they happened: they open nothing that was shut meanwhile.
 
 Everything here is pure.
 """
@@ -34,8 +34,9 @@ class Shut(NamedTuple):
 def shut_now(event: Event, document: Document) -> dict[Key, Shut]:
     """Return what keeps the gate shut for each validation of an event, when it happens."""
     found = {}
-    for verdict in event.data.get("validation_results", ()):
-        key = key_of(verdict)
+    data = event.data
+    for one in (*data.get("validation_results", ()), *data.get("outstanding_validations", ())):
+        key = key_of(one)
         failure = document.verdicts.get(key)
         if failure and failure["passed"]:
             failure = None
@@ -59,7 +60,18 @@ def written_late(
     """
     results = event.data.get("validation_results", ())
     overtaken = [verdict for verdict in results if _is_overtaken(verdict, document, known, run_id)]
-    return _without(event, overtaken)
+    return _without(_without_withdrawals(event, document, known, run_id), overtaken)
+
+
+def _without_withdrawals(
+    event: Event, document: Document, known: Mapping[Key, Shut], run_id: str | None
+) -> Event:
+    """Return an event that withdraws no verdict in whose place somebody else recorded a failure meanwhile."""
+    entries = event.data.get("outstanding_validations", ())
+    kept = [entry for entry in entries if not _has_foreign_failure(key_of(entry), document, known, run_id)]
+    if len(kept) == len(entries):
+        return event
+    return event._replace(data={**event.data, "outstanding_validations": kept})
 
 
 def may_shut(data: JsonObject) -> bool:
@@ -116,7 +128,7 @@ def _without(event: Event, overtaken: list[JsonObject]) -> Event:
     results = event.data["validation_results"]
     data = {**event.data, "superseded": overtaken}
     data["validation_results"] = [verdict for verdict in results if verdict not in overtaken]
-    meanwhile = "a failure, or a newer process, was recorded meanwhile"
+    meanwhile = "what shuts the gate, or a newer process, was recorded meanwhile"
     details = f"{event.details}, but it counts for nothing: {meanwhile}"
     return Event(event.action, details, data, "WARNING")
 
@@ -124,19 +136,23 @@ def _without(event: Event, overtaken: list[JsonObject]) -> Event:
 def _is_overtaken(
     verdict: JsonObject, document: Document, known: Mapping[Key, Shut], run_id: str | None
 ) -> bool:
-    if not verdict["passed"]:
-        return False
-    if _is_of_earlier_process(verdict, document):
+    if verdict["passed"] and _is_of_earlier_process(verdict, document):
         return True
     key = key_of(verdict)
-    before = known.get(key, Shut())
-    current = document.verdicts.get(key)
-    if current is not None and not current["passed"] and current != before.failure:
-        is_own = run_id is not None and run_id == verdict.get("run_id") == current.get("run_id")
-        if not is_own:
-            return True
+    # A failure of the run itself must not stand for it: a later pass of the run would replace it.
+    if _has_foreign_failure(key, document, known, run_id):
+        return True
     waiting = document.outstanding.get(key)
-    return waiting is not None and waiting != before.waiting and run_id not in runs_of(waiting)
+    is_waiting = waiting is not None and waiting != known.get(key, Shut()).waiting
+    return verdict["passed"] and waiting is not None and is_waiting and run_id not in runs_of(waiting)
+
+
+def _has_foreign_failure(key: Key, document: Document, known: Mapping[Key, Shut], run_id: str | None) -> bool:
+    """Return True if a validation has a failure that another writer recorded meanwhile."""
+    current = document.verdicts.get(key)
+    if current is None or current["passed"] or current == known.get(key, Shut()).failure:
+        return False
+    return run_id is None or current.get("run_id") != run_id
 
 
 def _is_of_earlier_process(verdict: JsonObject, document: Document) -> bool:

@@ -56,7 +56,10 @@ class RunLog(Protocol):
         """
 
     def record_verdict(self, verdict: JsonObject, now: str) -> None:
-        """Write a verdict of ``now``, as the document holds it. As :meth:`record`."""
+        """Write a verdict of ``now``, as the document holds it.
+
+        Never raises because of the state: see :attr:`unrecorded` and :attr:`failure`.
+        """
 
     def record(self, event: Event, now: str) -> None:
         """Write another event of ``now``.

@@ -90,35 +90,37 @@ def _decoded(line: bytes) -> Record | None:
             return Record(number, log_size, verdict_event(verdict), verdict["tested_at"])
         event = Event(found["action"], found["details"], found["data"], found["level"])
         return Record(number, log_size, event, found["timestamp"])
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         return None
 
 
 class Selection(NamedTuple):
     """The records of a journal that are not in the audit log yet.
 
-    :ivar lost: how many of them, at least, can no longer be read.
+    :ivar missing: how many of them, at least, are missing before or between them.
+    :ivar damaged: how many damaged lines stand behind them.
     """
 
     records: list[Record]
-    lost: int = 0
+    missing: int = 0
+    damaged: int = 0
 
 
 def select(lines: Iterable[Record | None], taken: int) -> Selection:
     """Return the records behind number ``taken``, however many of them are damaged."""
     found: list[Record] = []
-    lost = damaged = 0
+    missing = damaged = 0
     for record in lines:
         if record is None:
             damaged += 1
         elif record.number <= taken:
             damaged = 0
         else:
-            lost += record.number - taken - 1
+            missing += record.number - taken - 1
             found.append(record)
             taken = record.number
             damaged = 0
-    return Selection(found, lost + damaged)
+    return Selection(found, missing, damaged)
 
 
 def before_damage(selection: Selection, taken: int) -> list[Record]:

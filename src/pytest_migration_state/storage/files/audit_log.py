@@ -237,13 +237,13 @@ class AuditLogFile(LogFile):
         return Entry(position.seq, line.content["action"], line.content["timestamp"], data)
 
     def entries_from(self, offset: int) -> Iterator[tuple[int, str | None, JsonObject]]:
-        """Yield offset, run and data of each entry behind ``offset`` and before the position."""
+        """Yield end, run and data of each entry that ends behind ``offset`` and before the position."""
         for raw in self.read(offset, self.offset).split(b"\n"):
+            offset += len(raw) + 1
             with suppress(DamagedLineError):
                 line = parse_line(raw)
                 if line.hash is not None and line.content is not None:
                     yield offset, line.content.get("run_id"), line.content["data"]
-            offset += len(raw) + 1
 
     # --- writing --------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from pytest_migration_state.regular_files import despite_sharing, open_single
 from pytest_migration_state.storage.files.atomic import remove, set_aside
 from pytest_migration_state.storage.files.journal_lock import is_held, try_to_lock
-from pytest_migration_state.storage.files.journals import content_of, mark_of
+from pytest_migration_state.storage.files.journals import content_of, mark_of, unreported_loss
 from pytest_migration_state.storage.identity import this_host
 from pytest_migration_state.storage.journal_records import decode_records, select
 from pytest_migration_state.types import as_object
@@ -47,8 +47,9 @@ def _liveness(paths: StatePaths, run_id: str, run: object) -> Liveness:
             return "alive"
     except OSError:
         return "unknown"
-    # Elsewhere a lock may not be seen here, as in some network file systems.
-    return "dead" if fields.get("host") == this_host() else "unknown"
+    # Elsewhere a lock may not be seen here, as in some network file systems. A run of version 0.1.0 has none.
+    is_known = fields.get("host") == this_host() and "process_start" not in fields
+    return "dead" if is_known else "unknown"
 
 
 # --- the end of dead journals -------------------------------------------------------------------------------
@@ -80,10 +81,10 @@ def _remove_if_dead(paths: StatePaths, run_id: str, path: Path, document: Docume
         if run is None and (None in lines or torn or not _MADE_HERE.fullmatch(run_id)):
             # It may be somebody's own file.
             return
-        if run is not None and left.records:
+        if run is not None and (left.records or unreported_loss(left, document, run_id)):
             # They came in between. The next command takes them over.
             return
-        if left.records or left.lost or torn or None in lines:
+        if left.records or torn or None in lines:
             yield _kept(run_id, set_aside(paths.document, "journal", content), run, torn)
         os.ftruncate(descriptor, 0)
     finally:
@@ -94,5 +95,5 @@ def _remove_if_dead(paths: StatePaths, run_id: str, path: Path, document: Docume
 def _kept(run_id: str, name: str, run: object, torn: bytes) -> str:
     what = f"The journal of run {run_id} is kept in '{name}'"
     if run is None:
-        return f"{what}: the run is on record no longer (it was settled, forgotten or replaced)"
+        return f"{what}: the run is on record no longer (it ended, or was settled, forgotten or replaced)"
     return f"{what}: its last line is torn" if torn else f"{what}: it was damaged"

@@ -236,8 +236,9 @@ class DocumentFile:
         try:
             with self.locked(patience) as digest:
                 if digest == known:
+                    seen = appearance(temporary)
                     replace(temporary, self.path)
-                    self._seen = appearance(self.path)
+                    self._seen = seen
                     return digests.with_content(audit["content"].encode())
             return None
         finally:

@@ -43,6 +43,9 @@ class Since:
         oldest = min((record.log_size for record in records if record.log_size >= 0), default=self._end)
         if oldest < self._end:
             self._entries = list(log.entries_from(oldest))
+            if not log.begins_line(oldest):
+                # The end of the log was repaired meanwhile.
+                self.know_nothing()
 
     def know_nothing(self) -> None:
         """Note that the log does not tell all that came after records."""
@@ -52,24 +55,30 @@ class Since:
         """Return True if the log got nothing after a record: nearly always."""
         return not self._entries and 0 <= record.log_size <= self._end
 
-    def is_unknown(self, record: Record) -> bool:
+    def is_log_unknown(self, record: Record) -> bool:
         """Return True if the log cannot be read, or is not the one that the record's writer saw."""
         return not 0 <= record.log_size <= self._end
 
     def is_there(self, record: Record, run_id: str) -> bool:
         """Return True if the log got the event of a record behind it, as an entry of its run."""
         return any(
-            offset >= record.log_size and other == run_id and _is_same(data, record.event.data)
-            for offset, other, data in self._entries
+            end > record.log_size and other == run_id and _is_same(data, record.event.data)
+            for end, other, data in self._entries
         )
 
     def data_of_others(self, record: Record, run_id: str) -> Iterator[JsonObject]:
         """Yield the data of each entry of others that the log got after a record."""
-        for offset, other, data in self._entries:
-            if offset >= record.log_size and other != run_id:
+        for end, other, data in self._entries:
+            if end > record.log_size and not (other == run_id and _is_of_journal(data, run_id)):
                 yield data
 
 
+def _is_of_journal(data: JsonObject, run_id: str) -> bool:
+    """Return True if an entry of a run can come from its journal, and not from its tests themselves."""
+    results = data.get("validation_results", ())
+    return "native_processes_started" not in data and all(one.get("run_id") == run_id for one in results)
+
+
 def _is_same(one: JsonObject, other: JsonObject) -> bool:
-    """Return True if two entries have the same effect, but for the mark of a journal."""
-    return {**one, "metadata": None} == {**other, "metadata": None}
+    """Return True if two entries record the same."""
+    return all(one.get(key) == other.get(key) for key in ("validation_results", "outstanding_validations"))

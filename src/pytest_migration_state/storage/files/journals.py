@@ -17,6 +17,7 @@ from pytest_migration_state.regular_files import despite_sharing, open_single
 from pytest_migration_state.storage.files.journal_lock import is_held
 from pytest_migration_state.storage.files.journal_order import Since, contrary
 from pytest_migration_state.storage.files.paths import unreadable
+from pytest_migration_state.storage.identity import this_host
 from pytest_migration_state.storage.journal_records import (
     Selection,
     before_damage,
@@ -59,7 +60,7 @@ class Taken(NamedTuple):
         return self.event, self.timestamp
 
 
-class _Journal(NamedTuple):
+class Journal(NamedTuple):
     """A journal that was read.
 
     :ivar lines: its records; ``None`` for each damaged line.
@@ -77,6 +78,7 @@ class Journals:
 
     :param own: the journal of the run that asks. Its pending events are known from memory.
     :param late: returns an event as it counts, for a document, if nothing says what came after it.
+    :param others: whether to read the journals of other runs.
     """
 
     def __init__(
@@ -84,10 +86,13 @@ class Journals:
         paths: StatePaths,
         own: RunJournal | None = None,
         late: Callable[[Event, Document], Event] | None = None,
+        *,
+        others: bool = True,
     ) -> None:
+        self._paths = paths
         self._own = own
         self._late = late
-        self._found = list(_read(paths, own))
+        self._found = list(_read(paths, own)) if others else []
 
     def is_empty(self) -> bool:
         """Return True if there is nothing to take over, whatever the document says."""
@@ -95,9 +100,7 @@ class Journals:
 
     def without_others(self) -> Journals:
         """Return the journal of the run that asks alone."""
-        alone = object.__new__(Journals)
-        alone._own, alone._late, alone._found = self._own, self._late, []
-        return alone
+        return Journals(self._paths, self._own, self._late, others=False)
 
     def take(self, document: Document, log: AuditLogFile) -> list[Taken]:
         """Apply the events that are not in the log yet to ``document``, and return them in order.
@@ -128,8 +131,8 @@ class Journals:
             taken.append(Taken(run_id, event, record.timestamp, record.number, encoded))
             events.apply(document, event.data, record.timestamp)
         for run_id, chosen in by_run.items():
-            if chosen.lost:
-                taken.append(_loss(document, run_id, chosen.lost))
+            if lost := unreported_loss(chosen, document, run_id):
+                taken.append(_loss(document, run_id, lost, chosen.damaged))
                 events.apply(document, taken[-1].event.data, taken[-1].timestamp)
         return taken
 
@@ -153,21 +156,21 @@ class Journals:
                 raise unreadable(journal.path, journal.error) from journal.error
             mark = mark_of(document, journal.run_id)
             chosen = select(journal.lines, mark)
-            if chosen.lost and _is_alive(journal.path):
-                # The run still has in memory what cannot be read.
-                chosen = chosen._replace(records=before_damage(chosen, mark), lost=0)
+            if (chosen.missing or chosen.damaged) and not _is_dead(journal, document):
+                # Its run still has in memory what cannot be read, as far as is known.
+                chosen = Selection(before_damage(chosen, mark))
             yield journal.run_id, chosen
 
     def _as_it_counts(self, record: Record, run_id: str, document: Document, since: Since) -> Event:
         """Return the event of a record as it counts behind everything that the log holds."""
-        if since.is_unknown(record):
+        if since.is_log_unknown(record):
             if self._own and run_id == self._own.run_id and self._late:
                 return self._late(record.event, document)
             return written_late(record.event, document, {}, run_id)
         return overtaken_by(record.event, since.data_of_others(record, run_id))
 
 
-def _read(paths: StatePaths, own: RunJournal | None) -> Iterator[_Journal]:
+def _read(paths: StatePaths, own: RunJournal | None) -> Iterator[Journal]:
     for run_id, path in paths.journals():
         if own is None or path != own.path:
             try:
@@ -175,10 +178,10 @@ def _read(paths: StatePaths, own: RunJournal | None) -> Iterator[_Journal]:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                yield _Journal(run_id, path, [], error)
+                yield Journal(run_id, path, [], error)
                 continue
             if content:
-                yield _Journal(run_id, path, decode_records(content)[0])
+                yield Journal(run_id, path, decode_records(content)[0])
 
 
 def content_of(path: Path) -> bytes:
@@ -228,16 +231,29 @@ def without_lower_marks(event: Event, document: Document) -> Event:
     return event._replace(data={**event.data, "metadata": {**event.data["metadata"], "open_runs": kept}})
 
 
-def _loss(document: Document, run_id: str, lost: int) -> Taken:
-    """Return the event that says that records of a dead run can no longer be read: the gate stays shut."""
+def unreported_loss(chosen: Selection, document: Document, run_id: str) -> int:
+    """Return how many records of a dead run can no longer be read, and no entry of the log says so."""
+    reported: int = as_object(document.open_runs.get(run_id)).get("damaged", 0)
+    return chosen.missing + max(0, chosen.damaged - reported)
+
+
+def _loss(document: Document, run_id: str, lost: int, damaged: int) -> Taken:
+    """Return the event that says that records of a dead run can no longer be read: the gate stays shut.
+
+    :param damaged: how many damaged lines stand at the journal's end.
+    """
     what = f"the journal of run {run_id} was damaged: {counted(lost, 'result')} of it cannot be read"
-    metadata = {"lost_entries": what, **raised_version(document.metadata)}
+    runs = {run_id: {"damaged": damaged}}
+    metadata = {"lost_entries": what, "open_runs": runs, **raised_version(document.metadata)}
     return Taken(run_id, events.recovered(f"{what[0].upper()}{what[1:]}", metadata=metadata), utc_now(), 0)
 
 
-def _is_alive(path: Path) -> bool:
-    """Return True unless the run of a journal is certainly dead."""
+def _is_dead(journal: Journal, document: Document) -> bool:
+    """Return True if the run of a journal is certainly dead."""
+    if as_object(document.open_runs.get(journal.run_id)).get("host") != this_host():
+        # Elsewhere a lock may not be seen here, as in some network file systems.
+        return False
     try:
-        return is_held(path)
+        return not is_held(journal.path)
     except OSError:
-        return True
+        return False

@@ -134,11 +134,11 @@ class LogFile:
 
         A log that was emptied may have grown again beyond the position, which is then within a line.
         """
-        return self.is_own and self.is_at_path() and (not self.has_grown or self._is_at_line())
+        return self.is_own and self.is_at_path() and (not self.has_grown or self.begins_line(self.offset))
 
-    def _is_at_line(self) -> bool:
-        """Return True if a line begins at the position."""
-        return self.offset == 0 or self.read(self.offset - 1, self.offset) == b"\n"
+    def begins_line(self, offset: int) -> bool:
+        """Return True if a line begins at ``offset``."""
+        return offset == 0 or self.read(offset - 1, offset) == b"\n"
 
     def is_at_path(self) -> bool:
         """Return True if the file at the path is this one, and not shorter than the position."""

@@ -38,6 +38,7 @@ class LogWriter:
     :param notify: called with a warning, one sentence, while the work goes on.
     :ivar file: the log.
     :ivar has_failed: whether the log cannot be written, so that only the document holds the newest events.
+    :ivar own_run: the run whose journal this writer empties, or ``None``.
     :ivar unlogged: events that the log could not take, with their timestamps.
     :ivar gap: a message about lost entries that is not in the log yet.
     """
@@ -48,6 +49,7 @@ class LogWriter:
         self.file = AuditLogFile(paths.log)
         self._document_path = paths.document
         self.has_failed = False
+        self.own_run: str | None = None
         self.unlogged: list[tuple[Event, str]] = []
         self.gap: str | None = None
         # Encoded lines that the checkpoint does not contain yet: bytes, so that the garbage collector ignores
@@ -56,7 +58,7 @@ class LogWriter:
         # Those of the unlogged events that were written to a log that was gone afterwards.
         self._written_before: list[tuple[Event, str]] = []
         # What kept the gate shut for the passes of this writer when they happened.
-        self._known: dict[Key, Shut] = {}
+        self._shut_when_noted: dict[Key, Shut] = {}
         # Messages about repairs that are not in the log yet.
         self._repairs: list[str] = []
         self._author = author
@@ -185,7 +187,7 @@ class LogWriter:
             if document.metadata.get("unlogged_changes"):
                 # Whoever can write the log takes the whole document over.
                 external = []
-            if any(one.run_id != self._author.run_id for one in taken):
+            if any(one.run_id != self.own_run for one in taken):
                 # The journals of other runs still hold what was taken from them.
                 raise OthersTakenError from error
             in_order = [*self._in_order(taken, external), *staged]
@@ -277,11 +279,13 @@ class LogWriter:
 
     def note_known(self, event: Event, document: Document) -> None:
         """Note what is known of the state when an event happens: it may be written later."""
-        self._known.update(shut_now(event, document))
+        self._shut_when_noted.update(shut_now(event, document))
 
     def late(self, event: Event, document: Document) -> Event:
         """Return an event of this writer as it counts when it is written later than it happened."""
-        return without_lower_marks(written_late(event, document, self._known, self._author.run_id), document)
+        return without_lower_marks(
+            written_late(event, document, self._shut_when_noted, self.own_run), document
+        )
 
     def apply_unlogged(self, document: Document) -> None:
         """Apply the unlogged events to a document that was read again, as they count now."""
@@ -333,6 +337,6 @@ class LogWriter:
         """Reset the in-memory state."""
         self._uncheckpointed = []
         self.unlogged = []
-        self._known = {}
+        self._shut_when_noted = {}
         self.gap = None
         self._repairs = []

@@ -150,7 +150,7 @@ def _reckoned(
         lines = [*entries]
     if loaded is None:
         _check_can_rebuild(paths, log, entries)
-    elif not is_whole(entries):
+    elif not is_whole(entries) or "unlogged_changes" in loaded.document.metadata:
         document = loaded.document
         after = document.audit[0] if document.audit else 0
         replay(document, [entry for entry in entries if entry.seq > after])

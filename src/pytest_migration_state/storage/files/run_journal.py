@@ -44,7 +44,7 @@ class RunJournal:
     :param path: the journal; it must not exist.
     :param like: a file whose owner, group and mode it is given.
     :ivar migration_id: the migration that the run is about.
-    :ivar handed: those that were, while it is not certain yet that log or document holds them.
+    :ivar handed: the events given to the log, until log or document certainly holds them.
     """
 
     def __init__(self, path: Path, run_id: str, like: Path) -> None:
@@ -52,7 +52,7 @@ class RunJournal:
         self.run_id = run_id
         self.migration_id: str | None = None
         self._pending: list[Record] = []
-        # Those behind them, as they were noted: nothing is made of a verdict before it is needed.
+        # Newer events, as they were noted: nothing is made of a verdict before it is needed.
         self._noted: list[Record | VerdictRecord] = []
         self.handed: list[Record] = []
         self._like = like
@@ -60,8 +60,8 @@ class RunJournal:
         self._identity = (0, 0)
         self._size = 0
         self._number = 0
-        # The number of the last record of which it is noted what was known when it happened.
-        self._known = 0
+        # The number of the last record that was seen by :meth:`take_unseen`.
+        self._seen_number = 0
         # The number of the last record that the file holds, with all before it that it has to hold.
         self._written = 0
 
@@ -88,7 +88,11 @@ class RunJournal:
         if identity(fstat(descriptor)) != self._identity:
             os.close(descriptor)
             return False
-        lock(descriptor)
+        try:
+            lock(descriptor)
+        except OSError:
+            os.close(descriptor)
+            raise
         self._descriptor = descriptor
         return True
 
@@ -134,8 +138,8 @@ class RunJournal:
     def pending(self) -> list[Record]:
         """The events that were not handed over to the log yet."""
         if self._noted:
-            noted, self._noted = self._noted, []
-            self._pending += [one.to_record() if isinstance(one, VerdictRecord) else one for one in noted]
+            made = [one.to_record() if isinstance(one, VerdictRecord) else one for one in self._noted]
+            self._pending, self._noted = [*self._pending, *made], []
         return self._pending
 
     def add_verdict(self, verdict: JsonObject, timestamp: str, log_size: int) -> None:
@@ -144,7 +148,7 @@ class RunJournal:
         number = self._number + 1
         self._noted.append(VerdictRecord(number, log_size, verdict, timestamp, json))
         self._number = number
-        self._add_line(encode_verdict(json, number, log_size))
+        self._add_line(encode_verdict(json, number, log_size), number)
 
     def add(self, event: Event, timestamp: str, log_size: int) -> None:
         """Note another event of this moment. Never raises because of the file: see :attr:`is_whole`."""
@@ -152,11 +156,11 @@ class RunJournal:
         number = self._number + 1
         self._noted.append(Record(number, log_size, event, timestamp, encoded))
         self._number = number
-        self._add_line(encode_record(encoded, number, log_size))
+        self._add_line(encode_record(encoded, number, log_size), number)
 
-    def _add_line(self, line: bytes) -> None:
+    def _add_line(self, line: bytes, number: int) -> None:
         # A record without those before it would seem to have lost them.
-        if self._written != self._number - 1:
+        if self._written != number - 1:
             return
         descriptor = self._descriptor
         try:
@@ -166,7 +170,7 @@ class RunJournal:
                 return
             written = os_write(descriptor, line)
             if written == len(line):
-                self._written = self._number
+                self._written = number
                 self._size += written
             else:
                 os.ftruncate(descriptor, found.st_size)
@@ -183,10 +187,10 @@ class RunJournal:
         is_there = self._is_at_path()
         return [*self.handed, *(one for one in self.pending if one.number > self._written or not is_there)]
 
-    def take_unknown(self) -> list[Record]:
-        """Return the pending events that were not returned before: what was known when they happened."""
-        found = [record for record in self.pending if record.number > self._known]
-        self._known = self._number
+    def take_unseen(self) -> list[Record]:
+        """Return the pending events that were not returned before."""
+        found = [record for record in self.pending if record.number > self._seen_number]
+        self._seen_number = self._number
         return found
 
     def hand_over(self, number: int) -> None:

@@ -45,8 +45,8 @@ class FileRunLog:
         self.failure: MigrationStateError | None = None
         self._files = files
         self._run_id = run_id
-        self._journal = files.journal = journal
-        self._log_size = files.log_size
+        self._journal = journal
+        files.use_journal(journal)
         self._timeout = files.lock.timeout
         # The last event, until it is written.
         self._last: tuple[Event, str] | None = None
@@ -102,12 +102,12 @@ class FileRunLog:
 
     def record_verdict(self, verdict: JsonObject, now: str) -> None:
         """Write a verdict of ``now``."""
-        self._journal.add_verdict(verdict, now, self._log_size())
+        self._journal.add_verdict(verdict, now, self._files.log_size())
         self._flush_if_due()
 
     def record(self, event: Event, now: str) -> None:
         """Write another event of ``now``."""
-        self._journal.add(event, now, self._log_size())
+        self._journal.add(event, now, self._files.log_size())
         self._flush_if_due()
 
     def _flush_if_due(self) -> None:
@@ -169,15 +169,15 @@ class FileRunLog:
         try:
             with files.hold(reuse=True, keep=True):
                 self._commit(lambda: None)
-                if files.is_log_failing or (self._last is None and monotonic() >= self._checkpoint_due_at):
+                is_due = self._is_finished or monotonic() >= self._checkpoint_due_at
+                if files.is_log_failing or (self._last is None and is_due):
                     self._checkpoint()
                 self._journal.settle()
                 if self._last:
-                    assert not self._journal.pending
                     last, timestamp = self._last
                     self._commit(lambda: files.stage(last, timestamp=timestamp))
-                    self._checkpoint()
                     self._last = None
+                    self._checkpoint()
             self.failure = None
         except MigrationStateError as error:
             is_locked = isinstance(error, StateLockedError)

@@ -113,10 +113,9 @@ class StateFiles(WorkingCopy):
                     self.checkpoint()
         self._reset()
 
-    @property
-    def log_size(self) -> Callable[[], int]:
-        """The function that returns the size of the log, without the state lock; -1 if it is not known."""
-        return self._log.file.own_size
+    def log_size(self) -> int:
+        """Return the size of the log now, without the state lock; -1 if it is not known."""
+        return self._log.file.own_size()
 
     # --- closing --------------------------------------------------------------------------------------------
 

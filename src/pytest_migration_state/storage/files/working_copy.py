@@ -51,6 +51,7 @@ class WorkingCopy:
     :param notify: called with a warning, one sentence, while the work goes on.
     :ivar document: the state as it was last brought up to date.
     :ivar lock: the state lock.
+    :ivar journal: the journal of the run that writes here.
     """
 
     def __init__(
@@ -65,7 +66,6 @@ class WorkingCopy:
         # Events that are applied and not committed; whether one of them replaces another migration.
         self._staged: list[tuple[Event, str]] = []
         self._replaces_existing = False
-        # The journal of the run that writes here.
         self.journal: RunJournal | None = None
         # The events of journals that are applied and not in the log yet.
         self._taken: Sequence[Taken] = ()
@@ -81,10 +81,24 @@ class WorkingCopy:
         return self._log.has_failed
 
     def _catch_up(self) -> bool:
-        """Bring the document in memory up to date from the log. Return False if it must be loaded again."""
-        log = self._log
+        """Bring the document in memory up to date. Return False if it must be loaded again."""
         journals = self._read_journals()
         self._note_known()
+        try:
+            if not self._follow_log():
+                return False
+            if self._checkpoint.is_changed() and not self._log.has_failed:
+                # It may be that of a writer that could not write the log.
+                return False
+            self._take(journals)
+            self._log_repairs()
+        except NewLinesError:
+            return False
+        return True
+
+    def _follow_log(self) -> bool:
+        """Bring the document in memory up to date from the log. Return False if it must be loaded again."""
+        log = self._log
         try:
             if log.has_failed:
                 log.reopen(self.document)
@@ -97,20 +111,11 @@ class WorkingCopy:
                 log.reopen(self.document)
             elif log.file.has_grown:
                 replay(self.document, log.file.read_new())
-                if log.file.has_new_bytes() or log.has_lines_of_others:
-                    # There is an unfinished line of a killed writer, or the log was cut: the document on disk
-                    # shows which. Or another program has added a line.
-                    return False
-            if self._checkpoint.is_changed():
-                # Perhaps by a writer that could not write the log.
-                return False
-            self._take(journals)
-            self._log_repairs()
-        except NewLinesError:
-            return False
+                # There may be an unfinished line of a killed writer, or the log was cut: the document on disk
+                # shows which. Or another program has added a line.
+                return not (log.file.has_new_bytes() or log.has_lines_of_others)
         except OSError as error:
             log.fail(error)
-            self._take(journals)
         except StateDamagedError:
             # It is another log: load what the files hold now, and apply what only memory holds on top of it.
             log.keep_as_unlogged()
@@ -177,10 +182,17 @@ class WorkingCopy:
 
     # --- journals -------------------------------------------------------------------------------------------
 
+    def use_journal(self, journal: RunJournal) -> None:
+        """Write as the run of this journal."""
+        self.journal = journal
+        self._log.own_run = journal.run_id
+
     def _read_journals(self) -> Journals:
-        """Return what journals hold. Read them before the log: their runs empty them behind it."""
-        journals = Journals(self.paths, self.journal, self._log.late)
-        return journals if self._takes_from_others else journals.without_others()
+        """Return what journals hold. This comes before the log is read.
+
+        A run empties its journal when the log has what it held.
+        """
+        return Journals(self.paths, self.journal, self._log.late, others=self._takes_from_others)
 
     def _take(self, journals: Journals) -> None:
         """Apply what journals hold and the log does not."""
@@ -189,11 +201,12 @@ class WorkingCopy:
 
     def _note_known(self) -> None:
         """Note what the run that writes here knew when its pending events happened."""
-        if self._is_loaded and self.journal:
-            for record in self.journal.take_unknown():
+        for record in self.journal.take_unseen() if self.journal else ():
+            # Nothing is known any more of what was known before an interrupt.
+            if self._is_loaded:
                 self._log.note_known(record.event, self.document)
 
-    # --- writing --------------------------------------------------------------------------------------------
+    # --- memory ---------------------------------------------------------------------------------------------
 
     def _reset(self) -> None:
         """Reset the in-memory state."""
