@@ -165,7 +165,7 @@ def _torn_journal(path: Path) -> None:
 def _damaged_journal(path: Path) -> None:
     _some(path)
     journal = leave_journal(path, "dead", 3)
-    journal.write_bytes(journal.read_bytes().replace(b"PASSED", b"PASSE?", 1))
+    journal.write_bytes(journal.read_bytes().replace(b'"passed":true', b'"passed":tru3', 1))
 
 
 SCENARIOS = {

@@ -238,7 +238,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(key=package_keys, passed=st.booleans())
     def verdict(self, key: tuple[str, str], passed: bool) -> None:
-        self.run.verdict(Verdict(key, passed, None))
+        self.run.verdict(Verdict(key, passed, run_id=f"run-{self.runs}"))
         assert self.run.failure is None
         self.model.record(key, passed)
 

@@ -23,12 +23,16 @@ if TYPE_CHECKING:
 class Shut(NamedTuple):
     """What keeps the gate shut for a validation.
 
-    :ivar failure: its verdict, if it is failed.
-    :ivar waiting: its outstanding entry.
+    :ivar failures: its verdict, if it is failed; and those that it had before.
+    :ivar waiting: its outstanding entry; and those that it had before.
     """
 
-    failure: JsonObject | None = None
-    waiting: JsonObject | None = None
+    failures: tuple[JsonObject, ...] = ()
+    waiting: tuple[JsonObject, ...] = ()
+
+    def and_before(self, other: Shut) -> Shut:
+        """Return this and what kept the gate shut before."""
+        return Shut(self.failures + other.failures, self.waiting + other.waiting)
 
 
 def shut_now(event: Event, document: Document) -> dict[Key, Shut]:
@@ -37,12 +41,10 @@ def shut_now(event: Event, document: Document) -> dict[Key, Shut]:
     data = event.data
     for one in (*data.get("validation_results", ()), *data.get("outstanding_validations", ())):
         key = key_of(one)
-        failure = document.verdicts.get(key)
-        if failure and failure["passed"]:
-            failure = None
-        waiting = document.outstanding.get(key)
-        if failure or waiting:
-            found[key] = Shut(failure, waiting)
+        verdict, waiting = document.verdicts.get(key), document.outstanding.get(key)
+        failures = (verdict,) if verdict and not verdict["passed"] else ()
+        if failures or waiting:
+            found[key] = Shut(failures, (waiting,) if waiting else ())
     return found
 
 
@@ -68,7 +70,11 @@ def _without_withdrawals(
 ) -> Event:
     """Return an event that withdraws no verdict in whose place somebody else recorded a failure meanwhile."""
     entries = event.data.get("outstanding_validations", ())
-    kept = [entry for entry in entries if not _has_foreign_failure(key_of(entry), document, known, run_id)]
+    kept = [
+        entry
+        for entry in entries
+        if entry["reason"] != "pending" or not _has_foreign_failure(key_of(entry), document, known, run_id)
+    ]
     if len(kept) == len(entries):
         return event
     return event._replace(data={**event.data, "outstanding_validations": kept})
@@ -143,14 +149,14 @@ def _is_overtaken(
     if _has_foreign_failure(key, document, known, run_id):
         return True
     waiting = document.outstanding.get(key)
-    is_waiting = waiting is not None and waiting != known.get(key, Shut()).waiting
+    is_waiting = waiting is not None and waiting not in known.get(key, Shut()).waiting
     return verdict["passed"] and waiting is not None and is_waiting and run_id not in runs_of(waiting)
 
 
 def _has_foreign_failure(key: Key, document: Document, known: Mapping[Key, Shut], run_id: str | None) -> bool:
     """Return True if a validation has a failure that another writer recorded meanwhile."""
     current = document.verdicts.get(key)
-    if current is None or current["passed"] or current == known.get(key, Shut()).failure:
+    if current is None or current["passed"] or current in known.get(key, Shut()).failures:
         return False
     return run_id is None or current.get("run_id") != run_id
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 #: Where the locked byte lies on Windows.
 _BEYOND_THE_END: Final = 0x7FFFFFFE
-#: Somebody else may ask at the same moment, and then has the lock for an instant.
-_ATTEMPTS: Final = 3
+#: On Windows somebody else who asks at the same moment has the lock for an instant.
+_ATTEMPTS: Final = 3 if sys.platform == "win32" else 1
 _PAUSE: Final = 0.002
 
 if sys.platform == "win32":

@@ -38,10 +38,11 @@ class Since:
     """
 
     def __init__(self, log: AuditLogFile, records: list[Record]) -> None:
-        self._end = log.offset if log.is_open else -1
+        # With what stands behind the position and is no entry, or stood there: a torn line.
+        self._end = max(log.size(), log.torn_to) if log.is_open else -1
         self._entries: list[tuple[int, str | None, JsonObject]] = []
         oldest = min((record.log_size for record in records if record.log_size >= 0), default=self._end)
-        if oldest < self._end:
+        if oldest < log.offset <= self._end:
             self._entries = list(log.entries_from(oldest))
             if not log.begins_line(oldest):
                 # The end of the log was repaired meanwhile.

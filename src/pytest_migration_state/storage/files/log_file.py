@@ -44,6 +44,7 @@ class LogFile:
     """An open audit log, and a position in it.
 
     :ivar offset: the position, in bytes.
+    :ivar torn_to: how far the file extended when a torn end was removed, since it was opened; 0 if none was.
     :ivar has_grown: whether the file extended beyond the position at the last call of :meth:`is_at_path`.
     """
 
@@ -52,6 +53,7 @@ class LogFile:
         self._path = os.fspath(path)
         self.offset = 0
         self.has_grown = False
+        self.torn_to = 0
         self.descriptor = -1
         self._identity = (0, 0)
         self._patience = _APPEND_PATIENCE
@@ -103,7 +105,7 @@ class LogFile:
         descriptor = self.descriptor
         self.descriptor = -1
         close_own(descriptor, self._identity)
-        self.offset = 0
+        self.offset = self.torn_to = 0
 
     def __del__(self) -> None:
         self.close()

@@ -279,7 +279,8 @@ class LogWriter:
 
     def note_known(self, event: Event, document: Document) -> None:
         """Note what is known of the state when an event happens: it may be written later."""
-        self._shut_when_noted.update(shut_now(event, document))
+        for key, shut in shut_now(event, document).items():
+            self._shut_when_noted[key] = shut.and_before(self._shut_when_noted.get(key, Shut()))
 
     def late(self, event: Event, document: Document) -> Event:
         """Return an event of this writer as it counts when it is written later than it happened."""
@@ -328,6 +329,7 @@ class LogWriter:
         """Note that the document on disk holds everything."""
         self._uncheckpointed.clear()
         self.unlogged.clear()
+        self._shut_when_noted.clear()
 
     def loaded(self) -> None:
         """Note that the document was loaded with everything in the log."""

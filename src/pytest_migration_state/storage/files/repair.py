@@ -37,6 +37,7 @@ def repair_tail(log: LogFile) -> str | None:
             # A killed writer does not leave this behind. Reading the log reports the damage.
             return None
         aside = set_aside(log.path, "torn", rest)
+        log.torn_to = log.size()
         os.ftruncate(log.descriptor, start)
         log_file.os_write(log.descriptor, b"".join(raw + b"\n" for raw in foreign))
         return aside

@@ -64,8 +64,9 @@ class FileRunLog:
     def unrecorded(self) -> list[Event]:
         """The events that could not be written yet. Each later write tries again, in order."""
         journal = self._journal
-        # Nobody takes over what comes after the end.
-        records = [*journal.handed, *journal.pending] if self._is_finished else journal.at_risk()
+        # Nobody takes over what comes after the end that is on record.
+        has_ended = self._is_finished and self._last is None
+        records = [*journal.handed, *journal.pending] if has_ended else journal.at_risk()
         last = [self._last[0]] if self._last else []
         return [record.event for record in records] + last
 
