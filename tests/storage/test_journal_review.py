@@ -14,6 +14,7 @@ from test_journals import KEY, RUN, appended_in_between, begun, blockers, journa
 
 from powershell_writer import PowerShellWriter
 from pytest_migration_state import MigrationTracker, StateDamagedError
+from pytest_migration_state.domain import overtaken
 from pytest_migration_state.domain.policy import Policy
 from pytest_migration_state.errors import StateWriteError
 from pytest_migration_state.storage.files import journals, run_journal, working_copy
@@ -263,3 +264,32 @@ def test_the_end_of_a_run_is_written_once(path: Path, run: RunWriter) -> None:
     assert run.failure is None
     assert log_of(path).read_text("utf-8").count('"RunFinished"') == 1
     assert "open_runs" not in read(path)["metadata"]
+
+
+def test_only_entries_that_concern_a_verdict_are_compared_with_it(
+    path: Path, run: RunWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of others may stand behind it."""
+    compared = []
+    shuts = overtaken._shuts
+
+    def counted(data: dict[str, object], one: dict[str, object]) -> bool:
+        compared.append(one["test_name"])
+        return shuts(data, one)
+
+    monkeypatch.setattr(overtaken, "_shuts", counted)
+    others = [
+        {
+            "operation": "add_validation_result",
+            "component": "c",
+            "test_name": str(number),
+            "passed": number > 0,
+        }
+        for number in range(300)
+    ]
+    with appended_in_between(run, verdict()):
+        tracker(path).apply(others)
+    run.verdict(verdict(test_name="x"))
+    run.finish(0, {})
+    assert compared == []
+    assert blockers(path) == ["failed"]

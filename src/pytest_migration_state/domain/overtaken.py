@@ -14,7 +14,7 @@ from pytest_migration_state.domain.runs import runs_of
 from pytest_migration_state.types import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pytest_migration_state.domain.document import Document
     from pytest_migration_state.types import JsonObject, Key
@@ -80,10 +80,18 @@ def _without_withdrawals(
     return event._replace(data={**event.data, "outstanding_validations": kept})
 
 
-def may_shut(data: JsonObject) -> bool:
-    """Return True if an entry with this data may shut the gate for a validation."""
-    is_failed = any(not verdict["passed"] for verdict in data.get("validation_results", ()))
-    return is_failed or bool(data.get("outstanding_validations"))
+def names_shut(data: JsonObject) -> Iterator[Key | str | None]:
+    """Yield what an entry with this data may shut the gate for.
+
+    That is a validation by its key, all validations of a component by its name, or everything (``None``).
+    """
+    if "initialize" in data or "adopted" in data:
+        yield None
+    for verdict in (*data.get("validation_results", ()), *data.get("failed_meanwhile", ())):
+        if not verdict["passed"]:
+            yield key_of(verdict)
+    yield from map(key_of, data.get("outstanding_validations", ()))
+    yield from (process["name"] for process in data.get("native_processes_started", ()))
 
 
 def overtaken_by(event: Event, since: Iterable[JsonObject]) -> Event:

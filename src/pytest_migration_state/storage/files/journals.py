@@ -123,8 +123,10 @@ class Journals:
                 continue
             else:
                 event = self._as_it_counts(record, run_id, document, since)
-            if run_id in others:
-                event = overtaken_by(event, others[run_id])
+            if others is not None:
+                event = overtaken_by(
+                    event, (data for _, other, data in others.about(event) if other != run_id)
+                )
             if record is by_run[run_id].records[-1] and run_id in document.open_runs:
                 event = _with_mark(event, run_id, record.number)
             encoded = record.encoded if event is record.event else None
