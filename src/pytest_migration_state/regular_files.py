@@ -135,8 +135,20 @@ def read_regular(path: Path, patience: float = SHARING_PATIENCE) -> bytes:
     :raises OSError: it cannot be read, or it is no regular file.
     """
 
+    return _content(lambda: open_regular(path), patience)
+
+
+def read_single(path: Path) -> bytes:
+    """Return the content of a regular file that is no link and has no second name.
+
+    :raises OSError: it cannot be read, or it is not such a file.
+    """
+    return _content(lambda: open_single(path), SHARING_PATIENCE)
+
+
+def _content(opened: Callable[[], int], patience: float) -> bytes:
     def content() -> bytes:
-        with os.fdopen(open_regular(path), "rb") as file:
+        with os.fdopen(opened(), "rb") as file:
             return file.read()
 
     return despite_sharing(content, patience)

@@ -15,7 +15,7 @@ from pytest_migration_state.domain.policy import Policy
 from pytest_migration_state.domain.run_events import outstanding
 from pytest_migration_state.domain.run_plan import RunPlan
 from pytest_migration_state.domain.verdict import Verdict
-from pytest_migration_state.storage.files import dead_journals
+from pytest_migration_state.storage.files import journal_lock
 from pytest_migration_state.storage.files.audit_log import AuditLogFile
 from pytest_migration_state.storage.files.store import FileStore
 from pytest_migration_state.storage.identity import this_host
@@ -179,7 +179,7 @@ def test_a_file_system_without_locks_says_nothing(
     def refuse(_: Path) -> bool:
         raise OSError("no locks available")
 
-    monkeypatch.setattr(dead_journals, "is_held", refuse)
+    monkeypatch.setattr(journal_lock, "is_held", refuse)
     with closing(FileStore(path, notify=print)) as store:
         assert store.liveness_of(store.read().open_runs) == {RUN: "unknown"}
     assert "outstanding" in blockers(path)

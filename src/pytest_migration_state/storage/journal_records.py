@@ -63,13 +63,17 @@ class VerdictRecord(NamedTuple):
 
 def encode_verdict(json: bytes, number: int, log_size: int) -> bytes:
     """Return the line of a verdict, with its line end."""
-    body = b'{"number":%d,"log_size":%d,"verdict":%b' % (number, log_size, json)
-    return b'%b,"check":"%08x"}\n' % (body, crc32(body))
+    return _with_check(b'{"number":%d,"log_size":%d,"verdict":%b' % (number, log_size, json))
 
 
 def encode_record(encoded: Encoded, number: int, log_size: int) -> bytes:
     """Return the line of a record, with its line end."""
-    body = b'%b,"number":%d,"log_size":%d,"data":%b' % (encoded.head, number, log_size, encoded.data)
+    return _with_check(
+        b'%b,"number":%d,"log_size":%d,"data":%b' % (encoded.head, number, log_size, encoded.data)
+    )
+
+
+def _with_check(body: bytes) -> bytes:
     return b'%b,"check":"%08x"}\n' % (body, crc32(body))
 
 

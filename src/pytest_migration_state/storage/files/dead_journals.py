@@ -7,10 +7,10 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from pytest_migration_state.regular_files import despite_sharing, open_single
+from pytest_migration_state.regular_files import despite_sharing, open_single, read_single
 from pytest_migration_state.storage.files.atomic import remove, set_aside
-from pytest_migration_state.storage.files.journal_lock import is_held, try_to_lock
-from pytest_migration_state.storage.files.journals import content_of, mark_of, unreported_loss
+from pytest_migration_state.storage.files.journal_lock import liveness_by_lock, try_to_lock
+from pytest_migration_state.storage.files.journals import journals_of_others, mark_of, unreported_loss
 from pytest_migration_state.storage.identity import this_host
 from pytest_migration_state.storage.journal_records import decode_records, select
 from pytest_migration_state.types import as_object
@@ -36,20 +36,10 @@ def liveness_of(paths: StatePaths, runs: Mapping[str, JsonObject]) -> dict[str, 
 
 
 def _liveness(paths: StatePaths, run_id: str, run: object) -> Liveness:
-    fields = as_object(run)
-    if fields.get("finished_at"):
+    if as_object(run).get("finished_at"):
         return "dead"
     path = paths.journal(run_id)
-    if path is None:
-        return "unknown"
-    try:
-        if is_held(path):
-            return "alive"
-    except OSError:
-        return "unknown"
-    # Elsewhere a lock may not be seen here, as in some network file systems. A run of version 0.1.0 has none.
-    is_known = fields.get("host") == this_host() and "process_start" not in fields
-    return "dead" if is_known else "unknown"
+    return liveness_by_lock(path, run) if path else "unknown"
 
 
 # --- the end of dead journals -------------------------------------------------------------------------------
@@ -61,10 +51,9 @@ def remove_dead(paths: StatePaths, own: RunJournal | None, document: Document) -
     Yield what was kept of them, in words. Where a journal cannot be removed, its events are passed over from
     now on. Call this only while the state lock is held.
     """
-    for run_id, path in paths.journals():
-        if own is None or path != own.path:
-            with suppress(OSError):
-                yield from _remove_if_dead(paths, run_id, path, document)
+    for run_id, path in journals_of_others(paths, own):
+        with suppress(OSError):
+            yield from _remove_if_dead(paths, run_id, path, document)
 
 
 def _remove_if_dead(paths: StatePaths, run_id: str, path: Path, document: Document) -> Iterator[str]:
@@ -75,7 +64,7 @@ def _remove_if_dead(paths: StatePaths, run_id: str, path: Path, document: Docume
     try:
         if not try_to_lock(descriptor):
             return
-        content = content_of(path)
+        content = read_single(path)
         lines, torn = decode_records(content)
         left = select(lines, mark_of(document, run_id))
         if run is None and (None in lines or torn or not _MADE_HERE.fullmatch(run_id)):

@@ -13,9 +13,13 @@ from time import sleep  # bound here: a test may replace time.sleep
 from typing import TYPE_CHECKING, Final
 
 from pytest_migration_state.regular_files import despite_sharing, open_single
+from pytest_migration_state.storage.identity import this_host
+from pytest_migration_state.types import as_object
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pytest_migration_state.types import Liveness
 
 #: Where the locked byte lies on Windows.
 _BEYOND_THE_END: Final = 0x7FFFFFFE
@@ -84,3 +88,19 @@ def is_held(path: Path) -> bool:
     finally:
         with suppress(OSError):
             os.close(descriptor)
+
+
+def liveness_by_lock(path: Path, run: object) -> Liveness:
+    """Return whether an open run is alive, as far as the lock of its journal says so.
+
+    :param run: the run, as the document holds it.
+    """
+    try:
+        if is_held(path):
+            return "alive"
+    except OSError:
+        return "unknown"
+    fields = as_object(run)
+    # Elsewhere a lock may not be seen here, as in some network file systems. A run of version 0.1.0 has none.
+    is_known = fields.get("host") == this_host() and "process_start" not in fields
+    return "dead" if is_known else "unknown"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pytest_migration_state.domain.overtaken import names_shut
 from pytest_migration_state.types import key_of
@@ -19,21 +19,29 @@ if TYPE_CHECKING:
 _ABOUT: Final = ("validation_results", "outstanding_validations")
 
 
+class Later(NamedTuple):
+    """An entry of the log, or an event, that may have come later than a record.
+
+    :ivar end: where it ends in the log; 0 for an event that is not there.
+    """
+
+    end: int
+    run_id: str | None
+    data: JsonObject
+
+
 class Shutting:
     """Entries, or events, by what they may shut the gate for: only a few of many concern a verdict."""
 
     def __init__(self) -> None:
-        self._by_name: dict[Key | str | None, list[tuple[int, str | None, JsonObject]]] = {}
+        self._by_name: dict[Key | str | None, list[Later]] = {}
 
-    def add(self, end: int, run_id: str | None, data: JsonObject) -> None:
-        """Add an entry.
+    def add(self, later: Later) -> None:
+        """Add an entry, or an event."""
+        for name in names_shut(later.data):
+            self._by_name.setdefault(name, []).append(later)
 
-        :param end: where it ends in the log; 0 for an event that is not there.
-        """
-        for name in names_shut(data):
-            self._by_name.setdefault(name, []).append((end, run_id, data))
-
-    def about(self, event: Event) -> Iterator[tuple[int, str | None, JsonObject]]:
+    def about(self, event: Event) -> Iterator[Later]:
         """Yield what may shut the gate for the verdicts of an event."""
         for verdict in event.data.get("validation_results", ()) if self._by_name else ():
             for name in (key_of(verdict), verdict["component"], None):
@@ -50,7 +58,7 @@ def contrary(by_run: Mapping[str, Selection]) -> Shutting | None:
     found = Shutting()
     for run_id, chosen in by_run.items():
         for record in chosen.records:
-            found.add(0, run_id, record.event.data)
+            found.add(Later(0, run_id, record.event.data))
     return found
 
 
@@ -63,18 +71,18 @@ class Since:
     def __init__(self, log: AuditLogFile, records: list[Record]) -> None:
         # With what stands behind the position and is no entry, or stood there: a torn line.
         self._end = max(log.size(), log.torn_to) if log.is_open else -1
-        self._entries: list[tuple[int, str | None, JsonObject]] = []
+        self._entries: list[Later] = []
         self._shutting = Shutting()
-        self._by_key: dict[Key, list[tuple[int, str | None, JsonObject]]] = {}
+        self._by_key: dict[Key, list[Later]] = {}
         oldest = min((record.log_size for record in records if record.log_size >= 0), default=self._end)
         if oldest < log.offset <= self._end:
-            self._entries = list(log.entries_from(oldest))
+            self._entries = [Later(*entry) for entry in log.entries_from(oldest)]
             if not log.begins_line(oldest):
                 # The end of the log was repaired meanwhile.
                 self.know_nothing()
         for entry in self._entries:
-            self._shutting.add(*entry)
-            for key in _keys(entry[2]):
+            self._shutting.add(entry)
+            for key in _keys(entry.data):
                 self._by_key.setdefault(key, []).append(entry)
 
     def know_nothing(self) -> None:

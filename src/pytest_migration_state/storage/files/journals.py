@@ -7,17 +7,15 @@ of events. The document says up to which number that was done (``metadata.open_r
 from __future__ import annotations
 
 import heapq
-import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_migration_state.domain import events
 from pytest_migration_state.domain.overtaken import overtaken_by, written_late
 from pytest_migration_state.domain.schema import raised_version
-from pytest_migration_state.regular_files import despite_sharing, open_single
-from pytest_migration_state.storage.files.journal_lock import is_held
+from pytest_migration_state.regular_files import read_single
+from pytest_migration_state.storage.files.journal_lock import liveness_by_lock
 from pytest_migration_state.storage.files.journal_order import Since, contrary
 from pytest_migration_state.storage.files.paths import unreadable
-from pytest_migration_state.storage.identity import this_host
 from pytest_migration_state.storage.journal_records import (
     Selection,
     before_damage,
@@ -158,10 +156,15 @@ class Journals:
                 raise unreadable(journal.path, journal.error) from journal.error
             mark = mark_of(document, journal.run_id)
             chosen = select(journal.lines, mark)
-            if (chosen.missing or chosen.damaged) and not _is_dead(journal, document):
+            if (chosen.missing or chosen.damaged) and not self._is_dead(journal, document):
                 # Its run still has in memory what cannot be read, as far as is known.
                 chosen = Selection(before_damage(chosen, mark))
             yield journal.run_id, chosen
+
+    @staticmethod
+    def _is_dead(journal: Journal, document: Document) -> bool:
+        """Return True if the run of a journal is certainly dead."""
+        return liveness_by_lock(journal.path, document.open_runs.get(journal.run_id)) == "dead"
 
     def _as_it_counts(self, record: Record, run_id: str, document: Document, since: Since) -> Event:
         """Return the event of a record as it counts behind everything that the log holds."""
@@ -172,31 +175,22 @@ class Journals:
         return overtaken_by(record.event, since.data_of_others(record, run_id))
 
 
+def journals_of_others(paths: StatePaths, own: RunJournal | None) -> list[tuple[str, Path]]:
+    """Return the id and the path of each journal beside the document, but that of the run that asks."""
+    return [(run_id, path) for run_id, path in paths.journals() if own is None or path != own.path]
+
+
 def _read(paths: StatePaths, own: RunJournal | None) -> Iterator[Journal]:
-    for run_id, path in paths.journals():
-        if own is None or path != own.path:
-            try:
-                content = content_of(path)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                yield Journal(run_id, path, [], error)
-                continue
-            if content:
-                yield Journal(run_id, path, decode_records(content)[0])
-
-
-def content_of(path: Path) -> bytes:
-    """Return the content of a journal.
-
-    :raises OSError: it cannot be read, or it is a link or no regular file.
-    """
-
-    def content() -> bytes:
-        with os.fdopen(open_single(path), "rb") as file:
-            return file.read()
-
-    return despite_sharing(content)
+    for run_id, path in journals_of_others(paths, own):
+        try:
+            content = read_single(path)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            yield Journal(run_id, path, [], error)
+            continue
+        if content:
+            yield Journal(run_id, path, decode_records(content)[0])
 
 
 def _in_order(by_run: Mapping[str, Selection]) -> Iterator[tuple[str, Record]]:
@@ -248,14 +242,3 @@ def _loss(document: Document, run_id: str, lost: int, damaged: int) -> Taken:
     runs = {run_id: {"damaged": damaged}}
     metadata = {"lost_entries": what, "open_runs": runs, **raised_version(document.metadata)}
     return Taken(run_id, events.recovered(f"{what[0].upper()}{what[1:]}", metadata=metadata), utc_now(), 0)
-
-
-def _is_dead(journal: Journal, document: Document) -> bool:
-    """Return True if the run of a journal is certainly dead."""
-    if as_object(document.open_runs.get(journal.run_id)).get("host") != this_host():
-        # Elsewhere a lock may not be seen here, as in some network file systems.
-        return False
-    try:
-        return not is_held(journal.path)
-    except OSError:
-        return False

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from pytest_migration_state.json_codec import to_json_bytes
-from pytest_migration_state.regular_files import FLAGS, open_single
+from pytest_migration_state.regular_files import FLAGS, open_single, read_single
 from pytest_migration_state.storage.files.atomic import (
     OWNERS,
     close_own,
@@ -99,13 +99,12 @@ class RunJournal:
     def _clear(self) -> bool:
         """Move another file out of the way. Return False if something is there that is no file."""
         try:
-            descriptor = open_single(self.path)
+            content = read_single(self.path)
         except FileNotFoundError:
             return True
         except OSError:
             return False
-        with os.fdopen(descriptor, "rb") as file:
-            set_aside(self._like, "journal", file.read())
+        set_aside(self._like, "journal", content)
         remove(self.path)
         return True
 
@@ -146,19 +145,22 @@ class RunJournal:
         """Note a verdict of this moment. Never raises because of the file: see :attr:`is_whole`."""
         json = to_json_bytes(verdict)
         number = self._number + 1
-        self._noted.append(VerdictRecord(number, log_size, verdict, timestamp, json))
-        self._number = number
-        self._add_line(encode_verdict(json, number, log_size), number)
+        record = VerdictRecord(number, log_size, verdict, timestamp, json)
+        self._add(record, encode_verdict(json, number, log_size))
 
     def add(self, event: Event, timestamp: str, log_size: int) -> None:
         """Note another event of this moment. Never raises because of the file: see :attr:`is_whole`."""
         encoded = encode_event(event, timestamp)
         number = self._number + 1
-        self._noted.append(Record(number, log_size, event, timestamp, encoded))
-        self._number = number
-        self._add_line(encode_record(encoded, number, log_size), number)
+        record = Record(number, log_size, event, timestamp, encoded)
+        self._add(record, encode_record(encoded, number, log_size))
 
-    def _add_line(self, line: bytes, number: int) -> None:
+    def _add(self, record: Record | VerdictRecord, line: bytes) -> None:
+        """Note a record, and write its line."""
+        number = record.number
+        # An interrupt in between must leave no gap in the numbers.
+        self._noted.append(record)
+        self._number = number
         # A record without those before it would seem to have lost them.
         if self._written != number - 1:
             return

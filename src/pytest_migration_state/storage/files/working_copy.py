@@ -141,10 +141,7 @@ class WorkingCopy:
         log = self._log
         journals = self._read_journals()
         self._note_known()
-        self._is_loaded = self._replaces_existing = False
-        self._staged = []
-        self._taken = ()
-        self._external = None
+        self._forget_uncommitted()
         self._naming.check()
         log.gap = None
         unlogged_of = self.document.migration_id if log.unlogged else None
@@ -210,11 +207,15 @@ class WorkingCopy:
 
     def _reset(self) -> None:
         """Reset the in-memory state."""
+        self._forget_uncommitted()
+        self._log.reset()
+
+    def _forget_uncommitted(self) -> None:
+        """Forget what is applied to the document and not committed: it has to be loaded again."""
         self._is_loaded = self._replaces_existing = False
         self._staged = []
         self._taken = ()
         self._external = None
-        self._log.reset()
 
     def _log_repairs(self) -> None:
         """Write messages about a gap or repairs to the log, if there are any."""
