@@ -24,7 +24,6 @@ from writers import (
 
 from pytest_migration_state.domain.gate import evaluate
 from pytest_migration_state.domain.verdict import Verdict
-from pytest_migration_state.errors import StateWriteError
 from pytest_migration_state.storage.files.store import FileStore
 
 if TYPE_CHECKING:
@@ -157,12 +156,7 @@ def _record_failures(state: Path, count: int) -> None:
 
 def _record_passes(state: Path, count: int) -> None:
     run = run_at(state, "run")
-    for _ in range(100):
-        try:
-            run.open(no_check, {})
-            break
-        except StateWriteError:
-            continue
+    run.open(no_check, {})
     chance = random.Random(3)
     turn = state.with_name("turn")
     with state.with_name("passes").open("w", encoding="utf-8") as times:

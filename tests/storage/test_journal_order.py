@@ -2,74 +2,40 @@
 
 from __future__ import annotations
 
-import errno
 import os
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from test_journals import KEY, RUN, begun, blockers, journal_of, kept, killed, tracker, verdict
+from journaled import (
+    KEY,
+    OTHER,
+    RUN,
+    begun,
+    blockers,
+    full_disk,
+    journal_of,
+    kept,
+    killed,
+    line_in_the_commit,
+    log_busy,
+    tracker,
+    verdict,
+)
 
-from powershell_writer import PowerShellWriter
 from pytest_migration_state.domain.policy import Policy
 from pytest_migration_state.domain.verdict import Verdict
 from pytest_migration_state.errors import StateLockedError
-from pytest_migration_state.storage.files import document_file, log_file, run_journal
-from pytest_migration_state.storage.files.audit_log import AuditLogFile
 from pytest_migration_state.storage.files.lock import StateLock
-from pytest_migration_state.storage.files.log_file import LogFile
 from pytest_migration_state.storage.files.store import FileStore
 from pytest_migration_state.tracking import run_writer
-from state_files import DOCUMENT, in_validation, log_of, read
+from state_files import log_of, read
 from windows_files import on_windows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from pytest_migration_state.tracking.run_writer import RunWriter
-
-OTHER = "a5a5a5a5a5a5a5a5"
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """A state in Validation."""
-    in_validation(tmp_path / DOCUMENT).close()
-    return tmp_path / DOCUMENT
-
-
-@pytest.fixture
-def run(path: Path) -> Iterator[RunWriter]:
-    """A run that has planned one validation."""
-    with closing(begun(path)) as run:
-        yield run
-
-
-@contextmanager
-def log_busy() -> Iterator[None]:
-    """Another program keeps the log locked for too long."""
-
-    def refuse(_: LogFile) -> None:
-        raise OSError(errno.EAGAIN, "another program keeps it locked")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LogFile, "lock", refuse)
-        yield
-
-
-@contextmanager
-def full_disk(*, journal: bool = True) -> Iterator[None]:
-    def refuse(*_: object) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(log_file, "os_write", refuse)
-        patch.setattr(document_file, "write_temporary", refuse)
-        if journal:
-            patch.setattr(run_journal, "os_write", refuse)
-        yield
-
 
 # --- what only the document holds ---------------------------------------------------------------------------
 
@@ -178,17 +144,7 @@ def test_what_became_known_later_was_not_known(path: Path, run: RunWriter) -> No
         run.verdict(verdict(test_name="first"))
         run.verdict(verdict())
     tracker(path).add_validation_result(*KEY, passed=False)
-    append = AuditLogFile.append
-    waiting = [None]
-
-    def after_a_line(*arguments: object) -> list[bytes]:
-        if waiting:
-            waiting.pop()
-            PowerShellWriter(path).container("c", "id")
-        return append(*arguments)  # type: ignore[arg-type]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(AuditLogFile, "append", after_a_line)
+    with line_in_the_commit(path):
         run.finish(0, {})
     assert "failed" in blockers(path)
 

@@ -9,8 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from test_journal_order import OTHER, full_disk, log_busy, path, run
-from test_journals import KEY, RUN, appended_in_between, begun, blockers, journal_of, killed, tracker, verdict
+from journaled import (
+    KEY,
+    OTHER,
+    RUN,
+    appended_in_between,
+    begun,
+    blockers,
+    full_disk,
+    journal_of,
+    killed,
+    line_in_the_commit,
+    log_busy,
+    tracker,
+    verdict,
+)
 
 from powershell_writer import PowerShellWriter
 from pytest_migration_state import MigrationTracker, StateDamagedError
@@ -30,8 +43,6 @@ if TYPE_CHECKING:
 
     from pytest_migration_state.tracking.run_writer import RunWriter
 
-__all__ = ["path", "run"]  # fixtures
-
 #: The open files of this process, on Linux.
 FILES = Path("/proc/self/fd")
 
@@ -47,23 +58,6 @@ def interrupted(owner: object, name: str) -> Iterator[None]:
         patch.setattr(owner, name, stop)
         with pytest.raises(KeyboardInterrupt):
             yield
-
-
-@contextmanager
-def line_in_the_commit(path: Path) -> Iterator[None]:
-    """Another program adds a line between reading and appending, once."""
-    append = AuditLogFile.append
-    waiting = [None]
-
-    def after_a_line(*arguments: object) -> list[bytes]:
-        if waiting:
-            waiting.pop()
-            PowerShellWriter(path).container("c", "id")
-        return append(*arguments)  # type: ignore[arg-type]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(AuditLogFile, "append", after_a_line)
-        yield
 
 
 def flush(run: RunWriter) -> None:

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
+from journaled import (
+    KEY,
+    RUN,
+    appended_in_between,
+    begun,
+    blockers,
+    journal_of,
+    kept,
+    killed,
+    tracker,
+    verdict,
+)
 
 from powershell_writer import PowerShellWriter
-from pytest_migration_state import MigrationTracker, StateDamagedError
+from pytest_migration_state import StateDamagedError
 from pytest_migration_state.domain.events import Event
 from pytest_migration_state.domain.phases import Phase
 from pytest_migration_state.domain.policy import Policy
-from pytest_migration_state.domain.run_events import outstanding
-from pytest_migration_state.domain.run_plan import RunPlan
 from pytest_migration_state.domain.verdict import Verdict
 from pytest_migration_state.storage.files import journal_lock
-from pytest_migration_state.storage.files.audit_log import AuditLogFile
 from pytest_migration_state.storage.files.store import FileStore
 from pytest_migration_state.storage.identity import this_host
 from pytest_migration_state.storage.journal_records import (
@@ -27,68 +36,15 @@ from pytest_migration_state.storage.journal_records import (
     select,
 )
 from pytest_migration_state.storage.records import encode_event
-from pytest_migration_state.text import utc_now
-from pytest_migration_state.tracking.run_writer import RunWriter
-from state_files import DOCUMENT, in_validation, log_of, read
+from state_files import log_of, read
 from windows_files import on_windows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+    from pytest_migration_state.tracking.run_writer import RunWriter
+
 NOW = "2026-01-15T09:14:00.123Z"
-RUN = "7f3c7f3c7f3c7f3c"
-KEY = ("guardian-hive", "test_it")
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """A state in Validation."""
-    in_validation(tmp_path / DOCUMENT).close()
-    return tmp_path / DOCUMENT
-
-
-@pytest.fixture
-def run(path: Path) -> Iterator[RunWriter]:
-    """A run that has planned one validation."""
-    with closing(begun(path)) as run:
-        yield run
-
-
-def begun(path: Path, run_id: str = RUN, *keys: tuple[str, str]) -> RunWriter:
-    run = RunWriter(path, run_id, notify=lambda _: None)
-    run.open(lambda _: None, {}, "all")
-    run.plan(RunPlan([outstanding(utc_now(), key, "pending") for key in keys or (KEY,)]))
-    return run
-
-
-def verdict(*, passed: bool = True, test_name: str = KEY[1], run_id: str = RUN) -> Verdict:
-    return Verdict((KEY[0], test_name), passed, run_id=run_id)
-
-
-def journal_of(path: Path, run_id: str = RUN) -> Path:
-    return path.with_name(f"{path.name}.run-{run_id}")
-
-
-def kept(path: Path, kind: str = "journal") -> list[Path]:
-    return list(path.parent.glob(f"{path.name}.{kind}-*"))
-
-
-def tracker(path: Path) -> MigrationTracker:
-    return MigrationTracker(path, notify=lambda _: None)
-
-
-def killed(run: RunWriter) -> None:
-    """Leave the files as a killed process leaves them."""
-    log = run._log
-    assert log is not None
-    log._files.close()  # type: ignore[attr-defined]
-
-
-def blockers(path: Path) -> list[str]:
-    return [blocker.kind for blocker in tracker(path).gate().blockers]
-
-
 # --- records ------------------------------------------------------------------------------------------------
 
 
@@ -323,23 +279,6 @@ def test_a_journal_that_cannot_be_read_is_an_error(path: Path, run: RunWriter) -
 
 
 # --- the order of events ------------------------------------------------------------------------------------
-
-
-@contextmanager
-def appended_in_between(run: RunWriter, late: Verdict) -> Iterator[None]:
-    """Have a run record a verdict after another writer has read the journals, and before it appends."""
-    waiting = [late]
-    append = AuditLogFile.append
-
-    def first_the_run(*arguments: object) -> list[bytes]:
-        if waiting:
-            run.verdict(waiting.pop())
-        return append(*arguments)  # type: ignore[arg-type]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(AuditLogFile, "append", first_the_run)
-        yield
-    assert not waiting
 
 
 def test_a_pass_does_not_replace_a_failure_that_was_appended_after_it(path: Path, run: RunWriter) -> None:
