@@ -14,7 +14,7 @@ from pytest_migration_state import MigrationTracker
 from pytest_migration_state.domain.policy import Policy
 from pytest_migration_state.domain.run_plan import RunPlan
 from pytest_migration_state.domain.verdict import Verdict
-from pytest_migration_state.storage.files import run_journal
+from pytest_migration_state.storage.files import run_journal, run_log
 from pytest_migration_state.storage.files.state_files import StateFiles
 from pytest_migration_state.storage.files.store import FileStore
 from pytest_migration_state.tracking.run_writer import RunWriter
@@ -216,3 +216,11 @@ def test_without_a_journal_a_verdict_waits_for_the_lock(
     assert run.failure is None
     assert run.unrecorded == []
     assert verdicts(path) == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize(("cost", "wait"), [(0.01, 1.0), (0.1, 1.0), (0.5, 5.0), (3.0, 30.0)])
+def test_a_group_waits_a_second_or_ten_times_its_cost(
+    cost: float, wait: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_log, "monotonic", lambda: 100.0 + cost)
+    assert run_log._due(100.0) == pytest.approx(100.0 + cost + wait)
