@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Final
 
 from pytest_migration_state.domain.phases import TRANSITIONS, Phase
@@ -11,6 +10,7 @@ from pytest_migration_state.domain.runs import REST, clashing, is_rest, run_in_w
 from pytest_migration_state.text import first_line, to_printable
 
 if TYPE_CHECKING:
+    from pytest_migration_state.domain.commands import Commands
     from pytest_migration_state.types import JsonObject, Key, Liveness
 
 #: The test name of the verdict on a container's backup.
@@ -22,11 +22,11 @@ Sentences = tuple[str, str]
 class Advice:
     """The sentences of blockers.
 
-    :param state: the address of the state as a person would type it.
+    :param commands: the commands that they name.
     """
 
-    def __init__(self, state: str) -> None:
-        self._state = as_operand(state)
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
 
     # --- what is wrong, and the fix -------------------------------------------------------------------------
 
@@ -34,18 +34,17 @@ class Advice:
         """Return the sentences about a phase that Completed cannot follow."""
         if phase is Phase.ROLLED_BACK:
             message = "the migration is rolled back, which is final"
-            return message, f"begin again: migration-state init --force -s {self._state}"
+            return message, f"begin again: {self._commands.begin_again()}"
         message = f"the phase is {phase}, and Completed can follow only Validation"
-        return message, f"next: migration-state phase {TRANSITIONS[phase][0]} -s {self._state}"
+        return message, f"next: {self._commands.go_to(TRANSITIONS[phase][0])}"
 
     def on_lost_entries(self, lost: str) -> Sentences:
         """Return the sentences about a log that has lost entries.
 
         :param lost: what is missing, in words.
         """
-        accept = f"migration-state accept -s {self._state} --by WHO --reason TEXT"
         fix = "restore the log from a copy if nothing was recorded since, or accept the state without them"
-        return to_printable(first_line(lost)), f"{fix}: {accept}"
+        return to_printable(first_line(lost)), f"{fix}: {self._commands.accept()}"
 
     def on_failure(self, key: Key, verdict: JsonObject) -> Sentences:
         """Return the sentences about a failed verdict."""
@@ -113,7 +112,7 @@ class Advice:
         if is_own:
             message = f"{run_name(run_id)}, this one, ended before it was known which tests it would run"
         first = "let it finish" if liveness == "alive" and not is_own else "run the same again"
-        return message, f"{first}, or: {self._forget((COLLECTION, run_name(run_id)))}"
+        return message, f"{first}, or: {self._commands.forget((COLLECTION, run_name(run_id)))}"
 
     def on_missing(self, component: str) -> Sentences:
         """Return the sentences about a required component without a verdict."""
@@ -124,13 +123,10 @@ class Advice:
 
     def run_all(self, what: str) -> str:
         """Return the command that runs all tests."""
-        return f"{what}: pytest --migration-state={self._state}"
+        return f"{what}: {self._commands.run_all()}"
 
     def _if_gone(self, key: Key) -> str:
-        return f"if it no longer exists: {self._forget(key)}"
-
-    def _forget(self, key: Key) -> str:
-        return f"migration-state forget -s {self._state} {_operands(*key, options='--reason TEXT')}"
+        return f"if it no longer exists: {self._commands.forget(key)}"
 
     def _run(self, key: Key, entry: JsonObject) -> str:
         """Return the command that runs only this validation.
@@ -139,17 +135,13 @@ class Advice:
         """
         component, test_name = key
         if test_name == BACKUP:
-            return f"run: migration-state import-backup -s {self._state} MANIFEST"
+            return f"run: {self._commands.import_backup()}"
         if is_rest(key):
             return self.run_all("run")
         node_id = entry.get("node_id", test_name)
         if component == COLLECTION or ".py" in node_id or "::" in node_id:
-            places = clashing(key) or (node_id,)
-            operands = " ".join(as_operand(place) for place in places)
-            return f"run: pytest --migration-state={self._state} {operands}"
-        operands = _operands(*key, options="--passed")
-        result = f"migration-state result -s {self._state} {operands}"
-        return f"check it and record what you see: {result} (or --failed)"
+            return f"run: {self._commands.run(clashing(key) or (node_id,))}"
+        return f"check it and record what you see: {self._commands.record(key)}"
 
 
 def _name(key: Key) -> str:
@@ -159,22 +151,3 @@ def _name(key: Key) -> str:
     if component == COLLECTION:
         return to_printable(test_name)
     return f"'{to_printable(test_name)}' of '{to_printable(component)}'"
-
-
-def _operands(*names: str, options: str) -> str:
-    """Return names and options as arguments of a command, so that no name is taken for an option."""
-    operands = " ".join(map(_quoted, names))
-    if any(name.startswith("-") for name in names):
-        return f"{options} -- {operands}"
-    return f"{operands} {options}"
-
-
-def as_operand(path: str) -> str:
-    """Return the path of a file as an operand of a command: quoted, and never taken for an option."""
-    if path.startswith("-"):
-        path = f"./{path}"
-    return shlex.quote(to_printable(path))
-
-
-def _quoted(text: str) -> str:
-    return shlex.quote(to_printable(text))

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pytest_migration_state.domain.advice import Advice
+from pytest_migration_state.domain.commands import ShellCommands
 from pytest_migration_state.domain.facts import time_of
 from pytest_migration_state.domain.phases import Phase
 from pytest_migration_state.domain.policy import COLLECTION, Policy
@@ -21,6 +22,7 @@ from pytest_migration_state.types import Blocker, JsonObject, as_object
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from pytest_migration_state.domain.commands import Commands
     from pytest_migration_state.domain.document import Document
     from pytest_migration_state.types import Liveness
 
@@ -31,11 +33,13 @@ class Context(NamedTuple):
     :ivar state: the address of the state as a person would type it, for the commands in the fixes.
     :ivar liveness: whether each open run is alive, by id; a run that is missing is ``unknown``.
     :ivar run_id: the run that evaluates the gate, or ``None``. It does not wait for itself.
+    :ivar commands: the kind of commands in the fixes.
     """
 
     state: str = "STATE"
     liveness: Mapping[str, Liveness] = MappingProxyType({})
     run_id: str | None = None
+    commands: Callable[[str], Commands] = ShellCommands
 
     def liveness_of(self, run_id: str) -> Liveness:
         """Return the liveness of an open run."""
@@ -136,7 +140,7 @@ class _Question:
         self.document = document
         self.policy = policy
         self.context = context
-        self.advice = Advice(context.state)
+        self.advice = Advice(context.commands(context.state))
 
     def is_accepted(self, verdict: JsonObject) -> bool:
         """Return True for a verdict that is passed, or failed as the policy allows."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_migration_state.domain.advice import Advice
+from pytest_migration_state.domain.commands import ShellCommands
 from pytest_migration_state.domain.phases import Phase
 from pytest_migration_state.domain.run_plan import RunPlan
 from pytest_migration_state.domain.runs import run_in_words
@@ -130,7 +131,7 @@ class RecorderPlugin:
             run_in_words(run_id, run, liveness[run_id]) for run_id, run in document.open_runs.items()
         ]
         if document.phase is Phase.ROLLED_BACK:
-            message, fix = Advice(str(self.path)).on_phase(document.phase)
+            message, fix = Advice(ShellCommands(str(self.path))).on_phase(document.phase)
             raise pytest.UsageError(f"--migration-state: {self.path}: {message}; {fix}")
         self._completion.check(document, self.path)
 

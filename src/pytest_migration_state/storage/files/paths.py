@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pytest_migration_state.domain.advice import as_operand
+from pytest_migration_state.domain.commands import as_operand
 from pytest_migration_state.errors import StateDamagedError, StateNotFoundError, StateWriteError
 from pytest_migration_state.json_codec import utf16_of
 from pytest_migration_state.regular_files import check_regular

@@ -12,9 +12,9 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_migration_state.domain import events
-from pytest_migration_state.domain.advice import as_operand
 from pytest_migration_state.domain.beside.past import Entry, Line
 from pytest_migration_state.domain.beside.reckoning import fold, is_whole, reckon, take_over
+from pytest_migration_state.domain.commands import as_operand
 from pytest_migration_state.errors import StateDamagedError
 from pytest_migration_state.storage.files import neighbours
 from pytest_migration_state.storage.files.paths import unreadable

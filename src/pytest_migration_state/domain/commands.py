@@ -1,0 +1,168 @@
+"""The commands that a fix names, as a person types them in a POSIX shell or in PowerShell."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING, Final, Protocol
+
+from pytest_migration_state.text import to_printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_migration_state.types import Key
+
+#: Text that PowerShell takes as it is, without quotes.
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_./\\:][A-Za-z0-9_./\\:-]*")
+
+
+class Commands(Protocol):
+    """The commands over one state."""
+
+    def begin_again(self) -> str:
+        """Return the command that begins another migration."""
+
+    def go_to(self, phase: str) -> str:
+        """Return the command that moves the migration to a phase."""
+
+    def accept(self) -> str:
+        """Return the command that accepts a record that is not whole."""
+
+    def forget(self, key: Key) -> str:
+        """Return the command that removes a validation from the record."""
+
+    def record(self, key: Key) -> str:
+        """Return the command that records a result by hand."""
+
+    def import_backup(self) -> str:
+        """Return the command that records results of backups."""
+
+    def run_all(self) -> str:
+        """Return the command that runs all tests, and what else records results."""
+
+    def run(self, tests: Sequence[str]) -> str:
+        """Return the command that runs these tests, given as paths and node ids."""
+
+
+class ShellCommands:
+    """The commands of the command line, quoted for a POSIX shell.
+
+    :param state: the address of the state as a person would type it.
+    """
+
+    def __init__(self, state: str) -> None:
+        self._state = as_operand(state)
+
+    def begin_again(self) -> str:
+        """Return the command that begins another migration."""
+        return f"migration-state init --force -s {self._state}"
+
+    def go_to(self, phase: str) -> str:
+        """Return the command that moves the migration to a phase."""
+        return f"migration-state phase {phase} -s {self._state}"
+
+    def accept(self) -> str:
+        """Return the command that accepts a record that is not whole."""
+        return f"migration-state accept -s {self._state} --by WHO --reason TEXT"
+
+    def forget(self, key: Key) -> str:
+        """Return the command that removes a validation from the record."""
+        return f"migration-state forget -s {self._state} {_operands(*key, options='--reason TEXT')}"
+
+    def record(self, key: Key) -> str:
+        """Return the command that records a result by hand."""
+        operands = _operands(*key, options="--passed")
+        return f"migration-state result -s {self._state} {operands} (or --failed)"
+
+    def import_backup(self) -> str:
+        """Return the command that records results of backups."""
+        return f"migration-state import-backup -s {self._state} MANIFEST"
+
+    def run_all(self) -> str:
+        """Return the command that runs all tests."""
+        return f"pytest --migration-state={self._state}"
+
+    def run(self, tests: Sequence[str]) -> str:
+        """Return the command that runs these tests."""
+        return " ".join([self.run_all(), *map(as_operand, tests)])
+
+
+class PowerShellCommands:
+    """The functions of ``MigrationState.ps1``, and pytest, quoted for PowerShell.
+
+    :param state: the address of the state as a person would type it.
+    """
+
+    def __init__(self, state: str) -> None:
+        self._state = f"-StatePath {in_powershell(state)}"
+        self._pytest = "pytest " + in_powershell(f"--migration-state={state}", r"--migration-state=")
+
+    def begin_again(self) -> str:
+        """Return the command that begins another migration."""
+        return f"Initialize-MigrationState {self._state} -Force"
+
+    def go_to(self, phase: str) -> str:
+        """Return the command that moves the migration to a phase."""
+        return f"Set-MigrationPhase {self._state} -NewPhase {phase}"
+
+    def accept(self) -> str:
+        """Return the command that accepts a record that is not whole."""
+        return f"Approve-MigrationRecord {self._state} -By WHO -Reason TEXT"
+
+    def forget(self, key: Key) -> str:
+        """Return the command that removes a validation from the record."""
+        return f"Remove-ValidationResult {self._state} {_named(key)} -Reason TEXT"
+
+    def record(self, key: Key) -> str:
+        """Return the command that records a result by hand."""
+        return f"Add-ValidationResult {self._state} {_named(key)} -Passed $true (or $false)"
+
+    def import_backup(self) -> str:
+        """Return the command that records results of backups."""
+        return f"Import-MigrationBackup {self._state} -ManifestPath MANIFEST"
+
+    def run_all(self) -> str:
+        """Return the command that runs all tests, and the one that records a result without a test."""
+        by_hand = (
+            f"Add-ValidationResult {self._state} -Component NAME -TestName TEXT -Passed $true (or $false)"
+        )
+        return f"{self._pytest}, or record what you see: {by_hand}"
+
+    def run(self, tests: Sequence[str]) -> str:
+        """Return the command that runs these tests."""
+        return " ".join([self._pytest, *(in_powershell(_no_option(test)) for test in tests)])
+
+
+def as_operand(path: str) -> str:
+    """Return the path of a file as an operand of a command: quoted, and never taken for an option."""
+    return shlex.quote(to_printable(_no_option(path)))
+
+
+def _no_option(path: str) -> str:
+    return f"./{path}" if path.startswith("-") else path
+
+
+def _operands(*names: str, options: str) -> str:
+    """Return names and options as arguments of a command, so that no name is taken for an option."""
+    operands = " ".join(shlex.quote(to_printable(name)) for name in names)
+    if any(name.startswith("-") for name in names):
+        return f"{options} -- {operands}"
+    return f"{operands} {options}"
+
+
+def in_powershell(text: str, prefix: str = "") -> str:
+    """Return ``text`` as one argument in PowerShell, in quotes where it needs them.
+
+    :param prefix: what ``text`` begins with and needs no quotes.
+    """
+    shown = to_printable(text)
+    if _PLAIN.fullmatch(shown.removeprefix(prefix)):
+        return shown
+    # PowerShell takes typographic quotes for plain ones.
+    return "'" + re.sub("(['\u2018\u2019\u201a\u201b])", r"\1\1", shown) + "'"
+
+
+def _named(key: Key) -> str:
+    component, test_name = map(in_powershell, key)
+    return f"-Component {component} -TestName {test_name}"
