@@ -74,6 +74,12 @@ class MemoryStore:
         self.write(decide(exists))
         return Commit(self.read(), created=not exists)
 
+    def write_early(self, event: Event) -> bool:
+        if self.document is not None:
+            return False
+        self._lines.append(encode_event(event, NOW).head + b"}")
+        return True
+
     def beginning(self, now: str) -> Event:
         return events.initialized(now, "7f3c", "linux", "memory")
 

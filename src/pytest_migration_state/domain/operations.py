@@ -73,7 +73,7 @@ def set_phase(
     """Return the event of a transition, or refuse it.
 
     :param force: overrides the table of transitions, the gate and ``rollback_available``.
-    :param reason: why it is forced, for the log.
+    :param reason: why, for the log.
     :raises InvalidTransitionError: ``phase`` cannot follow the current one.
     :raises RollbackUnavailableError: → RolledBack while rollback is unavailable.
     :raises GateBlockedError: → Completed while the gate is shut.
@@ -100,7 +100,10 @@ def set_phase(
         metadata["completed_with"] = None
     forced = reason if is_refused else None
     is_final = requested in FINAL_PHASES
-    return events.phase_changed(now, current, requested, final=is_final, forced=forced, metadata=metadata)
+    event = events.phase_changed(now, current, requested, final=is_final, forced=forced, metadata=metadata)
+    if reason and not is_refused:
+        event.data["reason"] = reason
+    return event
 
 
 def _check_phase(
@@ -227,6 +230,14 @@ def accept_record(
 
 def write_audit(document: Document, now: str, action: str, details: str, level: str = "INFO") -> Event:
     """Write an entry to the audit log."""
+    return audit_entry(action, details, level)
+
+
+def audit_entry(action: str, details: str, level: str = "INFO") -> Event:
+    """Return an entry of a user's own for the audit log.
+
+    :raises InvalidArgumentError: ``level`` is unknown, or ``action`` is empty.
+    """
     if level not in events.LEVELS:
         raise InvalidArgumentError("level", level, f"it must be one of {', '.join(events.LEVELS)}")
     return events.Event(require_name("action", action), require_text("details", details), {}, level)

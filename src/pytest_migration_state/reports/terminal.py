@@ -15,6 +15,7 @@ from pytest_migration_state.domain.phases import Phase
 from pytest_migration_state.domain.runs import run_in_words
 from pytest_migration_state.reports.status import Status, notes_of, rewritten_names, status_of
 from pytest_migration_state.text import and_more, counted, in_utc, parse_time, to_printable
+from pytest_migration_state.types import as_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -222,9 +223,15 @@ def _open_runs(document: Document, context: Context) -> Iterator[str]:
 
 
 def entry(content: JsonObject) -> str:
-    """Return one entry of the audit log, its time in UTC. A hyphen stands for what another tool left out."""
+    """Return one entry of the audit log, its time in UTC, with a reason that its details do not contain.
+
+    A hyphen stands for what another tool left out.
+    """
     keys = ("timestamp", "level", "action", "details")
     time, level, action, details = ("-" if content.get(key) is None else str(content[key]) for key in keys)
+    reason = as_object(content.get("data")).get("reason")
+    if isinstance(reason, str) and reason not in details:
+        details = f"{details} (reason: {reason})"
     mark = "  (maybe about another state)" if "log" in content else ""
     head = f"{to_printable(in_utc(time)):24}  {to_printable(level):7}  {to_printable(action):20}"
     return f"{head}  {details}{mark}"

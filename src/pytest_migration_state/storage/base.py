@@ -118,6 +118,13 @@ class StateStore(Protocol):
     def beginning(self, now: str) -> Event:
         """Return the event that begins a new migration in this store."""
 
+    def write_early(self, event: Event) -> bool:
+        """Write a line of four keys to the log of a migration that has not begun.
+
+        :returns: False if it has begun, and nothing was written.
+        :raises MigrationStateError: the log cannot be written, or is that of another state.
+        """
+
     def begin_run(self, run_id: str, decide: Decide) -> tuple[RunLog, bool]:
         """Begin a run with the events that ``decide`` returns.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_migration_state.domain import events
 from pytest_migration_state.domain.document import new_document
 from pytest_migration_state.domain.gate import Context, evaluate
-from pytest_migration_state.domain.operations import INITIALIZE
+from pytest_migration_state.domain.operations import INITIALIZE, audit_entry
 from pytest_migration_state.errors import GateBlockedError, InvalidArgumentError, StateNotFoundError
 from pytest_migration_state.importers.backup.record import import_backup
 from pytest_migration_state.importing import importing
@@ -97,7 +97,7 @@ class MigrationTracker:
 
         :param force: overrides the table of transitions, the gate and ``rollback_available``; the log says
             so.
-        :param reason: why it was forced, for the log.
+        :param reason: why, for the log.
         :param policy: the gate's policy.
         :raises InvalidTransitionError: ``phase`` cannot follow the current one.
         :raises GateBlockedError: the gate is shut; a ``GateBlocked`` entry is in the log.
@@ -161,6 +161,25 @@ class MigrationTracker:
         :param level: INFO, WARNING or ERROR.
         """
         return self._do("write_audit", action=action, details=details, level=level)
+
+    def write_early_audit(self, action: str, details: str, level: str = "INFO") -> None:
+        """Write an entry to the audit log, even of a migration that has not begun.
+
+        Then no state is created; the migration that begins later continues that log.
+
+        :param level: INFO, WARNING or ERROR.
+        """
+        entry = {"operation": "write_audit", "action": action, "details": details, "level": level}
+        event = audit_entry(action, details, level)
+        is_written = False
+        while not is_written:
+            try:
+                self.commit([entry])
+            except StateNotFoundError:
+                # Another process may begin the migration at this moment.
+                is_written = self._store.write_early(event)
+            else:
+                is_written = True
 
     def apply(self, operations: Iterable[Mapping[str, Any]]) -> MigrationState:
         """Carry out operations, all of them or none.

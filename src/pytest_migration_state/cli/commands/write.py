@@ -80,7 +80,7 @@ def _phase_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--force", action="store_true", help="override transition table, gate and rollback availability"
     )
-    parser.add_argument("--reason", metavar="TEXT", help="why it was forced, for the audit log")
+    parser.add_argument("--reason", metavar="TEXT", help="why, for the audit log")
     add_policy(parser)
 
 

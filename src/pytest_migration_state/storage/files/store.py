@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import closing
+from time import monotonic  # bound at import: a test may replace time.monotonic
 from typing import TYPE_CHECKING, Final
 
 from pytest_migration_state.domain import events
@@ -13,12 +15,14 @@ from pytest_migration_state.errors import (
     MigrationStateError,
     StateDamagedError,
     StateNotFoundError,
+    StateWriteError,
 )
 from pytest_migration_state.storage.base import DEFAULT_TIMEOUT, Commit
 from pytest_migration_state.storage.files import neighbours, owner
 from pytest_migration_state.storage.files.audit_log import AuditLogFile
 from pytest_migration_state.storage.files.dead_journals import liveness_of
 from pytest_migration_state.storage.files.document_file import READ_PAUSE, DocumentFile
+from pytest_migration_state.storage.files.early_lines import append_line
 from pytest_migration_state.storage.files.journals import Journals
 from pytest_migration_state.storage.files.lock import StateLock
 from pytest_migration_state.storage.files.log_file import refuse_utf16
@@ -184,6 +188,21 @@ class FileStore:
             files.commit()
             files.checkpoint()
             return Commit(files.document, created=not exists)
+
+    def write_early(self, event: Event) -> bool:
+        """Write a line to the log of a migration that has not begun. Return False if it has begun."""
+        self._paths.check()
+        lock = StateLock(self._paths.lock, self._lock_timeout, self._on_wait)
+        with closing(lock), lock.before(monotonic() + self._lock_timeout):
+            owner.check(self._paths)
+            if self._is_begun():
+                return False
+            try:
+                append_line(self._paths.log, event, utc_now())
+            except OSError as error:
+                reason = f"it cannot be written ({error.strerror or error})"
+                raise StateWriteError(str(self._paths.log), reason) from error
+            return True
 
     def begin_run(self, run_id: str, decide: Decide) -> tuple[FileRunLog, bool]:
         """Begin a run with the events that ``decide`` returns. ``decide`` may raise to refuse the run."""
