@@ -115,9 +115,9 @@ def test_unusable_state_is_refused_and_kept(run: Run, folder: Path, content: byt
     path = folder / "migration-state.json"
     path.write_bytes(content)
     for arguments in EVERY:
-        assert run(*arguments) == (3, "", f"migration-state: error: migration-state.json: {reason}\n"), (
-            arguments
-        )
+        status, out, err = run(*arguments)
+        assert (status, err) == (3, f"migration-state: error: migration-state.json: {reason}\n"), arguments
+        assert bool(out) == ("--json" in arguments)
     status, out, err = run("apply", stdin=b'{"operation":"set_error","message":"m"}')
     assert (status, out, err) == (3, "", f"migration-state: error: migration-state.json: {reason}\n")
     assert run("init").status == 1
@@ -155,7 +155,8 @@ def test_folder_in_place_of_the_state_is_refused(run: Run, folder: Path) -> None
         "migration-state.json: this is a folder; name the state file in it, such as migration-state.json"
     )
     for arguments in (*EVERY, ("init",), ("init", "--force")):
-        assert run(*arguments) == (3, "", f"migration-state: error: {sentence}\n"), arguments
+        status, _, err = run(*arguments)
+        assert (status, err) == (3, f"migration-state: error: {sentence}\n"), arguments
     assert [path.name for path in folder.rglob("*")] == ["migration-state.json"]
 
 

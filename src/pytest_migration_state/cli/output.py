@@ -49,6 +49,13 @@ def json_pieces(pieces: Iterable[bytes]) -> None:
     raw(map(in_ascii, pieces))
 
 
+def json_line(value: object) -> None:
+    """Print a JSON value in ASCII on one line."""
+    from pytest_migration_state.json_codec import to_json_bytes
+
+    json_pieces([to_json_bytes(value), b"\n"])
+
+
 def flush() -> None:
     """Flush standard output."""
     _write("")
