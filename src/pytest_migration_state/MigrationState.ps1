@@ -3,90 +3,270 @@
 #
 #     . (migration-state powershell)
 #
-# Each change is made by one start of that command, under its lock and its rules. For Windows PowerShell 5.1 and
-# PowerShell 7. This file is ASCII: Windows PowerShell takes a file without a mark at its start for ANSI.
+# or, as a module whose helpers no function of the script can replace, with
+#
+#     Import-Module (migration-state powershell --module)
+#
+# Each call, and each whole pipeline, is one start of that command, under its lock and its rules. For Windows
+# PowerShell 5.1 and PowerShell 7, in ConstrainedLanguage mode too: there only cmdlets, operators and methods of
+# texts may be used, and $PSCmdlet cannot be called. This file is ASCII: Windows PowerShell takes a file without
+# a mark at its start for ANSI.
 
-# --- what the functions share -------------------------------------------------------------------------------
+# --- the command --------------------------------------------------------------------------------------------
 
-function Resolve-MigrationStatePath {
-    # The state's path as the command can use it: it knows nothing of PowerShell's drives and of '~'.
-    param([string]$StatePath)
-    if (-not $StatePath) { $StatePath = $env:MIGRATION_STATE }
-    if (-not $StatePath) { $StatePath = 'migration-state.json' }
-    $ExecutionContext.SessionState.Path.GetUnresolvedProviderPathFromPSPath($StatePath)
+function Test-FullLanguage {
+    $ExecutionContext.SessionState.LanguageMode -eq 'FullLanguage'
 }
 
-function Test-MigrationStatePath {
-    # Is there a state? A document that was lost is rebuilt from its log.
-    param([string]$StatePath)
-    if (Test-Path -LiteralPath $StatePath) { return $true }
-    $log = ([System.IO.Path]::GetFileNameWithoutExtension($StatePath) -creplace '-state$', '') + '-audit.log'
-    Test-Path -LiteralPath ([System.IO.Path]::Combine([System.IO.Path]::GetDirectoryName($StatePath), $log))
+function ConvertTo-AsciiJson {
+    # JSON in which every other character is escaped: then the encodings of the pipe do not matter.
+    param([hashtable]$Value)
+    $json = ConvertTo-Json -InputObject $Value -Compress -Depth 5
+    $codes = @{}
+    foreach ($found in [regex]::Matches($json, '[^\x00-\x7f]')) { $codes[[int][char]$found.Value] = $true }
+    foreach ($code in $codes.Keys) { $json = $json.Replace([string][char]$code, ('\u{0:x4}' -f $code)) }
+    $json
 }
 
-function Invoke-MigrationStateTool {
-    # Runs the command. Gives its exit status, the lines it printed, and what it said was wrong; its warnings are passed on.
-    param([string]$StatePath, [string[]]$Arguments, [hashtable]$Request)
-
-    # Standard error is told apart from output by its type below. Where the caller stops at errors, the first line of it,
-    # or an exit status, would end everything before the sentence could be read.
+function Invoke-MigrationTool {
+    # Starts the command. Gives the lines that it printed; Failure says why it could not be started.
+    param([string]$Json)
+    # The first line on standard error, or an exit status, must not end this where the caller stops at errors.
     $ErrorActionPreference = 'Continue'
     $PSNativeCommandUseErrorActionPreference = $false
-
-    $tool = Get-Command -Name 'migration-state' -CommandType Application -ErrorAction SilentlyContinue | Select-Object -First 1
+    # The default, which is ASCII or like it, whatever the caller has set.
+    $OutputEncoding = $null
+    $result = @{ Lines = @(); Code = $null; Failure = $null; Path = $null }
+    $tool = Get-Command -Name 'migration-state' -CommandType Application -ErrorAction Ignore | Select-Object -First 1
     if (-not $tool) {
-        throw "The command 'migration-state' is not on the PATH; install it with 'python -m pip install pytest-migration-state', or add the folder of its scripts to the PATH."
+        $result.Failure = "The command 'migration-state' is not on the PATH; install it with 'python -m pip install pytest-migration-state', or add the folder of its scripts to the PATH."
+        return $result
     }
-
-    # The request goes through standard input: Windows PowerShell drops quotes and empty texts from the arguments of a program.
-    $OutputEncoding = New-Object System.Text.UTF8Encoding $false
-    $consoleEncoding = [Console]::OutputEncoding
-    $pythonEncoding = $env:PYTHONIOENCODING
-    # A script must find the exit status of the program that it ran itself, not of ours.
-    $exitStatus = Get-Variable -Name LASTEXITCODE -Scope Global -ValueOnly -ErrorAction SilentlyContinue
+    $result.Path = $tool.Path
+    # A script must find the exit status of the program that it ran itself.
+    $hadStatus = Test-Path -LiteralPath 'Variable:global:LASTEXITCODE'
+    $status = if ($hadStatus) { $global:LASTEXITCODE }
     try {
-        # Without a console, as in a service, there is none to set.
-        try { [Console]::OutputEncoding = $OutputEncoding } catch { $null = $_ }
-        $env:PYTHONIOENCODING = 'utf-8'
-        # What stays, if the command cannot even be started.
-        $global:LASTEXITCODE = -1
-        $lines = @(
-            if ($Request) {
-                ConvertTo-Json -InputObject $Request -Compress | & $tool.Path @Arguments -s $StatePath 2>&1
-            } else {
-                & $tool.Path @Arguments -s $StatePath 2>&1
-            }
-        )
-        $code = $global:LASTEXITCODE
+        $result.Lines = @($Json | & $tool.Path 'powershell' '--request' 2>&1)
+        $result.Code = $global:LASTEXITCODE
+    } catch {
+        $why = if ($_.Exception.InnerException) { $_.Exception.InnerException.Message } else { $_.Exception.Message }
+        $result.Failure = "The command '$($tool.Path)' cannot be started ($why). If it is there, its virtual environment was moved or its Python was removed: reinstall it with 'python -m pip install --force-reinstall pytest-migration-state'."
     } finally {
-        $global:LASTEXITCODE = $exitStatus
-        $env:PYTHONIOENCODING = $pythonEncoding
-        try { [Console]::OutputEncoding = $consoleEncoding } catch { $null = $_ }
+        if ($hadStatus) {
+            $global:LASTEXITCODE = $status
+        } else {
+            Remove-Variable -Name LASTEXITCODE -Scope Global -ErrorAction Ignore
+        }
     }
-
-    $output = @($lines | Where-Object { $_ -isnot [System.Management.Automation.ErrorRecord] })
-    $errors = @($lines | Where-Object { $_ -is [System.Management.Automation.ErrorRecord] } | ForEach-Object { "$_" })
-    foreach ($warning in @($errors -match '^warning: ')) { Write-Warning ($warning -replace '^warning: ', '') }
-    # One operation is sent at a time, so the number of its line says nothing.
-    $message = @($errors -notmatch '^warning: ') -join "`n" -replace '^migration-state: error: (line 1: )?', ''
-    if (-not $message) { $message = "The command 'migration-state' ended with exit status $code and did not say why." }
-    [pscustomobject]@{ Code = $code; Lines = $output; Message = $message }
+    $result
 }
 
-function Invoke-MigrationChange {
-    # Carries out one operation: a method of the Python class MigrationTracker and its arguments. Gives the new state.
-    param([string]$StatePath, [hashtable]$Request)
-    $path = Resolve-MigrationStatePath $StatePath
-    if ($Request.operation -ne 'initialize' -and -not (Test-MigrationStatePath $path)) {
-        throw "Migration state not found. Please initialize first: '$path' does not exist."
+function Invoke-MigrationRequest {
+    # Sends one request. Gives its answers, or the Refusal and its Kind. Only what ends as our answers end is one.
+    param([hashtable]$Request)
+    $PSDefaultParameterValues = @{}
+    # Where the caller is strict, each property that a strange answer lacks would be an error of its own.
+    Set-StrictMode -Off
+    $reply = @{ Answers = @(); Refusal = $null; Kind = $null }
+    $tool = Invoke-MigrationTool -Json (ConvertTo-AsciiJson -Value $Request)
+    if ($tool.Failure) {
+        $reply.Refusal = $tool.Failure
+        return $reply
     }
-    foreach ($name in @($Request.Keys)) {
+    $isWhole = $false
+    $strange = @()
+    $reply.Answers = @(
+        foreach ($line in $tool.Lines) {
+            $parsed = $null
+            if ($line -is [string]) {
+                try { $parsed = ConvertFrom-Json -InputObject $line } catch { $parsed = $null }
+            }
+            $key = "$(@($parsed.PSObject.Properties.Name)[0])"
+            switch -CaseSensitive ($key) {
+                'answer' { , $parsed.answer }
+                'warning' { Write-Warning -Message $parsed.warning }
+                'error' {
+                    $reply.Refusal = $parsed.error.message
+                    $reply.Kind = $parsed.error.type
+                    $isWhole = $true
+                }
+                'end' { $isWhole = $true }
+                default { if ("$line".Trim()) { $strange += "$line" } }
+            }
+        }
+    )
+    if (-not $isWhole) {
+        $said = if ($strange) { " It said: $($strange[-1])" }
+        $reply.Refusal = "The command '$($tool.Path)' ended with exit status $($tool.Code) and without an answer, so nothing is known of the migration state.$said If the package is not whole, reinstall it with 'python -m pip install --force-reinstall pytest-migration-state'."
+        $reply.Kind = 'NoAnswer'
+    }
+    $reply
+}
+
+# --- calls --------------------------------------------------------------------------------------------------
+
+function New-MigrationCall {
+    # What the functions below share about one call: who called, on which state, and with which preferences.
+    # A module does not see the variables of the script that calls it, so its preferences are asked for.
+    param($Caller, $Bound, [string]$StatePath)
+    $call = @{ Caller = $Caller; Operations = @{}; Inputs = 0; Refusal = $null }
+    $parameters = @{
+        ErrorActionPreference = 'ErrorAction'; WarningPreference = 'WarningAction'; VerbosePreference = 'Verbose'
+        WhatIfPreference = 'WhatIf'; ConfirmPreference = 'Confirm'
+    }
+    foreach ($name in $parameters.Keys) {
+        $call[$name] = Get-Variable -Name $name -ValueOnly
+        if ((Test-FullLanguage) -and -not $Bound.ContainsKey($parameters[$name])) {
+            $call[$name] = $Caller.GetVariableValue($name)
+        }
+    }
+    if (-not $StatePath) { $StatePath = $env:MIGRATION_STATE }
+    if (-not $StatePath) { $StatePath = 'migration-state.json' }
+    $call.Path = $StatePath
+    try {
+        $call.Path = Resolve-MigrationPath -Caller $Caller -Path $StatePath
+    } catch {
+        $call.Refusal = "The path '$StatePath' cannot be used: $($_.Exception.Message)"
+    }
+    $call
+}
+
+function Resolve-MigrationPath {
+    # A path as the command can use it, which knows nothing of PowerShell's drives and of '~'. Nothing need be there.
+    param($Caller, [string]$Path)
+    if (Test-FullLanguage) { return $Caller.SessionState.Path.GetUnresolvedProviderPathFromPSPath($Path) }
+    if (Test-Path -LiteralPath $Path) { return Convert-Path -LiteralPath $Path }
+    $parent = Split-Path -Path $Path -Parent
+    if (-not $parent) { return Join-Path -Path (Convert-Path -LiteralPath '.') -ChildPath $Path }
+    Join-Path -Path (Resolve-MigrationPath -Caller $Caller -Path $parent) -ChildPath (Split-Path -Path $Path -Leaf)
+}
+
+function Confirm-MigrationChange {
+    # Is a change to be made? Not under -WhatIf, and under -Confirm only if the user says so.
+    param([hashtable]$Call, [string]$Change)
+    $WhatIfPreference = $Call.WhatIfPreference
+    $ConfirmPreference = $Call.ConfirmPreference
+    if (Test-FullLanguage) { return $Call.Caller.ShouldProcess($Call.Path, $Change) }
+    if ($WhatIfPreference) {
+        Write-Host "What if: Performing the operation `"$Change`" on target `"$($Call.Path)`"."
+        return $false
+    }
+    if ("$ConfirmPreference" -notin 'Low', 'Medium') { return $true }
+    (Read-Host -Prompt "$Change in $($Call.Path)? [Y] Yes  [N] No") -in 'y', 'yes'
+}
+
+function Add-MigrationOperation {
+    # Adds an operation to a call: a method of the Python class MigrationTracker and its arguments.
+    param([hashtable]$Call, [string]$Change, [hashtable]$Operation)
+    foreach ($name in @($Operation.Keys)) {
         # Windows PowerShell writes a text that came from Get-Content as an object; a text of its own is what ToString() gives.
-        if ($Request[$name] -is [string]) { $Request[$name] = $Request[$name].ToString() }
+        if ($Operation[$name] -is [string]) { $Operation[$name] = $Operation[$name].ToString() }
     }
-    $result = Invoke-MigrationStateTool -StatePath $path -Arguments 'apply', '--json' -Request $Request
-    if ($result.Code -ne 0) { throw $result.Message }
-    $result.Lines -join "`n" | ConvertFrom-Json
+    if (Confirm-MigrationChange -Call $Call -Change $Change) { $Call.Operations[$Call.Operations.Count] = $Operation }
+}
+
+function Test-MigrationInput {
+    # Has an object of the pipeline every value that is needed? The first one that has not stops the whole call.
+    param([hashtable]$Call, [hashtable]$Needed)
+    if ($Call.Refusal) { return $false }
+    $Call.Inputs++
+    $which = if ($Call.Caller.MyInvocation.ExpectingInput) { "Object $($Call.Inputs) of the pipeline" } else { 'The call' }
+    foreach ($name in $Needed.Keys) {
+        $found = @($Needed[$name])
+        if ($found.Count -eq 1 -and "$found".Trim()) { continue }
+        $number = if ($found.Count -gt 1) { "$($found.Count) values for" } else { 'no' }
+        $Call.Refusal = "$which has $number $name; nothing was recorded."
+        return $false
+    }
+    $true
+}
+
+function Stop-MigrationCall {
+    # Ends a function, and the script that called it unless that catches it. Where the caller asked to go on after
+    # errors, PowerShell skips 'throw': then the function returns nothing and has failed. Nothing may follow.
+    param([hashtable]$Call, [string]$Message)
+    $ErrorActionPreference = $Call.ErrorActionPreference
+    $invocation = $Call.Caller.MyInvocation
+    if ($invocation.ScriptName) {
+        $separator = if ($Message.Contains("`n")) { "`n" } else { ' ' }
+        $Message += "$separator($($invocation.ScriptName), line $($invocation.ScriptLineNumber))"
+    }
+    if (-not (Test-FullLanguage)) { throw $Message }
+    $exception = New-Object -TypeName System.InvalidOperationException -ArgumentList $Message
+    $record = New-Object -TypeName System.Management.Automation.ErrorRecord -ArgumentList $exception, 'MigrationStateRefused', 'InvalidOperation', $Call.Path
+    if ("$ErrorActionPreference" -in 'SilentlyContinue', 'Ignore') {
+        $Call.Caller.WriteError($record)
+        return
+    }
+    throw $record
+}
+
+function Send-MigrationRequest {
+    # Sends a request of a call, unless the call is refused already. Gives the reply.
+    param([hashtable]$Call, [hashtable]$Request)
+    if ($Call.Refusal) { return @{ Answers = @(); Refusal = $Call.Refusal; Kind = $null } }
+    $WarningPreference = $Call.WarningPreference
+    $Request.state = $Call.Path
+    Invoke-MigrationRequest -Request $Request
+}
+
+function Invoke-MigrationCall {
+    # Sends a request of a call. Gives the reply, or $null after a refusal.
+    param([hashtable]$Call, [hashtable]$Request)
+    $reply = Send-MigrationRequest -Call $Call -Request $Request
+    if (-not $reply.Refusal) { return $reply }
+    Stop-MigrationCall -Call $Call -Message $reply.Refusal
+}
+
+function Complete-MigrationCall {
+    # Sends the operations of a call, all or none. Gives the state, if that is wanted, as a hashtable.
+    param([hashtable]$Call, [switch]$WantsState)
+    $count = $Call.Operations.Count
+    if ($count -eq 0 -and -not $Call.Refusal) { return }
+    $operations = @(for ($number = 0; $number -lt $count; $number++) { $Call.Operations[$number] })
+    $request = @{ command = 'apply'; operations = $operations; wants_state = [bool]$WantsState }
+    $reply = Invoke-MigrationCall -Call $Call -Request $request
+    if (-not $reply) { return }
+    $VerbosePreference = $Call.VerbosePreference
+    $state = $reply.Answers[0]
+    Write-Verbose -Message "$($Call.Path): recorded ($count); the phase is '$($state.phase)'."
+    if ($WantsState) { ConvertTo-StateHashtable -State $state }
+}
+
+function ConvertTo-StateHashtable {
+    # The state as a hashtable, as are the objects in it that have keys of their own. Items of lists stay objects.
+    param($State)
+    $table = @{}
+    foreach ($property in $State.PSObject.Properties) {
+        $value = $property.Value
+        if ($value -is [System.Management.Automation.PSCustomObject]) { $value = ConvertTo-StateHashtable -State $value }
+        $table[$property.Name] = $value
+    }
+    $table
+}
+
+function Read-MigrationState {
+    # Sends a request that changes nothing. Gives the reply; $null, and a warning, where there is no state.
+    param([hashtable]$Call, [hashtable]$Request, [string]$What = 'Migration state file')
+    $reply = Send-MigrationRequest -Call $Call -Request $Request
+    if (-not $reply.Refusal) { return $reply }
+    if ($reply.Kind -eq 'StateNotFoundError') {
+        $WarningPreference = $Call.WarningPreference
+        Write-Warning -Message "$What not found: $($Call.Path)"
+        return
+    }
+    Stop-MigrationCall -Call $Call -Message $reply.Refusal
+}
+
+function ConvertTo-Verdict {
+    # $true or $false, from that or from what a file may have in its place; $null for anything else.
+    param($Value)
+    switch ("$Value".Trim()) {
+        { $_ -in 'true', '$true', 'yes', '1', 'passed' } { return $true }
+        { $_ -in 'false', '$false', 'no', '0', 'failed' } { return $false }
+    }
+    $null
 }
 
 # --- functions that change the state ------------------------------------------------------------------------
@@ -94,7 +274,7 @@ function Invoke-MigrationChange {
 function Initialize-MigrationState {
     <#
     .SYNOPSIS
-        Begins a migration and returns its state.
+        Begins a migration and returns its state, a hashtable.
     .DESCRIPTION
         An existing state is never overwritten: without -Force it is refused, with -Force it is kept under another name
         beside the new one. The audit log goes on.
@@ -105,18 +285,21 @@ function Initialize-MigrationState {
     .EXAMPLE
         Initialize-MigrationState -StatePath 'work/migration-state.json'
     #>
-    [CmdletBinding()]
+    [CmdletBinding(SupportsShouldProcess = $true)]
     param(
         [string]$StatePath,
         [switch]$Force
     )
-    Invoke-MigrationChange $StatePath @{ operation = 'initialize'; force = [bool]$Force }
+    $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath
+    $operation = @{ operation = 'initialize'; force = [bool]$Force }
+    Add-MigrationOperation -Call $call -Change 'Begin a migration' -Operation $operation
+    Complete-MigrationCall -Call $call -WantsState
 }
 
 function Set-MigrationPhase {
     <#
     .SYNOPSIS
-        Moves the migration to a phase and returns its state.
+        Moves the migration to a phase and returns its state, a hashtable.
     .DESCRIPTION
         One step at a time, from NotStarted to Completed; to RolledBack from every phase but NotStarted. Completed passes the
         gate: every validation must have a verdict, and every verdict must be passed. What is refused throws.
@@ -127,13 +310,13 @@ function Set-MigrationPhase {
     .PARAMETER Force
         Move whatever the table of transitions, the gate and the availability of rollback say. The audit log says so.
     .PARAMETER Reason
-        Why it was forced, for the audit log.
+        Why, for the audit log.
     .EXAMPLE
         Set-MigrationPhase -NewPhase 'BackupInProgress'
     .EXAMPLE
         Set-MigrationPhase -NewPhase 'RolledBack' -Force -Reason 'the new service loses jobs'
     #>
-    [CmdletBinding()]
+    [CmdletBinding(SupportsShouldProcess = $true)]
     param(
         # The first word is the path: 'Set-MigrationPhase Completed' would otherwise ask for a phase.
         [ValidateScript({
@@ -150,36 +333,60 @@ function Set-MigrationPhase {
         [switch]$Force,
         [string]$Reason
     )
+    $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath
     # PowerShell takes 'validation' for Validation, and hands it on as it was typed.
     $phases = 'NotStarted', 'BackupInProgress', 'ContainerTermination', 'NativeDeployment', 'Validation', 'Completed', 'RolledBack'
     $phase = @($phases -eq $NewPhase)[0]
     $request = @{ operation = 'set_phase'; phase = $phase; force = [bool]$Force }
     if ($Reason) { $request.reason = $Reason }
-    Invoke-MigrationChange $StatePath $request
+    Add-MigrationOperation -Call $call -Change "Move to the phase $phase" -Operation $request
+    Complete-MigrationCall -Call $call -WantsState
 }
 
 function Add-ProcessedContainer {
     <#
     .SYNOPSIS
-        Records that a container was removed.
+        Records that a container was removed, or that many were.
     .PARAMETER StatePath
         The state file. Default: $env:MIGRATION_STATE, else migration-state.json in the current folder.
     .PARAMETER ContainerName
         The container's name.
     .PARAMETER ContainerId
         Its id, as the container engine prints it.
+    .PARAMETER InputObject
+        Objects whose properties have the names of parameters, such as rows of Import-Csv: all are recorded, or none.
     .EXAMPLE
         Add-ProcessedContainer -ContainerName 'guardian-hive' -ContainerId 'abc123def456'
+    .EXAMPLE
+        Import-Csv removed.csv | Add-ProcessedContainer
+    .EXAMPLE
+        docker ps -a --format json | ConvertFrom-Json | Add-ProcessedContainer
     #>
-    [CmdletBinding()]
+    [CmdletBinding(SupportsShouldProcess = $true, DefaultParameterSetName = 'Single')]
     param(
+        [Parameter(Position = 0)]
         [string]$StatePath,
-        [Parameter(Mandatory = $true)]
-        [string]$ContainerName,
-        [Parameter(Mandatory = $true)]
-        [string]$ContainerId
+        [Parameter(Mandatory = $true, Position = 1, ParameterSetName = 'Single')]
+        [Parameter(Position = 1, ParameterSetName = 'Pipeline', ValueFromPipelineByPropertyName = $true)]
+        [AllowNull()][AllowEmptyString()][AllowEmptyCollection()]
+        [Alias('Names', 'Name')]
+        [object]$ContainerName,
+        [Parameter(Mandatory = $true, Position = 2, ParameterSetName = 'Single')]
+        [Parameter(Position = 2, ParameterSetName = 'Pipeline', ValueFromPipelineByPropertyName = $true)]
+        [AllowNull()][AllowEmptyString()][AllowEmptyCollection()]
+        [Alias('Id')]
+        [object]$ContainerId,
+        [Parameter(Mandatory = $true, ValueFromPipeline = $true, ParameterSetName = 'Pipeline')]
+        [AllowNull()]
+        [object]$InputObject
     )
-    $null = Invoke-MigrationChange $StatePath @{ operation = 'add_processed_container'; name = $ContainerName; container_id = $ContainerId }
+    begin { $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath }
+    process {
+        if (-not (Test-MigrationInput -Call $call -Needed @{ ContainerName = $ContainerName; ContainerId = $ContainerId })) { return }
+        $operation = @{ operation = 'add_processed_container'; name = "$ContainerName"; container_id = "$ContainerId" }
+        Add-MigrationOperation -Call $call -Change "Record that container '$ContainerName' ($ContainerId) was removed" -Operation $operation
+    }
+    end { Complete-MigrationCall -Call $call }
 }
 
 function Add-PreservedData {
@@ -194,18 +401,38 @@ function Add-PreservedData {
         What was saved.
     .PARAMETER BackupPath
         Where it was saved.
+    .PARAMETER InputObject
+        Objects whose properties have the names of parameters, such as rows of Import-Csv: all are recorded, or none.
     .EXAMPLE
         Add-PreservedData -DataKey 'guardian-hive-config' -BackupPath 'backups/guardian-hive/config.json'
+    .EXAMPLE
+        Import-Csv saved.csv | Add-PreservedData
     #>
-    [CmdletBinding()]
+    [CmdletBinding(SupportsShouldProcess = $true, DefaultParameterSetName = 'Single')]
     param(
+        [Parameter(Position = 0)]
         [string]$StatePath,
-        [Parameter(Mandatory = $true)]
-        [string]$DataKey,
-        [Parameter(Mandatory = $true)]
-        [string]$BackupPath
+        [Parameter(Mandatory = $true, Position = 1, ParameterSetName = 'Single')]
+        [Parameter(Position = 1, ParameterSetName = 'Pipeline', ValueFromPipelineByPropertyName = $true)]
+        [AllowNull()][AllowEmptyString()][AllowEmptyCollection()]
+        [Alias('Key')]
+        [object]$DataKey,
+        [Parameter(Mandatory = $true, Position = 2, ParameterSetName = 'Single')]
+        [Parameter(Position = 2, ParameterSetName = 'Pipeline', ValueFromPipelineByPropertyName = $true)]
+        [AllowNull()][AllowEmptyString()][AllowEmptyCollection()]
+        [Alias('Path')]
+        [object]$BackupPath,
+        [Parameter(Mandatory = $true, ValueFromPipeline = $true, ParameterSetName = 'Pipeline')]
+        [AllowNull()]
+        [object]$InputObject
     )
-    $null = Invoke-MigrationChange $StatePath @{ operation = 'add_preserved_data'; key = $DataKey; backup_path = $BackupPath }
+    begin { $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath }
+    process {
+        if (-not (Test-MigrationInput -Call $call -Needed @{ DataKey = $DataKey; BackupPath = $BackupPath })) { return }
+        $operation = @{ operation = 'add_preserved_data'; key = "$DataKey"; backup_path = "$BackupPath" }
+        Add-MigrationOperation -Call $call -Change "Record that data '$DataKey' was preserved at '$BackupPath'" -Operation $operation
+    }
+    end { Complete-MigrationCall -Call $call }
 }
 
 function Add-NativeProcess {
@@ -218,19 +445,41 @@ function Add-NativeProcess {
         What the process is called.
     .PARAMETER ProcessId
         Its process id, where it is known.
+    .PARAMETER InputObject
+        Objects whose properties have the names of parameters, such as rows of Import-Csv: all are recorded, or none.
     .EXAMPLE
         Add-NativeProcess -ProcessName 'guardian-hive' -ProcessId 12345
+    .EXAMPLE
+        Get-Process guardian* | Add-NativeProcess
     #>
-    [CmdletBinding()]
+    [CmdletBinding(SupportsShouldProcess = $true, DefaultParameterSetName = 'Single')]
     param(
+        [Parameter(Position = 0)]
         [string]$StatePath,
-        [Parameter(Mandatory = $true)]
-        [string]$ProcessName,
-        [int]$ProcessId = 0
+        [Parameter(Mandatory = $true, Position = 1, ParameterSetName = 'Single')]
+        [Parameter(Position = 1, ParameterSetName = 'Pipeline', ValueFromPipelineByPropertyName = $true)]
+        [AllowNull()][AllowEmptyString()][AllowEmptyCollection()]
+        [Alias('Name')]
+        [object]$ProcessName,
+        [Parameter(Position = 2, ValueFromPipelineByPropertyName = $true)]
+        [Alias('Id')]
+        [object]$ProcessId,
+        [Parameter(Mandatory = $true, ValueFromPipeline = $true, ParameterSetName = 'Pipeline')]
+        [AllowNull()]
+        [object]$InputObject
     )
-    $request = @{ operation = 'add_native_process'; name = $ProcessName }
-    if ($ProcessId -gt 0) { $request.process_id = $ProcessId }
-    $null = Invoke-MigrationChange $StatePath $request
+    begin { $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath }
+    process {
+        if (-not (Test-MigrationInput -Call $call -Needed @{ ProcessName = $ProcessName })) { return }
+        $operation = @{ operation = 'add_native_process'; name = "$ProcessName" }
+        # As before, 0 is no process.
+        if ("$ProcessId".Trim() -notin '', '0') {
+            # What is no number is refused, with a sentence that shows it.
+            $operation.process_id = if ("$ProcessId".Trim() -match '^\d{1,10}$') { [long]"$ProcessId".Trim() } else { "$ProcessId" }
+        }
+        Add-MigrationOperation -Call $call -Change "Record that process '$ProcessName' was started" -Operation $operation
+    }
+    end { Complete-MigrationCall -Call $call }
 }
 
 function Add-ValidationResult {
@@ -247,34 +496,110 @@ function Add-ValidationResult {
     .PARAMETER TestName
         The test's name.
     .PARAMETER Passed
-        Did it pass?
+        Did it pass? $true or $false; true, false, yes, no, 1, 0, passed or failed, as a file may have it.
     .PARAMETER ErrorMessage
         Why it did not.
     .PARAMETER Reason
         Why it counts as passed although a run's test failed, for the reports and the audit log.
+    .PARAMETER InputObject
+        Objects whose properties have the names of parameters, such as rows of Import-Csv: all are recorded, or none.
     .EXAMPLE
         Add-ValidationResult -Component 'guardian-hive' -TestName 'native_execution_test' -Passed $true
     .EXAMPLE
         Add-ValidationResult -Component 'guardian-hive' -TestName 'api_test' -Passed $false -ErrorMessage 'it answers 500'
     .EXAMPLE
         Add-ValidationResult -Component 'guardian-hive' -TestName 'api_test' -Passed $true -Reason 'OPS-7: the test asks the old port'
+    .EXAMPLE
+        Import-Csv results.csv | Add-ValidationResult
     #>
-    [CmdletBinding()]
+    [CmdletBinding(SupportsShouldProcess = $true, DefaultParameterSetName = 'Single')]
     param(
+        [Parameter(Position = 0)]
         [string]$StatePath,
-        [Parameter(Mandatory = $true)]
-        [string]$Component,
-        [Parameter(Mandatory = $true)]
-        [string]$TestName,
-        [Parameter(Mandatory = $true)]
-        [bool]$Passed,
-        [string]$ErrorMessage,
-        [string]$Reason
+        [Parameter(Mandatory = $true, Position = 1, ParameterSetName = 'Single')]
+        [Parameter(Position = 1, ParameterSetName = 'Pipeline', ValueFromPipelineByPropertyName = $true)]
+        [AllowNull()][AllowEmptyString()][AllowEmptyCollection()]
+        [object]$Component,
+        [Parameter(Mandatory = $true, Position = 2, ParameterSetName = 'Single')]
+        [Parameter(Position = 2, ParameterSetName = 'Pipeline', ValueFromPipelineByPropertyName = $true)]
+        [AllowNull()][AllowEmptyString()][AllowEmptyCollection()]
+        [Alias('test_name')]
+        [object]$TestName,
+        [Parameter(Mandatory = $true, Position = 3, ParameterSetName = 'Single')]
+        [Parameter(Position = 3, ParameterSetName = 'Pipeline', ValueFromPipelineByPropertyName = $true)]
+        [AllowNull()][AllowEmptyString()][AllowEmptyCollection()]
+        [object]$Passed,
+        [Parameter(Position = 4, ValueFromPipelineByPropertyName = $true)]
+        [Alias('error_message')]
+        [object]$ErrorMessage,
+        [Parameter(Position = 5, ValueFromPipelineByPropertyName = $true)]
+        [object]$Reason,
+        [Parameter(Mandatory = $true, ValueFromPipeline = $true, ParameterSetName = 'Pipeline')]
+        [AllowNull()]
+        [object]$InputObject
     )
-    $request = @{ operation = 'add_validation_result'; component = $Component; test_name = $TestName; passed = $Passed }
-    if ($ErrorMessage) { $request.error_message = $ErrorMessage }
-    if ($Reason) { $request.reason = $Reason }
-    $null = Invoke-MigrationChange $StatePath $request
+    begin { $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath }
+    process {
+        if (-not (Test-MigrationInput -Call $call -Needed @{ Component = $Component; TestName = $TestName; Passed = $Passed })) { return }
+        $verdict = ConvertTo-Verdict -Value $Passed
+        if ($null -eq $verdict) {
+            $call.Refusal = "Passed '$Passed' of '$TestName' of '$Component' is no verdict: write true or false; nothing was recorded."
+            return
+        }
+        $operation = @{ operation = 'add_validation_result'; component = "$Component"; test_name = "$TestName"; passed = $verdict }
+        if ("$ErrorMessage") { $operation.error_message = "$ErrorMessage" }
+        if ("$Reason") { $operation.reason = "$Reason" }
+        $word = if ($verdict) { 'PASSED' } else { 'FAILED' }
+        Add-MigrationOperation -Call $call -Change "Record '$TestName' of '$Component': $word" -Operation $operation
+    }
+    end { Complete-MigrationCall -Call $call }
+}
+
+function Remove-ValidationResult {
+    <#
+    .SYNOPSIS
+        Takes a validation whose test no longer exists off the record.
+    .PARAMETER StatePath
+        The state file. Default: $env:MIGRATION_STATE, else migration-state.json in the current folder.
+    .PARAMETER Component
+        The component that was validated.
+    .PARAMETER TestName
+        The test's name.
+    .PARAMETER Reason
+        Why it no longer exists, for the audit log.
+    .PARAMETER InputObject
+        Objects whose properties have the names of parameters, such as rows of Import-Csv: all are recorded, or none.
+    .EXAMPLE
+        Remove-ValidationResult -Component 'guardian-hive' -TestName 'native_execution_test' -Reason 'replaced by test_guardian_hive.py'
+    #>
+    [CmdletBinding(SupportsShouldProcess = $true, DefaultParameterSetName = 'Single')]
+    param(
+        [Parameter(Position = 0)]
+        [string]$StatePath,
+        [Parameter(Mandatory = $true, Position = 1, ParameterSetName = 'Single')]
+        [Parameter(Position = 1, ParameterSetName = 'Pipeline', ValueFromPipelineByPropertyName = $true)]
+        [AllowNull()][AllowEmptyString()][AllowEmptyCollection()]
+        [object]$Component,
+        [Parameter(Mandatory = $true, Position = 2, ParameterSetName = 'Single')]
+        [Parameter(Position = 2, ParameterSetName = 'Pipeline', ValueFromPipelineByPropertyName = $true)]
+        [AllowNull()][AllowEmptyString()][AllowEmptyCollection()]
+        [Alias('test_name')]
+        [object]$TestName,
+        [Parameter(Mandatory = $true, Position = 3, ParameterSetName = 'Single')]
+        [Parameter(Position = 3, ParameterSetName = 'Pipeline', ValueFromPipelineByPropertyName = $true)]
+        [AllowNull()][AllowEmptyString()][AllowEmptyCollection()]
+        [object]$Reason,
+        [Parameter(Mandatory = $true, ValueFromPipeline = $true, ParameterSetName = 'Pipeline')]
+        [AllowNull()]
+        [object]$InputObject
+    )
+    begin { $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath }
+    process {
+        if (-not (Test-MigrationInput -Call $call -Needed @{ Component = $Component; TestName = $TestName; Reason = $Reason })) { return }
+        $operation = @{ operation = 'forget_validation'; component = "$Component"; test_name = "$TestName"; reason = "$Reason" }
+        Add-MigrationOperation -Call $call -Change "Forget '$TestName' of '$Component'" -Operation $operation
+    }
+    end { Complete-MigrationCall -Call $call }
 }
 
 function Set-RollbackAvailability {
@@ -288,13 +613,16 @@ function Set-RollbackAvailability {
     .EXAMPLE
         Set-RollbackAvailability -Available $false
     #>
-    [CmdletBinding()]
+    [CmdletBinding(SupportsShouldProcess = $true)]
     param(
         [string]$StatePath,
         [Parameter(Mandatory = $true)]
         [bool]$Available
     )
-    $null = Invoke-MigrationChange $StatePath @{ operation = 'set_rollback_availability'; available = $Available }
+    $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath
+    $operation = @{ operation = 'set_rollback_availability'; available = $Available }
+    Add-MigrationOperation -Call $call -Change "Record whether rollback is available: $Available" -Operation $operation
+    Complete-MigrationCall -Call $call
 }
 
 function Set-MigrationError {
@@ -308,13 +636,16 @@ function Set-MigrationError {
     .EXAMPLE
         Set-MigrationError -ErrorMessage 'the disk of the new host is full'
     #>
-    [CmdletBinding()]
+    [CmdletBinding(SupportsShouldProcess = $true)]
     param(
         [string]$StatePath,
         [Parameter(Mandatory = $true)]
         [string]$ErrorMessage
     )
-    $null = Invoke-MigrationChange $StatePath @{ operation = 'set_error'; message = $ErrorMessage }
+    $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath
+    $operation = @{ operation = 'set_error'; message = $ErrorMessage }
+    Add-MigrationOperation -Call $call -Change "Record the error '$ErrorMessage'" -Operation $operation
+    Complete-MigrationCall -Call $call
 }
 
 function Approve-MigrationRecord {
@@ -322,7 +653,7 @@ function Approve-MigrationRecord {
     .SYNOPSIS
         Accepts the state as the document has it, although its record is not whole.
     .DESCRIPTION
-        That is where 'migration-state verify' finds the audit log gone, cut or changed, or changes that were not logged.
+        That is where Test-MigrationState finds the audit log gone, cut or changed, or changes that were not logged.
         Until then a log that lost entries keeps the gate shut; afterwards every report says who accepted it. Where nothing
         is wrong with the record, it throws.
     .PARAMETER StatePath
@@ -334,7 +665,7 @@ function Approve-MigrationRecord {
     .EXAMPLE
         Approve-MigrationRecord -By 'the operator on duty' -Reason 'OPS-9: the log was deleted with the old disk'
     #>
-    [CmdletBinding()]
+    [CmdletBinding(SupportsShouldProcess = $true)]
     param(
         [string]$StatePath,
         [Parameter(Mandatory = $true)]
@@ -342,7 +673,47 @@ function Approve-MigrationRecord {
         [Parameter(Mandatory = $true)]
         [string]$Reason
     )
-    $null = Invoke-MigrationChange $StatePath @{ operation = 'accept_record'; by = $By; reason = $Reason }
+    $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath
+    $operation = @{ operation = 'accept_record'; by = $By; reason = $Reason }
+    Add-MigrationOperation -Call $call -Change "Accept the record as the document has it" -Operation $operation
+    Complete-MigrationCall -Call $call
+}
+
+function Import-MigrationBackup {
+    <#
+    .SYNOPSIS
+        Checks the backup that a manifest describes against its files, and records the result.
+    .DESCRIPTION
+        Each container of the backup script's backup-manifest.json gets a verdict with the test name 'backup'; if it is passed,
+        its folder is recorded as preserved data. Every checksum is computed from the files: what the manifest says of its own
+        success is never believed. Returns one object for each container, and warns of each backup that is not safe.
+    .PARAMETER StatePath
+        The state file. Default: $env:MIGRATION_STATE, else migration-state.json in the current folder.
+    .PARAMETER ManifestPath
+        The backup-manifest.json that the backup script wrote.
+    .PARAMETER Root
+        Where the manifest's backup_root is mounted here, if it is elsewhere.
+    .EXAMPLE
+        Import-MigrationBackup -ManifestPath 'backups/backup-manifest.json'
+    #>
+    [CmdletBinding(SupportsShouldProcess = $true)]
+    param(
+        [string]$StatePath,
+        [Parameter(Mandatory = $true)]
+        [string]$ManifestPath,
+        [string]$Root
+    )
+    $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath
+    if (-not (Confirm-MigrationChange -Call $call -Change "Record the backups of '$ManifestPath'")) { return }
+    $request = @{ command = 'import_backup'; manifest = Resolve-MigrationPath -Caller $PSCmdlet -Path $ManifestPath }
+    if ($Root) { $request.root = Resolve-MigrationPath -Caller $PSCmdlet -Path $Root }
+    $reply = Invoke-MigrationCall -Call $call -Request $request
+    if (-not $reply) { return }
+    $WarningPreference = $call.WarningPreference
+    foreach ($backup in $reply.Answers) {
+        foreach ($reason in $backup.reasons) { Write-Warning -Message "The backup of '$($backup.container)' is not safe: $reason" }
+        $backup
+    }
 }
 
 function Write-MigrationAuditLog {
@@ -350,7 +721,8 @@ function Write-MigrationAuditLog {
     .SYNOPSIS
         Writes an entry of your own to the audit log.
     .DESCRIPTION
-        It never throws: an entry that cannot be written is a warning, and the migration goes on.
+        It never throws: an entry that cannot be written is a warning, and the migration goes on. Before
+        Initialize-MigrationState too, the entry goes into the log, and the migration that begins then continues that log.
     .PARAMETER StatePath
         The state file. Default: $env:MIGRATION_STATE, else migration-state.json in the current folder.
     .PARAMETER Action
@@ -362,7 +734,7 @@ function Write-MigrationAuditLog {
     .EXAMPLE
         Write-MigrationAuditLog -Action 'Notice' -Details 'the window was extended to 23:00' -Level 'WARNING'
     #>
-    [CmdletBinding()]
+    [CmdletBinding(SupportsShouldProcess = $true)]
     param(
         [string]$StatePath,
         [Parameter(Mandatory = $true)]
@@ -372,12 +744,13 @@ function Write-MigrationAuditLog {
         [ValidateSet('INFO', 'WARNING', 'ERROR')]
         [string]$Level = 'INFO'
     )
-    try {
-        # As above: 'info' is taken for INFO.
-        $null = Invoke-MigrationChange $StatePath @{ operation = 'write_audit'; action = $Action; details = $Details; level = $Level.ToUpperInvariant() }
-    } catch {
-        Write-Warning "Failed to write audit log: $($_.Exception.Message)"
-    }
+    $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath
+    if (-not (Confirm-MigrationChange -Call $call -Change "Write the entry '$Action' to the audit log")) { return }
+    # As above: 'info' is taken for INFO.
+    $request = @{ command = 'log'; action = $Action.ToString(); details = $Details.ToString(); level = $Level.ToUpperInvariant() }
+    $reply = Send-MigrationRequest -Call $call -Request $request
+    $WarningPreference = $call.WarningPreference
+    if ($reply.Refusal) { Write-Warning -Message "Failed to write audit log: $($reply.Refusal)" }
 }
 
 # --- functions that read it ---------------------------------------------------------------------------------
@@ -395,14 +768,10 @@ function Get-MigrationState {
     param(
         [string]$StatePath
     )
-    $path = Resolve-MigrationStatePath $StatePath
-    if (-not (Test-MigrationStatePath $path)) {
-        Write-Warning "Migration state file not found: $path"
-        return $null
-    }
-    $result = Invoke-MigrationStateTool -StatePath $path -Arguments 'show', '--json'
-    if ($result.Code -ne 0) { throw $result.Message }
-    $result.Lines -join "`n" | ConvertFrom-Json
+    $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath
+    $reply = Read-MigrationState -Call $call -Request @{ command = 'show' }
+    if ($reply) { return $reply.Answers[0] }
+    $null
 }
 
 function Get-MigrationAuditLog {
@@ -414,23 +783,21 @@ function Get-MigrationAuditLog {
     .PARAMETER Last
         Only so many of the newest entries; 0 returns all.
     .EXAMPLE
-        Get-MigrationAuditLog -Last 20 | Format-Table timestamp, level, action, details
+        Get-MigrationAuditLog -Last 20
     #>
     [CmdletBinding()]
     param(
         [string]$StatePath,
         [int]$Last = 0
     )
-    $path = Resolve-MigrationStatePath $StatePath
-    if (-not (Test-MigrationStatePath $path)) {
-        Write-Warning "Migration audit log not found: there is no state '$path'"
-        return @()
+    $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath
+    $reply = Read-MigrationState -Call $call -Request @{ command = 'audit'; last = $Last } -What 'Migration audit log'
+    if (-not $reply) { return @() }
+    foreach ($entry in $reply.Answers) {
+        # The name under which MigrationState.format.ps1xml has the columns.
+        Add-Member -InputObject $entry -TypeName 'MigrationState.AuditEntry'
+        $entry
     }
-    $arguments = @('audit', '--json')
-    if ($Last -gt 0) { $arguments += '--last', "$Last" }
-    $result = Invoke-MigrationStateTool -StatePath $path -Arguments $arguments
-    if ($result.Code -ne 0) { throw $result.Message }
-    foreach ($line in $result.Lines) { ConvertFrom-Json -InputObject $line }
 }
 
 function Get-MigrationGate {
@@ -458,16 +825,45 @@ function Get-MigrationGate {
         [ValidateSet('skipped', 'deselected', 'xfailed', 'stale')]
         [string[]]$Allow = @()
     )
-    $path = Resolve-MigrationStatePath $StatePath
-    if (-not (Test-MigrationStatePath $path)) {
-        Write-Warning "Migration state file not found: $path"
-        return $null
-    }
-    $arguments = @('gate', '--json')
-    foreach ($name in $Require) { $arguments += "--require=$name" }
-    foreach ($reason in $Allow) { $arguments += "--allow=$($reason.ToLowerInvariant())" }
-    $result = Invoke-MigrationStateTool -StatePath $path -Arguments $arguments
-    # 1 says that the gate is shut; why is in what was printed.
-    if ($result.Code -notin 0, 1) { throw $result.Message }
-    $result.Lines -join "`n" | ConvertFrom-Json
+    $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath
+    $allowed = @(foreach ($reason in $Allow) { $reason.ToLowerInvariant() })
+    $reply = Read-MigrationState -Call $call -Request @{ command = 'gate'; require = @($Require); allow = $allowed }
+    if ($reply) { return $reply.Answers[0] }
+    $null
+}
+
+function Test-MigrationState {
+    <#
+    .SYNOPSIS
+        Checks the audit log's hash chain, and the state against the log. Returns $true or $false.
+    .DESCRIPTION
+        What was found is written as warnings. Where there is no state, the function warns and returns $false.
+    .PARAMETER StatePath
+        The state file. Default: $env:MIGRATION_STATE, else migration-state.json in the current folder.
+    .PARAMETER PassThru
+        Return the report instead: 'sound', 'lines', 'entries', 'problems' and 'notes'.
+    .EXAMPLE
+        if (-not (Test-MigrationState)) { throw 'do not sign yet' }
+    #>
+    [CmdletBinding()]
+    param(
+        [string]$StatePath,
+        [switch]$PassThru
+    )
+    $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath
+    $reply = Read-MigrationState -Call $call -Request @{ command = 'verify' }
+    if (-not $reply) { return $false }
+    $report = $reply.Answers[0]
+    if ($PassThru) { return $report }
+    $WarningPreference = $call.WarningPreference
+    foreach ($problem in $report.problems) { Write-Warning -Message $problem.message }
+    foreach ($note in $report.notes) { Write-Verbose -Message $note }
+    $report.sound
+}
+
+# --- how the entries of the log are shown -------------------------------------------------------------------
+
+# In a module, its manifest says so.
+if (-not $ExecutionContext.SessionState.Module) {
+    Update-FormatData -AppendPath (Join-Path -Path $PSScriptRoot -ChildPath 'MigrationState.format.ps1xml')
 }

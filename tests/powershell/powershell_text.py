@@ -12,11 +12,9 @@ import pytest_migration_state
 PATH: Final = Path(pytest_migration_state.__file__).with_name("MigrationState.ps1")
 
 _FUNCTION: Final = re.compile(r"^function ([\w-]+) \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
-_PARAMETERS: Final = re.compile(r"^    param\(\n(.*?)^    \)", re.MULTILINE | re.DOTALL)
-_PARAMETER: Final = re.compile(
-    r"((?:\[(?:Parameter|ValidateSet)\([^\]]*\)\]\s*)*)\[([\w\[\]]+)\]\$(\w+)(?: = ([^,\n]+))?"
-)
-_REQUEST: Final = re.compile(r"@\{ (operation = .*?) \}")
+_PARAMETERS: Final = re.compile(r"^    param\(\n(.*?)^    \)\n", re.MULTILINE | re.DOTALL)
+_PARAMETER: Final = re.compile(r"^        \[(\w+(?:\[\])?)\]\$(\w+)(?: = (.+?))?,?$", re.MULTILINE)
+_SENT: Final = re.compile(r"@\{ (operation|command) = '(\w+)'(?:; (.*?))? \}(?:\n|$| -What)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -27,6 +25,8 @@ class Parameter:
     type: str
     default: str | None
     is_mandatory: bool
+    is_piped: bool
+    aliases: tuple[str, ...]
     values: tuple[str, ...]
 
 
@@ -35,17 +35,19 @@ class Function:
     """A function that users call.
 
     :ivar help: the comment-based help.
-    :ivar request: the fields that it sends, each with the variable that holds it; empty if it only reads.
-    :ivar more: the fields that it sends only if they have a value.
-    :ivar command: the command that it runs if it only reads, with that command's options.
+    :ivar operation: the operation that it requests, or ``None``.
+    :ivar command: the command that it requests, or ``None``.
+    :ivar always: the arguments that it always sends.
+    :ivar sometimes: the arguments that it sends only if they have a value.
     """
 
     name: str
     help: str
     parameters: tuple[Parameter, ...]
-    request: dict[str, str]
-    more: dict[str, str]
-    command: tuple[str, ...]
+    operation: str | None
+    command: str | None
+    always: frozenset[str]
+    sometimes: frozenset[str]
 
 
 def text() -> str:
@@ -59,32 +61,44 @@ def functions() -> dict[str, Function]:
 
 def _function(name: str, body: str) -> Function:
     comment, code = body.split("#>")
-    request = _REQUEST.search(code)
-    pairs = re.findall(r"(\w+) = ([^;]+)", request[1]) if request else []
-    command = re.search(r"(?:-Arguments |\$arguments = @\()('[^)\n]*')", code)
+    parameters = _found(_PARAMETERS, code)[1]
+    sent = _found(_SENT, code)
     return Function(
         name,
         comment.split("<#")[1],
-        tuple(map(_parameter, _PARAMETER.findall(_found(_PARAMETERS, code)))),
-        {key: value.strip() for key, value in pairs},
-        dict(re.findall(r"\$request\.(\w+) = (\S+)", code)),
-        tuple(re.findall(r"'([^']*)'", command[1])) if command else (),
+        tuple(_parameters(parameters)),
+        sent[2] if sent[1] == "operation" else None,
+        sent[2] if sent[1] == "command" else None,
+        frozenset(re.findall(r"(\w+) = ", sent[3] or "")),
+        frozenset(re.findall(r"\$(?:operation|request)\.(\w+) = ", code)),
     )
 
 
-def _parameter(parts: tuple[str, str, str, str]) -> Parameter:
-    attributes, kind, name, default = parts
-    values = re.search(r"ValidateSet\((.*?)\)", attributes)
-    return Parameter(
-        name,
-        kind,
-        default or None,
-        "Mandatory = $true" in attributes,
-        tuple(re.findall(r"'(\w+)'", values[1])) if values else (),
-    )
+def _parameters(block: str) -> list[Parameter]:
+    found, end = [], 0
+    for match in _PARAMETER.finditer(block):
+        attributes, end = block[end : match.start()], match.end()
+        kind, name, default = match.groups()
+        found.append(
+            Parameter(
+                name,
+                kind,
+                default,
+                "Mandatory = $true" in attributes and "ValueFromPipeline =" not in attributes,
+                "ValueFromPipelineByPropertyName" in attributes,
+                _listed("Alias", attributes),
+                _listed("ValidateSet", attributes),
+            )
+        )
+    return found
 
 
-def _found(pattern: re.Pattern[str], within: str) -> str:
+def _listed(attribute: str, attributes: str) -> tuple[str, ...]:
+    match = re.search(rf"\[{attribute}\((.*?)\)\]", attributes)
+    return tuple(re.findall(r"'(\w+)'", match[1])) if match else ()
+
+
+def _found(pattern: re.Pattern[str], within: str) -> re.Match[str]:
     match = pattern.search(within)
     assert match, f"there is no {pattern.pattern!r}"
-    return match[1]
+    return match

@@ -1,119 +1,78 @@
-"""``MigrationState.ps1`` against the operations and commands that it calls, without PowerShell."""
+"""``MigrationState.ps1`` and its module against the operations that they request, without PowerShell."""
 
 from __future__ import annotations
 
 import inspect
 import re
-from typing import TYPE_CHECKING, Any
 
 import powershell_text as script
 import pytest
 
-from pytest_migration_state import MigrationTracker, Phase
+from pytest_migration_state import MigrationTracker, Phase, __version__
+from pytest_migration_state.cli import powershell_requests
 from pytest_migration_state.cli.main import main
-from pytest_migration_state.cli.parser import parse
 from pytest_migration_state.domain.events import LEVELS
 from pytest_migration_state.domain.operations import OPERATIONS
 from pytest_migration_state.domain.policy import ALLOWABLE
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-#: The contract: each function's parameters in their order, a switch with '?', a mandatory one with '!'.
+#: The contract: each function's parameters in their order, a switch with '?', a mandatory one with '!', one
+#: that is taken from the properties of objects in the pipeline with '|'.
 KNOWN = {
     "Initialize-MigrationState": "StatePath Force?",
     "Set-MigrationPhase": "StatePath NewPhase! Force? Reason",
-    "Add-ProcessedContainer": "StatePath ContainerName! ContainerId!",
-    "Add-PreservedData": "StatePath DataKey! BackupPath!",
-    "Add-NativeProcess": "StatePath ProcessName! ProcessId",
-    "Add-ValidationResult": "StatePath Component! TestName! Passed! ErrorMessage Reason",
+    "Add-ProcessedContainer": "StatePath ContainerName!| ContainerId!| InputObject",
+    "Add-PreservedData": "StatePath DataKey!| BackupPath!| InputObject",
+    "Add-NativeProcess": "StatePath ProcessName!| ProcessId| InputObject",
+    "Add-ValidationResult": "StatePath Component!| TestName!| Passed!| ErrorMessage| Reason| InputObject",
+    "Remove-ValidationResult": "StatePath Component!| TestName!| Reason!| InputObject",
     "Set-RollbackAvailability": "StatePath Available!",
     "Set-MigrationError": "StatePath ErrorMessage!",
     "Approve-MigrationRecord": "StatePath By! Reason!",
+    "Import-MigrationBackup": "StatePath ManifestPath! Root",
     "Write-MigrationAuditLog": "StatePath Action! Details! Level",
     "Get-MigrationState": "StatePath",
     "Get-MigrationAuditLog": "StatePath Last",
     "Get-MigrationGate": "StatePath Require Allow",
+    "Test-MigrationState": "StatePath PassThru?",
 }
 FUNCTIONS = script.functions()
-WRITING = [function for function in FUNCTIONS.values() if function.request]
-READING = [function for function in FUNCTIONS.values() if not function.request]
-#: A value of each type that a parameter may have.
-VALUES: dict[str, object] = {"string": "text", "bool": True, "switch": True, "int": 7}
 
 
 def named(function: script.Function) -> str:
     return function.name
 
 
-def shape(function: script.Function) -> str:
-    marks = {True: "!", False: ""}
-    return " ".join(
-        parameter.name + ("?" if parameter.type == "switch" else marks[parameter.is_mandatory])
-        for parameter in function.parameters
-    )
+def shape(parameter: script.Parameter) -> str:
+    marks = (parameter.type == "switch", "?"), (parameter.is_mandatory, "!"), (parameter.is_piped, "|")
+    return parameter.name + "".join(mark for applies, mark in marks if applies)
 
 
 def test_functions_have_the_parameters_of_the_contract() -> None:
     """The functions and their parameters are those that users know."""
-    assert {function.name: shape(function) for function in FUNCTIONS.values()} == KNOWN
+    shapes = {function.name: " ".join(map(shape, function.parameters)) for function in FUNCTIONS.values()}
+    assert shapes == KNOWN
 
 
-def test_every_operation_is_sent_by_one_function() -> None:
-    """Every operation that has a function is sent by exactly one."""
-    sent = [function.request["operation"].strip("'") for function in WRITING]
-    assert sorted([*sent, "forget_validation"]) == sorted(OPERATIONS)
+def test_every_operation_and_command_is_requested_by_one_function() -> None:
+    """Every operation is requested by exactly one function, and so is every other command."""
+    operations = [function.operation for function in FUNCTIONS.values() if function.operation]
+    # Write-MigrationAuditLog has a command of its own: it works before there is a state.
+    assert sorted([*operations, "write_audit"]) == sorted(OPERATIONS)
+    commands = [function.command for function in FUNCTIONS.values() if function.command]
+    assert sorted([*commands, "apply"]) == sorted(powershell_requests.COMMANDS)
 
 
-@pytest.mark.parametrize("function", WRITING, ids=named)
+@pytest.mark.parametrize(
+    "function", [function for function in FUNCTIONS.values() if function.operation], ids=named
+)
 def test_request_has_valid_arguments(function: script.Function) -> None:
-    """A request has all required arguments, no unknown ones, and each from an existing variable."""
-    operation = function.request["operation"].strip("'")
-    _, required, optional = OPERATIONS[operation]
-    always, sometimes = {*function.request} - {"operation"}, {*function.more}
-    assert {*required} <= always
-    assert always | sometimes <= {*required, *optional}
-    assert always | sometimes <= {*inspect.signature(getattr(MigrationTracker, operation)).parameters}
-    known = {parameter.name for parameter in function.parameters} | {"phase"}
-    for value in [*function.request.values(), *function.more.values()]:
-        assert {*re.findall(r"\$(\w+)", value)} <= known
-
-
-@pytest.mark.parametrize("function", WRITING, ids=named)
-def test_request_is_carried_out(function: script.Function, tmp_path: Path) -> None:
-    """The request of a function, with values of its parameters' types, is carried out."""
-    operation = function.request["operation"].strip("'")
-    types = {f"${parameter.name}": parameter for parameter in function.parameters}
-
-    def sent(value: str) -> object:
-        if value.startswith("'"):
-            return value.strip("'")
-        if value == "$phase":
-            return types["$NewPhase"].values[1]
-        parameter = types[value.removeprefix("[bool]").removesuffix(".ToUpperInvariant()")]
-        return parameter.values[0] if parameter.values else VALUES[parameter.type]
-
-    notices: list[str] = []
-    tracker = MigrationTracker(tmp_path / "migration-state.json", notify=notices.append)
-    tracker.initialize()
-    request: dict[str, Any] = {
-        key: sent(value) for key, value in {**function.request, **function.more}.items()
-    }
-    if operation == "accept_record":
-        tracker.audit_log_path.unlink()
-    tracker.apply([request])
-    assert tracker.read_audit()[-1].action != "Initialize" or operation == "initialize"
-
-
-@pytest.mark.parametrize("function", READING, ids=named)
-def test_command_and_its_options_exist(function: script.Function) -> None:
-    """A function that reads runs an existing command with existing options."""
-    more = {
-        "Get-MigrationAuditLog": ["--last", "7"],
-        "Get-MigrationGate": ["--require=web", "--allow=skipped"],
-    }
-    options = parse([*function.command, *more.get(function.name, []), "-s", "state.json"])
-    assert (options.json, options.state) == (True, "state.json")
+    """A request has all required arguments, and no unknown ones."""
+    assert function.operation
+    _, required, optional = OPERATIONS[function.operation]
+    assert {*required} <= function.always
+    assert function.always | function.sometimes <= {*required, *optional}
+    method = inspect.signature(getattr(MigrationTracker, function.operation))
+    assert function.always | function.sometimes <= {*method.parameters}
 
 
 def test_valid_values_are_those_of_the_state() -> None:
@@ -146,18 +105,35 @@ def test_help_is_complete(function: script.Function) -> None:
     assert all(function.name in example for example in examples)
 
 
-def test_windows_powershell_can_read_it() -> None:
-    """The script suits Windows PowerShell 5.1: it is ASCII only, and uses no operators of PowerShell 7."""
-    content = script.PATH.read_bytes()
+def test_module_exports_these_functions() -> None:
+    """The module and its manifest name every function for users; the version is the package's."""
+    manifest, module = (
+        script.PATH.with_suffix(suffix).read_text(encoding="ascii") for suffix in (".psd1", ".psm1")
+    )
+    exported = re.search(r"FunctionsToExport = @\((.*?)\)", manifest, re.DOTALL)
+    assert exported
+    assert re.findall(r"'([\w-]+)'", exported[1]) == [*KNOWN]
+    assert re.findall(r"^    '([\w-]+)'$", module, re.MULTILINE) == [*KNOWN]
+    assert f"ModuleVersion = '{__version__}'\n" in manifest
+    assert "PowerShellVersion = '5.1'\n" in manifest
+    assert "CompatiblePSEditions = @('Desktop', 'Core')\n" in manifest
+
+
+@pytest.mark.parametrize("suffix", [".ps1", ".psm1", ".psd1", ".format.ps1xml"])
+def test_windows_powershell_can_read_it(suffix: str) -> None:
+    """The files suit Windows PowerShell 5.1: ASCII only, and no operators of PowerShell 7."""
+    content = script.PATH.with_name(f"MigrationState{suffix}").read_bytes()
     assert content.isascii()
     assert not content.startswith(b"\xef\xbb\xbf")
-    code = re.sub(r"<#.*?#>|#.*|'[^']*'|\"[^\"\n]*\"", "", script.text(), flags=re.DOTALL | re.MULTILINE)
+    code = re.sub(r"<#.*?#>|#.*|'[^']*'|\"[^\"\n]*\"", "", content.decode(), flags=re.DOTALL | re.MULTILINE)
     assert re.findall(r"\?\?|\?\.|&&|\|\||\s\?\s|-Parallel|-AsHashtable", code) == []
 
 
-def test_path_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    """``migration-state powershell`` prints the path of the script."""
-    assert main(["powershell"]) == 0
-    assert capsys.readouterr().out == f"{script.PATH}\n"
-    assert script.PATH.is_absolute()
-    assert script.PATH.is_file()
+@pytest.mark.parametrize(("options", "name"), [((), ".ps1"), (("--module",), ".psd1")])
+def test_path_is_printed(capsys: pytest.CaptureFixture[str], options: tuple[str, ...], name: str) -> None:
+    """``migration-state powershell`` prints the path of the script, with ``--module`` that of the module."""
+    assert main(["powershell", *options]) == 0
+    path = script.PATH.with_suffix(name)
+    assert capsys.readouterr().out == f"{path}\n"
+    assert path.is_absolute()
+    assert path.is_file()

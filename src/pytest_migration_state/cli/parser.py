@@ -6,7 +6,7 @@ import argparse
 
 from pytest_migration_state import __version__
 from pytest_migration_state.cli.arguments import PROGRAM, Formatter, Parser, add_state
-from pytest_migration_state.cli.commands import apply, importers, read, write
+from pytest_migration_state.cli.commands import apply, importers, powershell, read, write
 from pytest_migration_state.cli.registry import COMMANDS
 
 TYPE_CHECKING = False  # type checkers read it as typing's, which is not loaded: --help would pay for it
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Final
 
 #: The modules that register commands.
-_MODULES: Final[tuple[ModuleType, ...]] = (write, apply, importers, read)
+_MODULES: Final[tuple[ModuleType, ...]] = (write, apply, importers, read, powershell)
 #: The order of the commands in the help.
 _ORDER: Final = {module.__name__: position for position, module in enumerate(_MODULES)}
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_migration_state.domain.document import Document
+    from pytest_migration_state.domain.gate import GateResult
     from pytest_migration_state.types import JsonObject, Key
 
 #: How many overrides are named; the rest are counted.
@@ -112,6 +113,12 @@ def overridden_objects(document: Document) -> list[JsonObject]:
         {"component": component, "test_name": test_name, **mark}
         for (component, test_name), mark in status_of(document).overridden.items()
     ]
+
+
+def gate_object(document: Document, result: GateResult) -> JsonObject:
+    """Return the gate's result on a state as a JSON object, with what every report shows beside it."""
+    notes = {"overridden": overridden_objects(document), "accepted": acceptances(document)}
+    return {"phase": document.phase.value, **result.to_object(), **notes}
 
 
 def notes_of(document: Document) -> list[str]:

@@ -78,11 +78,9 @@ def gate(options: Namespace) -> int:
     document = tracker.read()
     result = evaluate(document, policy, tracker.context(document))
     if options.json:
-        from pytest_migration_state.domain.acceptance import acceptances
-        from pytest_migration_state.reports.status import overridden_objects
+        from pytest_migration_state.reports.status import gate_object
 
-        notes = {"overridden": overridden_objects(document), "accepted": acceptances(document)}
-        print_json({"phase": document.phase.value, **result.to_object(), **notes})
+        print_json(gate_object(document, result))
     else:
         from pytest_migration_state.reports import terminal
 
@@ -108,15 +106,3 @@ def verify(options: Namespace) -> int:
 
         output.lines(terminal.verification(found))
     return 0 if found.sound else 1
-
-
-@command("powershell", powershell="itself: . (migration-state powershell)")
-def powershell(options: Namespace) -> int:  # noqa: ARG001  # every command is given the options
-    """Print the path of MigrationState.ps1, the PowerShell functions over this command line.
-
-    A script loads them with:  . (migration-state powershell)
-    """
-    from pathlib import Path
-
-    output.for_powershell(str(Path(__file__).parents[2] / "MigrationState.ps1"))
-    return 0

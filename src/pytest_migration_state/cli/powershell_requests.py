@@ -1,0 +1,196 @@
+"""Requests of the PowerShell functions: one JSON object on standard input, JSON Lines on standard output.
+
+What crosses the pipes is ASCII in both directions, so that no code page matters and no encoding is switched.
+A request names its ``command``, the ``state`` and arguments. Each line of the answer has one key: ``warning``
+(a sentence), ``answer`` (a value), and in the last line ``end`` or ``error``. A process that crashed and a
+program of the same name print no such last line, so that neither is taken for an answer.
+
+Times are local, with an offset: PowerShell 7 reads them as local times, as those of the operators' scripts.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from pytest_migration_state.cli import output
+from pytest_migration_state.cli.errors import UsageError
+from pytest_migration_state.cli.refusals import DONE, Refusal
+from pytest_migration_state.domain.commands import PowerShellCommands
+from pytest_migration_state.domain.gate import Context, evaluate
+from pytest_migration_state.domain.policy import SETTINGS, Policy
+from pytest_migration_state.errors import (
+    GateBlockedError,
+    MigrationStateError,
+    RollbackUnavailableError,
+    StateExistsError,
+    StateNotFoundError,
+)
+from pytest_migration_state.json_codec import decode_object
+from pytest_migration_state.reports.status import gate_object
+from pytest_migration_state.tracking.tracker import MigrationTracker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_migration_state.domain.document import Document
+    from pytest_migration_state.types import JsonObject
+
+#: The keys whose values are times; so are those that end in ``_at``.
+_TIMES: Final = frozenset({"at", "last_updated", "since", "stale_since", "timestamp"})
+_IN_UTC: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+
+
+class _Command(Protocol):
+    """Carries a request out, and yields the values of the answer."""
+
+    def __call__(self, tracker: MigrationTracker, request: JsonObject) -> Iterator[object]: ...
+
+
+class _Tracker(MigrationTracker):
+    """A tracker whose blockers say what to type in PowerShell."""
+
+    def context(self, document: Document) -> Context:
+        """Return the gate's context for a document."""
+        return super().context(document)._replace(commands=PowerShellCommands)
+
+
+def answer() -> int:
+    """Carry out the request on standard input, and print the answer. Return the exit status."""
+    operations: list[object] = []
+    try:
+        request = _request()
+        operations = request.get("operations", [])
+        tracker = _Tracker(request["state"], notify=_warn)
+        for value in COMMANDS[request["command"]](tracker, request):
+            output.json_line({"answer": readable(value)})
+    except output.OutputError:
+        raise
+    except Exception as error:  # noqa: BLE001  # the functions show every error
+        refusal = _in_powershell(error, len(operations))
+        output.json_line(refusal)
+        status: int = refusal["error"]["exit_status"]
+        return status
+    output.json_line({"end": True})
+    return DONE
+
+
+def _request() -> JsonObject:
+    if sys.stdin is None:
+        raise UsageError("standard input is closed")
+    return decode_object(sys.stdin.buffer.read())
+
+
+def _warn(sentence: str) -> None:
+    output.json_line({"warning": sentence})
+
+
+# --- the commands -------------------------------------------------------------------------------------------
+
+
+def _apply(tracker: MigrationTracker, request: JsonObject) -> Iterator[object]:
+    document = tracker.commit(request["operations"])
+    yield document.to_object() if request.get("wants_state") else {"phase": document.phase.value}
+
+
+def _log(tracker: MigrationTracker, request: JsonObject) -> Iterator[object]:
+    tracker.write_early_audit(request["action"], request["details"], request["level"])
+    yield from ()
+
+
+def _show(tracker: MigrationTracker, request: JsonObject) -> Iterator[object]:  # noqa: ARG001  # see _Command
+    yield tracker.read().to_object()
+
+
+def _audit(tracker: MigrationTracker, request: JsonObject) -> Iterator[object]:
+    if not tracker.audit_log_path.exists():
+        tracker.read()  # a state without a log is a warning, no state an error
+    for line in tracker.audit_lines(request.get("last")):
+        yield line.content
+
+
+def _gate(tracker: MigrationTracker, request: JsonObject) -> Iterator[object]:
+    document = tracker.read()
+    policy = Policy.of({setting.name: request.get(setting.name, ()) for setting in SETTINGS})
+    yield gate_object(document, evaluate(document, policy, tracker.context(document)))
+
+
+def _verify(tracker: MigrationTracker, request: JsonObject) -> Iterator[object]:  # noqa: ARG001  # see _Command
+    yield tracker.verify().to_object()
+
+
+def _import_backup(tracker: MigrationTracker, request: JsonObject) -> Iterator[object]:
+    tracker.read()
+    results = tracker.check_backups(request["manifest"], request.get("root"))
+    tracker.commit_backups(results)
+    for result in results:
+        reasons = list(result.reasons)
+        yield {"container": result.container, "passed": result.passed, "reasons": reasons} | {
+            "files": result.files,
+            "size": result.size,
+        }
+
+
+#: Every command that a request may name.
+COMMANDS: Final[dict[str, _Command]] = {
+    "apply": _apply,
+    "log": _log,
+    "show": _show,
+    "audit": _audit,
+    "gate": _gate,
+    "verify": _verify,
+    "import_backup": _import_backup,
+}
+
+
+# --- answers ------------------------------------------------------------------------------------------------
+
+
+def readable(value: Any, key: str = "") -> Any:
+    """Return a JSON value as PowerShell is given it: times local, and every key one that it can read.
+
+    :param key: the key of the value.
+    :raises UsageError: PowerShell could not read an object in it.
+    """
+    if isinstance(value, dict):
+        return {name: readable(item, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [readable(item, key) for item in value]
+    if isinstance(value, str) and (key in _TIMES or key.endswith("_at")) and _IN_UTC.fullmatch(value):
+        return _in_local_time(value)
+    return value
+
+
+def _in_local_time(time: str) -> str:
+    try:
+        return datetime.fromisoformat(time).astimezone().isoformat()
+    except (ValueError, OverflowError, OSError):  # the first and the last day may not exist in another zone
+        return time
+
+
+def _in_powershell(error: Exception, operations: int) -> JsonObject:
+    """Return an error in words for PowerShell.
+
+    :param operations: how many operations were requested.
+    """
+    refusal = Refusal(error)
+    match error:
+        case StateNotFoundError():
+            missing = f"there is no '{error.path}'"
+            refusal.lines = [f"Migration state not found. Please initialize first: {missing}"]
+        case StateExistsError():
+            refusal.lines = [str(error).replace("--force", "-Force")]
+        case RollbackUnavailableError():
+            command = "Set-RollbackAvailability -Available $true"
+            refusal.lines = [str(error).replace("command 'rollback available'", command)]
+        case GateBlockedError():
+            shown = "'migration-state gate'", "Get-MigrationGate"
+            refusal.lines = [line.replace(*shown) for line in refusal.lines]
+    position = getattr(error, "position", None) if isinstance(error, MigrationStateError) else None
+    if position and operations > 1:
+        refusal.lines[0] = f"object {position} of {operations}: {refusal.lines[0]}; nothing was recorded"
+    described = refusal.to_object()
+    described["error"]["type"] = type(error).__name__
+    return described

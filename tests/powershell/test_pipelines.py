@@ -1,0 +1,118 @@
+"""Whole pipelines in one call: all objects are recorded, or none."""
+
+from __future__ import annotations
+
+import sysconfig
+from typing import TYPE_CHECKING
+
+from pytest_migration_state import MigrationTracker
+
+if TYPE_CHECKING:
+    from running import PowerShell
+
+TABLES = {
+    "removed.csv": "ContainerName,ContainerId\r\nguardian-hive,abc\r\nworker,def\r\n",
+    "saved.csv": "DataKey,BackupPath\r\nconfig,backups/config.json\r\n",
+    "results.csv": (
+        "Component,TestName,Passed,ErrorMessage\r\nguardian-hive,one,TRUE,\r\n"
+        "guardian-hive,two,false,it answers 500\r\nworker,three,passed,\r\nworker,four,0,\r\n"
+    ),
+    "docker.jsonl": (
+        '{"Names": "agent", "ID": "123", "Image": "x"}\n{"Names": "cron", "ID": "456", "Image": "y"}\n'
+    ),
+}
+
+
+def test_pipelines_of_operators_work(powershell: PowerShell) -> None:
+    """Rows of a CSV file, containers of docker, processes, and parameters that all objects share."""
+    for name, content in TABLES.items():
+        (powershell.folder / name).write_text(content, encoding="ascii", newline="")
+    printed = powershell("""
+        $null = Initialize-MigrationState
+        Import-Csv removed.csv | Add-ProcessedContainer
+        Get-Content docker.jsonl | ConvertFrom-Json | Add-ProcessedContainer
+        Import-Csv saved.csv | Add-PreservedData
+        Get-Process -Id $PID | Add-NativeProcess
+        [pscustomobject]@{ Name = 'without id' } | Add-NativeProcess
+        Import-Csv results.csv | Add-ValidationResult
+        Import-Csv removed.csv | ForEach-Object { [pscustomobject]@{ Component = $_.ContainerName } } |
+            Add-ValidationResult -TestName 'answers' -Passed $true
+        (Get-MigrationState).validation_results | Where-Object test_name -eq 'four' |
+            Remove-ValidationResult -Reason 'it never was'
+        @() | Add-ProcessedContainer
+        $PID
+    """)
+    state = MigrationTracker(powershell.state).state
+    assert [(one.name, one.id) for one in state.docker_containers_removed] == [
+        ("guardian-hive", "abc"), ("worker", "def"), ("agent", "123"), ("cron", "456"),
+    ]  # fmt: skip
+    assert state.data_preserved == {"config": "backups/config.json"}
+    assert [one.process_id for one in state.native_processes_started] == [int(printed[0]), None]
+    verdicts = {
+        (one.component, one.test_name): (one.passed, one.error_message) for one in state.validation_results
+    }
+    assert verdicts == {
+        ("guardian-hive", "one"): (True, None),
+        ("guardian-hive", "two"): (False, "it answers 500"),
+        ("worker", "three"): (True, None),
+        ("guardian-hive", "answers"): (True, None),
+        ("worker", "answers"): (True, None),
+    }
+
+
+def test_one_object_that_is_refused_refuses_all(powershell: PowerShell) -> None:
+    """A missing value, a wrong one, another kind of object, a refusal by the rules: nothing is recorded."""
+    printed = powershell("""
+        $null = Initialize-MigrationState
+        function Row($Table) { [pscustomobject]$Table }
+        function Try-It($Call) { try { & $Call; 'taken' } catch { ("$_" -split ' \\(/')[0] } }
+        $good = Row @{ Name = 'a'; Id = '1' }
+        $several = Row @{ Name = 'b', 'c'; Id = '2' }
+        foreach ($bad in (Row @{ Name = 'b' }), $several, 'text', $null, @{ Name = 'd' }) {
+            Try-It { $good, $bad, $good | Add-ProcessedContainer }
+        }
+        $pass = Row @{ Component = 'a'; TestName = 't'; Passed = 'true' }
+        foreach ($word in 'maybe', '', '2', $null) {
+            $bad = Row @{ Component = 'a'; TestName = 'u'; Passed = $word }
+            Try-It { $pass, $bad | Add-ValidationResult }
+        }
+        Try-It { $good, (Row @{ Name = 'b'; Id = 'x1' }) | Add-NativeProcess }
+        $key = Row @{ Key = 'config'; Path = 'p' }
+        Try-It { $key, (Row @{ Key = 'CONFIG'; Path = 'q' }) | Add-PreservedData }
+        'end'
+    """)
+    assert printed == [
+        "Object 2 of the pipeline has no ContainerId; nothing was recorded.",
+        "Object 2 of the pipeline has 2 values for ContainerName; nothing was recorded.",
+        *["Object 2 of the pipeline has no " + printed[2].split(" has no ")[1]] * 3,
+        "Passed 'maybe' of 'u' of 'a' is no verdict: write true or false; nothing was recorded.",
+        "Object 2 of the pipeline has no Passed; nothing was recorded.",
+        "Passed '2' of 'u' of 'a' is no verdict: write true or false; nothing was recorded.",
+        "Object 2 of the pipeline has no Passed; nothing was recorded.",
+        printed[9],
+        printed[10],
+        "end",
+    ]
+    assert printed[9].startswith("object 2 of 2: process_id 'x1' cannot be used: it must be an integer ")
+    assert printed[10].startswith("object 2 of 2: key 'CONFIG' cannot be used: 'config' already exists")
+    document = powershell.document()
+    assert document["docker_containers_removed"] == document["validation_results"] == []
+    assert document["native_processes_started"] == []
+    assert document["data_preserved"] == {}
+
+
+def test_pipeline_is_one_start_of_the_command(powershell: PowerShell) -> None:
+    """300 objects are one start, one append and consecutive parts of one commit."""
+    real = sysconfig.get_path("scripts")
+    counting = powershell.another_command(
+        "counting",
+        f"echo start >> starts.txt; exec '{real}/migration-state' \"$@\"",
+        f'echo start>> starts.txt\n"{real}\\migration-state.exe" %*',
+    )
+    powershell(f"""
+        $null = Initialize-MigrationState
+        $env:PATH = '{counting}' + [IO.Path]::PathSeparator + $env:PATH
+        1..300 | ForEach-Object {{ [pscustomobject]@{{ Name = "c$_"; Id = $_ }} }} | Add-ProcessedContainer
+    """)
+    assert (powershell.folder / "starts.txt").read_text(encoding="ascii").split() == ["start"]
+    assert len(powershell.document()["docker_containers_removed"]) == 300
