@@ -123,6 +123,8 @@ function New-MigrationCall {
     }
     if (-not $StatePath) { $StatePath = $env:MIGRATION_STATE }
     if (-not $StatePath) { $StatePath = 'migration-state.json' }
+    # ShouldProcess has something to say under these alone. It is too slow to be asked for each object of a pipeline.
+    $call.Asks = $call.WhatIfPreference -or "$($call.ConfirmPreference)" -in 'Low', 'Medium' -or "$($call.VerbosePreference)" -ne 'SilentlyContinue'
     $call.Path = $StatePath
     try {
         $call.Path = Resolve-MigrationPath -Caller $Caller -Path $StatePath
@@ -163,7 +165,9 @@ function Add-MigrationOperation {
         # Windows PowerShell writes a text that came from Get-Content as an object; a text of its own is what ToString() gives.
         if ($Operation[$name] -is [string]) { $Operation[$name] = $Operation[$name].ToString() }
     }
-    if (Confirm-MigrationChange -Call $Call -Change $Change) { $Call.Operations[$Call.Operations.Count] = $Operation }
+    if (-not $Call.Asks -or (Confirm-MigrationChange -Call $Call -Change $Change)) {
+        $Call.Operations[$Call.Operations.Count] = $Operation
+    }
 }
 
 function Test-MigrationInput {
@@ -171,10 +175,10 @@ function Test-MigrationInput {
     param([hashtable]$Call, [hashtable]$Needed)
     if ($Call.Refusal) { return $false }
     $Call.Inputs++
-    $which = if ($Call.Caller.MyInvocation.ExpectingInput) { "Object $($Call.Inputs) of the pipeline" } else { 'The call' }
     foreach ($name in $Needed.Keys) {
         $found = @($Needed[$name])
         if ($found.Count -eq 1 -and "$found".Trim()) { continue }
+        $which = if ($Call.Caller.MyInvocation.ExpectingInput) { "Object $($Call.Inputs) of the pipeline" } else { 'The call' }
         $number = if ($found.Count -gt 1) { "$($found.Count) values for" } else { 'no' }
         $Call.Refusal = "$which has $number $name; nothing was recorded."
         return $false

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import statistics
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import measure
+
+import pytest_migration_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -453,6 +457,37 @@ def apply(folder: Path, size: Size) -> Row:
     )
 
 
+def powershell(folder: Path, size: Size) -> list[Row]:
+    """Measure 300 containers through a pipeline against one call, in one PowerShell."""
+    program = shutil.which("pwsh") or shutil.which("powershell")
+    if program is None:
+        print("no PowerShell is on the path, so its row is left out")
+        return []
+    functions = Path(pytest_migration_state.__file__).with_name("MigrationState.ps1")
+    script = folder / "measure.ps1"
+    script.write_text(
+        f"""
+        $env:PATH = '{sysconfig.get_path("scripts")}' + [IO.Path]::PathSeparator + $env:PATH
+        . '{functions}'
+        $null = Initialize-MigrationState
+        $rows = 1..300 | ForEach-Object {{ [pscustomobject]@{{ Name = "container-$_"; Id = 'abc123' }} }}
+        foreach ($round in 1..{size.rounds + 1}) {{
+            $one = Measure-Command {{ Add-ProcessedContainer -ContainerName 'one' -ContainerId 'abc123' }}
+            $all = Measure-Command {{ $rows | Add-ProcessedContainer }}
+            '{{0:r}} {{1:r}}' -f $one.TotalSeconds, $all.TotalSeconds
+        }}
+        """,
+        encoding="utf-8",
+    )
+    command = [program, "-NoProfile", "-File", str(script)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    # The first round loads what PowerShell compiles.
+    found = [[float(word) for word in line.split()] for line in done.stdout.splitlines()[1:]]
+    one, every = (statistics.median(times) * 1e3 for times in zip(*found, strict=True))
+    what = "PowerShell: 300 containers through a pipeline, over one call"
+    return [Row(what, every / one, 2, "×", f"{every:.0f} ms over {one:.0f} ms")]
+
+
 def memory(folder: Path, size: Size) -> Row:
     write_suite(folder / "suite", size.many)
     commands = {peer: pytest_command(peer) for peer in (BARE, OURS)}
@@ -471,5 +506,5 @@ def memory(folder: Path, size: Size) -> Row:
 #: In the order of the table, which begins with :func:`active`. Each returns one or several rows.
 CASES: list[Callable[[Path, Size], Row | list[Row]]] = [
     inactive, active_xdist, start, recorder, growth, checkpoints, opening, command, reading, beside_a_run,
-    apply, memory,
+    apply, powershell, memory,
 ]  # fmt: skip

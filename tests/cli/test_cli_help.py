@@ -35,8 +35,8 @@ POWERSHELL = {
     "log": "Write-MigrationAuditLog",
     "audit": "Get-MigrationAuditLog",
     "gate": "Get-MigrationGate",
-    "forget": "none",
-    "verify": "none",
+    "forget": "Remove-ValidationResult",
+    "verify": "Test-MigrationState",
     "apply": "every function that writes",
 }
 

@@ -25,7 +25,7 @@ def _import_backup_arguments(parser: ArgumentParser) -> None:
     "import-backup",
     "backups/backup-manifest.json",
     "/mnt/backups/backup-manifest.json --root /mnt/backups",
-    powershell="the loop over a backup manifest that is written by hand",
+    powershell="Import-MigrationBackup",
     arguments=_import_backup_arguments,
 )
 def import_backup(options: Namespace) -> int:

@@ -91,6 +91,7 @@ def gate(options: Namespace) -> int:
 @command(
     "verify",
     "--json",
+    powershell="Test-MigrationState",
     arguments=lambda parser: add_json(parser, "print the report as JSON"),
 )
 def verify(options: Namespace) -> int:

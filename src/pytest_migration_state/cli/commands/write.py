@@ -279,6 +279,7 @@ def _forget_arguments(parser: ArgumentParser) -> None:
 @command(
     "forget",
     "guardian-hive native_execution_test --reason 'replaced by test_guardian_hive.py'",
+    powershell="Remove-ValidationResult",
     arguments=_forget_arguments,
 )
 def forget(options: Namespace) -> int:
