@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +18,7 @@ from pytest_migration_state import (
     MigrationTracker,
     StateExistsError,
 )
+from pytest_migration_state.cli.commands.apply import LINE_LIMIT
 from pytest_migration_state.domain.operations import OPERATIONS
 
 if TYPE_CHECKING:
@@ -275,10 +277,6 @@ WRONG = {
             "Completed, RolledBack"
         ),
     ),
-    "line over 1 MiB": (
-        b'{"operation":"set_error","message":"' + b"x" * (20 << 20) + b'"}',
-        "it is longer than 1 MiB; shorten it",
-    ),
 }
 
 
@@ -294,6 +292,40 @@ def test_wrong_line_is_named_and_nothing_is_applied(
         "",
         f"migration-state: error: line 3: {sentence}\n",
     )
+    assert contents(folder) == before
+
+
+def line_of(size: int) -> bytes:
+    """Return a failed verdict as one line of ``size`` bytes."""
+    verdict = {"operation": "add_validation_result", "component": "c", "test_name": "t", "passed": False}
+    start = json.dumps({**verdict, "error_message": ""}).encode().removesuffix(b'"}')
+    return start.ljust(size - 2, b"x") + b'"}'
+
+
+def test_failed_verdict_with_the_longest_message_replaces_an_earlier_pass(run: Run, folder: Path) -> None:
+    """A line of 64 MiB is read, in less memory than four times its size."""
+    run("result", "c", "t", "--passed")
+    stdin = line_of(LINE_LIMIT) + b"\r\n"
+    tracemalloc.start()
+    try:
+        status, _, err = run("apply", stdin=stdin)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (status, err) == (0, "")
+    (verdict,) = document(folder)["validation_results"]
+    assert not verdict["passed"]
+    # The copy that stands for standard input counts too.
+    assert peak < 5 * LINE_LIMIT
+
+
+def test_line_over_the_limit_is_refused(run: Run, folder: Path) -> None:
+    """A line of more than 64 MiB is exit status 2 and one sentence; no line is carried out."""
+    run("init")
+    before = contents(folder)
+    stdin = GOOD + b"\n" + line_of(LINE_LIMIT + 1) + b"\n"
+    sentence = "line 2: it is longer than 64 MiB; shorten it"
+    assert run("apply", stdin=stdin) == (2, "", f"migration-state: error: {sentence}\n")
     assert contents(folder) == before
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: The most lines that one ``apply`` takes.
 LINES_LIMIT: Final = 100_000
 #: The longest line that it takes, in bytes.
-LINE_LIMIT: Final = 1 << 20
+LINE_LIMIT: Final = 64 << 20
 
 
 def _apply_arguments(parser: ArgumentParser) -> None:
@@ -86,7 +86,7 @@ def _requests(file: BinaryIO, path: str) -> Iterator[tuple[int, JsonObject]]:
             reason = f"{LINES_LIMIT:,} lines are the most that can be applied at once; split the input"
             raise LineError(number, UsageError(reason))
         if len(raw.rstrip(b"\r\n")) > LINE_LIMIT:
-            raise LineError(number, UsageError("it is longer than 1 MiB; shorten it"))
+            raise LineError(number, UsageError(f"it is longer than {LINE_LIMIT >> 20} MiB; shorten it"))
         if not strip_bom(raw):
             continue
         try:
