@@ -14,6 +14,7 @@ from pytest_migration_state.text import (
     parse_time,
     to_printable,
     to_storable,
+    to_storable_message,
     utc_now,
     utc_text,
 )
@@ -43,6 +44,26 @@ def test_long_text_is_cut_with_a_mark(text: str) -> None:
     cut = to_storable(text)
     assert len(cut.encode()) <= TEXT_LIMIT
     assert re.search(rf" …\[cut: {len(text)} characters, sha256 [0-9a-f]{{16}}\]\Z", cut)
+
+
+@pytest.mark.parametrize(
+    "middle", ["x" * 5000, "🐝" * 2000, "\udc80" * 3000], ids=["ASCII", "wide", "surrogates"]
+)
+def test_long_message_keeps_its_beginning_and_its_end(middle: str) -> None:
+    """The first line is what reports show; the last one of a traceback is the error."""
+    text = f"é first\n{middle}\nlast é"
+    cut = to_storable_message(text)
+    assert len(cut.encode()) <= TEXT_LIMIT
+    assert cut.startswith("é first\n")
+    assert cut.endswith("\nlast é")
+    assert re.search(rf" …\[cut: {len(text)} characters, sha256 [0-9a-f]{{16}}\]… ", cut)
+    assert cut == to_storable_message(cut)
+
+
+@pytest.mark.parametrize(("text", "expected"), STORED.values(), ids=STORED.keys())
+def test_short_message_is_stored_like_a_name(text: str, expected: str) -> None:
+    """Only what is too long differs."""
+    assert expected == to_storable_message(text)
 
 
 def test_long_texts_with_a_common_beginning_stay_different() -> None:

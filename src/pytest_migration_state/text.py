@@ -17,21 +17,42 @@ T = TypeVar("T")
 
 #: The longest name or message that is stored, in bytes of UTF-8.
 TEXT_LIMIT: Final = 4096
+#: How much of the end of a longer message is stored, in bytes of UTF-8.
+_END_OF_MESSAGE: Final = 1024
 
 
 def to_storable(text: str) -> str:
-    """Return ``text`` as it is stored: encodable in UTF-8, and cut to 4 KiB with a mark.
+    """Return a name as it is stored: encodable in UTF-8, and cut to 4 KiB with a mark.
 
     Lone surrogates, which no UTF-8 file can hold, are escaped (``\\udc80``). The mark of a cut text holds a
     digest of the whole, so that two long names with the same beginning stay two names.
     """
+    return _storable(text, end=0)
+
+
+def to_storable_message(text: str) -> str:
+    """Return a message as it is stored: like a name, but the end of a longer one is kept too.
+
+    The last lines of a traceback or a log say what went wrong.
+    """
+    return _storable(text, end=_END_OF_MESSAGE)
+
+
+def _storable(text: str, end: int) -> str:
+    """Return ``text`` as it is stored.
+
+    :param end: how much of the end of a longer text is kept behind the mark, in bytes.
+    """
     if len(text) <= TEXT_LIMIT and text.isascii():
         return text
     encoded = text.encode("utf-8", "backslashreplace")
-    if len(encoded) > TEXT_LIMIT:
-        mark = f" …[cut: {len(text)} characters, sha256 {hashlib.sha256(encoded).hexdigest()[:16]}]".encode()
-        return encoded[: TEXT_LIMIT - len(mark)].decode("utf-8", "ignore") + mark.decode()
-    return encoded.decode()
+    if len(encoded) <= TEXT_LIMIT:
+        return encoded.decode()
+    mark = f" …[cut: {len(text)} characters, sha256 {hashlib.sha256(encoded).hexdigest()[:16]}]"
+    if end:
+        mark += "… "
+    first, last = encoded[: TEXT_LIMIT - len(mark.encode()) - end], encoded[len(encoded) - end :]
+    return first.decode("utf-8", "ignore") + mark + last.decode("utf-8", "ignore")
 
 
 # A CI service reads its commands from what a program prints: GitHub at the start of a line, Azure and

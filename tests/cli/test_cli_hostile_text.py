@@ -205,7 +205,7 @@ def test_hostile_path_is_printed_harmlessly(run: Run, folder: Path) -> None:
 
 
 def test_message_of_twenty_megabytes_is_cut(start: Start, folder: Path) -> None:
-    """``apply`` stores its beginning, with a mark."""
+    """``apply`` stores its beginning and its end, with a mark between them."""
     message = "first line\n" + "x" * 20_000_000 + "\nE   ConnectionError: refused"
     request = {"operation": "set_error", "message": message}
     assert start("apply", stdin=json.dumps(request).encode()).status == 0
@@ -213,3 +213,4 @@ def test_message_of_twenty_megabytes_is_cut(start: Start, folder: Path) -> None:
     assert len(stored.encode()) <= TEXT_LIMIT
     assert stored.startswith("first line\n")
     assert f"[cut: {len(message)} characters, sha256 " in stored
+    assert stored.endswith("\nE   ConnectionError: refused")

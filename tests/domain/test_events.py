@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -15,6 +15,8 @@ from pytest_migration_state.domain.verdict import Verdict
 from pytest_migration_state.types import Blocker
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pytest_migration_state.domain.events import Event
 
 NOW = "2026-01-15T09:14:00.000Z"
@@ -419,6 +421,42 @@ ARGUMENTS: dict[str, tuple[str, dict[str, Any], str]] = {
         "level 'DEBUG' cannot be used: it must be one of INFO, WARNING, ERROR",
     ),
 }
+
+
+LONG: Final = "first " + "x" * 5000 + " last"
+#: Each operation with long texts, and the ends of the texts that it stores.
+LONG_TEXTS: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "add_processed_container": ({"name": LONG, "container_id": LONG}, ["]", "]"]),
+    "add_native_process": ({"name": LONG}, ["]"]),
+    "add_validation_result": (
+        {"component": LONG, "test_name": LONG, "passed": False, "error_message": LONG},
+        ["]", "]", " last"],
+    ),
+    "set_error": ({"message": LONG}, [" last"]),
+    "write_audit": ({"action": LONG, "details": LONG}, ["]", " last"]),
+}
+
+
+@pytest.mark.parametrize(("operation", "texts"), LONG_TEXTS.items(), ids=LONG_TEXTS.keys())
+def test_a_long_text_is_cut_and_never_refused(
+    operation: str, texts: tuple[dict[str, Any], list[str]]
+) -> None:
+    """A name ends with the mark, which makes it unique. Of a message the end is stored too."""
+    arguments, ends = texts
+    event = getattr(operations, operation)(new_document(NOW, "id", "linux"), NOW, **arguments)
+    stored = [event.action, event.details] if operation == "write_audit" else list(_texts_in(event.data))
+    cut = [text for text in stored if text.startswith("first ")]
+    assert ends == [text[-len(end) :] for text, end in zip(cut, ends, strict=True)]
+    assert all("[cut: 5011 characters, sha256 " in text and len(text.encode()) <= 4096 for text in cut)
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    """Yield every string in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts_in(item)
 
 
 @pytest.mark.parametrize(("operation", "arguments", "sentence"), ARGUMENTS.values(), ids=ARGUMENTS.keys())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_migration_state.errors import InvalidArgumentError
-from pytest_migration_state.text import to_storable
+from pytest_migration_state.text import to_storable, to_storable_message
 
 
 def require_name(argument: str, value: object) -> str:
@@ -11,11 +11,23 @@ def require_name(argument: str, value: object) -> str:
 
     :raises InvalidArgumentError: it is not a string, or empty.
     """
+    return to_storable(_nonempty(argument, value))
+
+
+def require_message(argument: str, value: object) -> str:
+    """Return a message as it is stored.
+
+    :raises InvalidArgumentError: it is not a string, or empty.
+    """
+    return to_storable_message(_nonempty(argument, value))
+
+
+def _nonempty(argument: str, value: object) -> str:
     if not isinstance(value, str):
         raise InvalidArgumentError(argument, value, "it must be a string")
-    if not value.strip():
+    if not value or value.isspace():
         raise InvalidArgumentError(argument, value, "it must not be empty")
-    return to_storable(value)
+    return value
 
 
 def require_bool(argument: str, value: object) -> bool:
@@ -29,10 +41,10 @@ def require_bool(argument: str, value: object) -> bool:
 
 
 def require_text(argument: str, value: object) -> str:
-    """Return a string as it is stored; an empty one for ``None``.
+    """Return a message as it is stored; an empty one for ``None``.
 
     :raises InvalidArgumentError: it is not a string.
     """
     if value is not None and not isinstance(value, str):
         raise InvalidArgumentError(argument, value, "it must be a string")
-    return to_storable(value or "")
+    return to_storable_message(value or "")

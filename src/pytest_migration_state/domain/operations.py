@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pytest_migration_state.domain import events, override
 from pytest_migration_state.domain.acceptance import NOTHING_FOUND, record_accepted
-from pytest_migration_state.domain.arguments import require_bool, require_name, require_text
+from pytest_migration_state.domain.arguments import (
+    require_bool,
+    require_message,
+    require_name,
+    require_text,
+)
 from pytest_migration_state.domain.document import clashing_key
 from pytest_migration_state.domain.gate import evaluate
 from pytest_migration_state.domain.phases import FINAL_PHASES, Phase, check_transition
@@ -197,7 +202,7 @@ def set_rollback_availability(document: Document, now: str, available: bool) -> 
 
 def set_error(document: Document, now: str, message: str) -> Event:
     """Record an error of the migration."""
-    return events.error_set(now, require_name("message", message))
+    return events.error_set(now, require_message("message", message))
 
 
 def forget_validation(document: Document, now: str, component: str, test_name: str, reason: str) -> Event:
@@ -208,11 +213,11 @@ def forget_validation(document: Document, now: str, component: str, test_name: s
     key = require_name("component", component), require_name("test_name", test_name)
     for run_id in document.open_runs:
         if key == (COLLECTION, run_name(run_id)):
-            return events.run_forgotten(run_id, require_name("reason", reason))
+            return events.run_forgotten(run_id, require_message("reason", reason))
     if not document.is_known(key):
         unknown = f"'{component}' has neither a verdict nor an outstanding validation of this name"
         raise InvalidArgumentError("test_name", test_name, unknown)
-    return events.forgotten(*key, require_name("reason", reason))
+    return events.forgotten(*key, require_message("reason", reason))
 
 
 def accept_record(
@@ -224,7 +229,7 @@ def accept_record(
     :param findings: what is wrong with the record.
     :raises NothingToAcceptError: nothing is wrong.
     """
-    by, reason = require_name("by", by), require_name("reason", reason)
+    by, reason = require_name("by", by), require_message("reason", reason)
     return record_accepted(document, findings, now, by, reason)
 
 

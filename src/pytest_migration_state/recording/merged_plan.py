@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_migration_state.domain.policy import COLLECTION, UNKNOWN
 from pytest_migration_state.domain.run_events import outstanding
 from pytest_migration_state.domain.run_plan import Look
-from pytest_migration_state.text import to_storable, utc_now
+from pytest_migration_state.text import to_storable, to_storable_message, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,4 +112,4 @@ def _uncollected_files(reason: str, files: dict[str, str]) -> Iterator[JsonObjec
     :param files: the detail of the reason, by file.
     """
     for file, detail in files.items():
-        yield outstanding(utc_now(), (COLLECTION, to_storable(file)), reason, to_storable(detail))
+        yield outstanding(utc_now(), (COLLECTION, to_storable(file)), reason, to_storable_message(detail))

@@ -14,7 +14,7 @@ from pytest_migration_state.domain.run_plan import RunPlan, planned, settled_run
 from pytest_migration_state.domain.runs import run_in_words, waiting_for
 from pytest_migration_state.errors import GateBlockedError, MigrationStateError, StateWriteError
 from pytest_migration_state.storage.opening import located, open_store
-from pytest_migration_state.text import to_storable, utc_now
+from pytest_migration_state.text import to_storable_message, utc_now
 
 __all__ = ["RunWriter", "located"]
 
@@ -143,13 +143,13 @@ class RunWriter:
         """Record a verdict of this run. Never raises because of the state: see :attr:`unrecorded`."""
         now = utc_now()
         if verdict.error_message is not None:
-            verdict = verdict._replace(error_message=to_storable(verdict.error_message))
+            verdict = verdict._replace(error_message=to_storable_message(verdict.error_message))
         self._open_log.record_verdict(verdict.to_object(now), now)
 
     def skip(self, key: Key, reason: str, node_id: str) -> None:
         """Record that a planned validation was skipped."""
         now = utc_now()
-        entry = run_events.outstanding(now, key, "skipped", to_storable(reason), node_id)
+        entry = run_events.outstanding(now, key, "skipped", to_storable_message(reason), node_id)
         self._open_log.record(run_events.skipped(entry), now)
 
     def withdraw(self, key: Key, why: str, node_id: str) -> None:
@@ -158,7 +158,7 @@ class RunWriter:
         An earlier verdict of this run is withdrawn.
         """
         now = utc_now()
-        entry = run_events.outstanding(now, key, "pending", to_storable(why), node_id)
+        entry = run_events.outstanding(now, key, "pending", to_storable_message(why), node_id)
         self._open_log.record(run_events.left_without_verdict(waiting_for(entry, [self.run_id])), now)
 
     def retry(self) -> None:

@@ -41,7 +41,8 @@ class MigrationTracker:
     Nothing is read or written before a method is called. When a method that changes the state returns, the
     change is on the disk; the method returns the new :class:`~pytest_migration_state.MigrationState`. Each
     may raise ``StateNotFoundError``, ``StateDamagedError``, ``StateVersionError``, ``StateLockedError``,
-    ``StateWriteError`` and, for an argument that no state may hold, ``InvalidArgumentError``.
+    ``StateWriteError`` and, for an argument that no state may hold, ``InvalidArgumentError``. A name or a
+    message of more than 4 KiB is cut.
 
     :param path: the document, such as ``migration-state.json``. Audit log and lock are beside it.
     :param create: create the state if there is none, instead of raising ``StateNotFoundError``.
