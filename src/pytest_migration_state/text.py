@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: The longest name or message that is stored, in bytes of UTF-8.
+#: The longest name, message or path that is stored, in bytes of UTF-8.
 TEXT_LIMIT: Final = 4096
 #: How much of the end of a longer message is stored, in bytes of UTF-8.
 _END_OF_MESSAGE: Final = 1024

@@ -277,6 +277,13 @@ WRONG = {
             "Completed, RolledBack"
         ),
     ),
+    "a path over 4 KiB": (
+        b'{"operation":"add_preserved_data","key":"k","backup_path":"' + b"x" * 4097 + b'"}',
+        (
+            f"backup_path '{'x' * 200}…' cannot be used: it is longer than 4 KiB, and a path is never cut; "
+            "give a shorter one"
+        ),
+    ),
 }
 
 

@@ -72,7 +72,7 @@ def requests(text: str) -> list[dict[str, Any]]:
     """Return an operation for every field that stores text."""
     return [
         {"operation": "add_processed_container", "name": text, "container_id": text},
-        {"operation": "add_preserved_data", "key": text, "backup_path": text},
+        {"operation": "add_preserved_data", "key": text, "backup_path": text[:TEXT_LIMIT]},
         {"operation": "add_native_process", "name": text},
         {
             "operation": "add_validation_result",
@@ -157,7 +157,7 @@ def test_hostile_arguments_are_quoted_harmlessly(run: Run, folder: Path, text: s
     run("init")
     outcomes = [
         run("container", "--", text, text),
-        run("data", "--", text, text),
+        run("data", "--", text, text[:TEXT_LIMIT]),
         run("process", "--", text),
         run("result", "--failed", f"--error={text}", "--", text, text),
         run("error", "--", text),
@@ -214,3 +214,11 @@ def test_message_of_twenty_megabytes_is_cut(start: Start, folder: Path) -> None:
     assert stored.startswith("first line\n")
     assert f"[cut: {len(message)} characters, sha256 " in stored
     assert stored.endswith("\nE   ConnectionError: refused")
+
+
+def test_path_over_the_limit_is_refused(run: Run, folder: Path) -> None:
+    """A part of a path is another path, so it is not cut. Nothing is written."""
+    status, out, err = run("data", "config", "/backups/" + "x" * TEXT_LIMIT)
+    assert (status, out) == (2, "")
+    assert "it is longer than 4 KiB, and a path is never cut; give a shorter one" in err
+    assert list(folder.iterdir()) == []

@@ -379,6 +379,16 @@ ARGUMENTS: dict[str, tuple[str, dict[str, Any], str]] = {
         {"key": "CONFIG", "backup_path": "p"},
         "key 'CONFIG' cannot be used: 'config' already exists",
     ),
+    "a path that is too long": (
+        "add_preserved_data",
+        {"key": "k", "backup_path": "/" + "é" * 2048},
+        f"backup_path '/{'é' * 199}…' cannot be used: it is longer than 4 KiB, and a path is never cut; give",
+    ),
+    "an empty path": (
+        "add_preserved_data",
+        {"key": "k", "backup_path": "\t"},
+        "backup_path '\\t' cannot be used: it must not be empty",
+    ),
     "process id 0": (
         "add_native_process",
         {"name": "n", "process_id": 0},
@@ -421,6 +431,13 @@ ARGUMENTS: dict[str, tuple[str, dict[str, Any], str]] = {
         "level 'DEBUG' cannot be used: it must be one of INFO, WARNING, ERROR",
     ),
 }
+
+
+def test_the_longest_path_is_stored_as_it_is() -> None:
+    """A path is never cut."""
+    path = "/" + "x" * 4095
+    event = operations.add_preserved_data(new_document(NOW, "id", "linux"), NOW, "k", path)
+    assert event.data == {"data_preserved": {"k": path}}
 
 
 LONG: Final = "first " + "x" * 5000 + " last"

@@ -868,6 +868,24 @@ def test_long_name_is_cut_and_failed(tracker: MigrationTracker, backup: Backup) 
     assert not result.passed
 
 
+def test_folder_with_too_long_a_path_is_refused(tracker: MigrationTracker, backup: Backup) -> None:
+    """A safe backup is refused if its path could be stored only in part; no container is recorded."""
+    backup.fields = manifest_of("/srv/" + "x" * 4096)
+    before = tracker.audit_log_path.read_bytes()
+    with pytest.raises(InvalidArgumentError, match="it is longer than 4 KiB, and a path is never cut"):
+        tracker.import_backup(backup.write(), backup.folder)
+    assert tracker.audit_log_path.read_bytes() == before
+
+
+def test_failed_backup_with_too_long_a_path_is_recorded(tracker: MigrationTracker, backup: Backup) -> None:
+    """It has no path to store, and an earlier pass must not remain."""
+    tracker.import_backup(backup.write())
+    exchange(backup.own)
+    backup.fields = manifest_of("/srv/" + "x" * 4096)
+    (result,) = tracker.import_backup(backup.write(), backup.folder).validation_results
+    assert not result.passed
+
+
 def test_import_creates_the_state(tmp_path: Path, backup: Backup) -> None:
     """With ``create`` an import creates the state, as every operation does."""
     notices: list[str] = []

@@ -60,7 +60,7 @@ def test_hostile_text_is_stored_and_never_printed_raw(
                 "error_message": text,
             },
             {"operation": "add_processed_container", "name": text, "container_id": text},
-            {"operation": "add_preserved_data", "key": text, "backup_path": text},
+            {"operation": "add_preserved_data", "key": text, "backup_path": text[: TEXT_LIMIT // 2]},
             {"operation": "add_native_process", "name": text},
             {"operation": "set_error", "message": text},
             {"operation": "write_audit", "action": text, "details": text},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_migration_state.errors import InvalidArgumentError
-from pytest_migration_state.text import to_storable, to_storable_message
+from pytest_migration_state.text import TEXT_LIMIT, to_storable, to_storable_message
 
 
 def require_name(argument: str, value: object) -> str:
@@ -20,6 +20,19 @@ def require_message(argument: str, value: object) -> str:
     :raises InvalidArgumentError: it is not a string, or empty.
     """
     return to_storable_message(_nonempty(argument, value))
+
+
+def require_path(argument: str, value: object) -> str:
+    """Return a path as it is stored. It is never cut, since a part of a path is another path.
+
+    :raises InvalidArgumentError: it is not a string, empty, or longer than what is stored.
+    """
+    path = _nonempty(argument, value)
+    encoded = path.encode("utf-8", "backslashreplace")
+    if len(encoded) > TEXT_LIMIT:
+        reason = f"it is longer than {TEXT_LIMIT >> 10} KiB, and a path is never cut; give a shorter one"
+        raise InvalidArgumentError(argument, path, reason)
+    return encoded.decode()
 
 
 def _nonempty(argument: str, value: object) -> str:

@@ -18,6 +18,7 @@ from pytest_migration_state.domain.arguments import (
     require_bool,
     require_message,
     require_name,
+    require_path,
     require_text,
 )
 from pytest_migration_state.domain.document import clashing_key
@@ -140,13 +141,14 @@ def add_processed_container(document: Document, now: str, name: str, container_i
 def add_preserved_data(document: Document, now: str, key: str, backup_path: str) -> Event:
     """Record where data was saved.
 
-    :raises InvalidArgumentError: ``key`` differs from an existing one only in case.
+    :raises InvalidArgumentError: ``key`` differs from an existing one only in case, or ``backup_path`` is
+        longer than what is stored.
     """
     key = require_name("key", key)
     if other := clashing_key(document.fields["data_preserved"], key):
         reason = f"'{other}' already exists and differs only in case, which PowerShell does not distinguish"
         raise InvalidArgumentError("key", key, reason)
-    return events.data_preserved(key, require_name("backup_path", backup_path))
+    return events.data_preserved(key, require_path("backup_path", backup_path))
 
 
 def add_native_process(document: Document, now: str, name: str, process_id: int | None = None) -> Event:

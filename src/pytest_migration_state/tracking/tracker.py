@@ -114,7 +114,8 @@ class MigrationTracker:
     def add_preserved_data(self, key: str, backup_path: str | os.PathLike[str]) -> MigrationState:
         """Record where data was saved. An existing key gets the new path.
 
-        :raises InvalidArgumentError: also if ``key`` differs from an existing one only in case.
+        :raises InvalidArgumentError: also if ``key`` differs from an existing one only in case, or if
+            ``backup_path`` is longer than 4 KiB.
         """
         return self._do("add_preserved_data", key=key, backup_path=os.fspath(backup_path))
 
@@ -211,8 +212,8 @@ class MigrationTracker:
         :param root: where the manifest's ``backup_root`` is mounted here; by default where the manifest says
             it is.
         :param progress: called with the bytes read so far and the bytes to read.
-        :raises InvalidArgumentError: ``manifest`` cannot be read or is not a manifest, or a key would differ
-            from an existing one only in case.
+        :raises InvalidArgumentError: ``manifest`` cannot be read or is not a manifest, a key would differ
+            from an existing one only in case, or the folder of a safe backup is a path of more than 4 KiB.
         """
         return _snapshot(self.commit_backups(self.check_backups(manifest, root, progress)))
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def import_backup(document: Document, now: str, result: BackupResult) -> Event:
     """Return the event that records the backup of one container.
 
-    :raises InvalidArgumentError: the key of its data differs from an existing one only in case.
+    :raises InvalidArgumentError: the key of its data differs from an existing one only in case, or its folder
+        is a longer path than what is stored.
     """
     preserved = None
     if result.passed:
