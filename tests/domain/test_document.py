@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_migration_state.domain.document import Document, clashing_key, new_document
+from pytest_migration_state.domain.document import Document, new_document
 from pytest_migration_state.domain.events import apply_effects
 from pytest_migration_state.domain.schema import NewerVersionError
 from pytest_migration_state.json_codec import decode_object, in_ascii, split_object, to_json_bytes, utf16_of
@@ -480,23 +480,6 @@ UTF16 = {
 def test_utf16_is_recognized_with_and_without_its_mark(content: bytes, name: str | None) -> None:
     """It is named as PowerShell names it."""
     assert utf16_of(content) == name
-
-
-@pytest.mark.parametrize(
-    ("keys", "new", "expected"),
-    [
-        (["config"], "Config", "config"),
-        (["config"], "config", None),
-        (["a", "b"], "c", None),
-        (["straße"], "STRASSE", "straße"),
-    ],
-    ids=["case", "the same", "another", "folding"],
-)
-def test_a_key_that_differs_from_another_only_in_case_is_refused(
-    keys: list[str], new: str, expected: str | None
-) -> None:
-    """PowerShell ignores case, and cannot read a document with two such keys."""
-    assert expected == clashing_key(keys, new)
 
 
 PRINTED = {

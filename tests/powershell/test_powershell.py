@@ -6,12 +6,14 @@ import base64
 import json
 import subprocess
 import sys
+import unicodedata
 from typing import TYPE_CHECKING
 
 import pytest
 from running import quoted
 
 from pytest_migration_state import MigrationTracker
+from pytest_migration_state.domain.keys import in_one_case
 
 if TYPE_CHECKING:
     from running import PowerShell
@@ -87,6 +89,23 @@ def test_text_is_stored_unchanged(powershell: PowerShell) -> None:
     """)
     assert [base64.b64decode(line).decode() for line in printed] == TEXTS * 3
     assert powershell.document()["data_preserved"] == {text: text for text in TEXTS}
+
+
+def test_keys_that_powershell_does_not_distinguish_are_one(powershell: PowerShell) -> None:
+    """All of them: a document with two such keys stops every function."""
+    printed = powershell("""
+        $first = New-Object 'Collections.Generic.Dictionary[string,int]' ([StringComparer]::OrdinalIgnoreCase)
+        foreach ($number in @(0..0xD7FF) + @(0xE000..0xFFFF)) {
+            $character = [string][char]$number
+            if ($first.ContainsKey($character)) { "$($first[$character]) $number" }
+            else { $first[$character] = $number }
+        }
+    """)
+    alike = [tuple(map(chr, map(int, line.split()))) for line in printed]
+    assert ("A", "a") in alike
+    # PowerShell's tables may be newer than Python's.
+    known = [pair for pair in alike if all(unicodedata.category(character) != "Cn" for character in pair)]
+    assert [pair for pair in known if in_one_case(pair[0]) != in_one_case(pair[1])] == []
 
 
 def test_text_from_a_file_is_a_plain_string(powershell: PowerShell) -> None:

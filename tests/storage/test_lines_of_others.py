@@ -95,6 +95,14 @@ def test_key_in_other_case_is_the_same_key(tracker: MigrationTracker) -> None:
     assert read(tracker.path)["data_preserved"] == {"Config": "/new"}
 
 
+def test_key_that_powershell_tells_apart_is_another_key(tracker: MigrationTracker) -> None:
+    """Its path is not taken for that of a key which only looks alike in upper case."""
+    tracker.add_preserved_data("Straße", "/old")
+    add_line(tracker.path, "DataPreserved", "Data 'Strasse' preserved at '/new'")
+    tracker.write_audit("Note", "x")
+    assert read(tracker.path)["data_preserved"] == {"Straße": "/old", "Strasse": "/new"}
+
+
 @pytest.mark.parametrize("before", ["a", 1, ["a"], None, {"x": 0}])
 def test_object_in_place_of_another_value_of_the_metadata(tracker: MigrationTracker, before: object) -> None:
     for value in (before, {"x": 1}):

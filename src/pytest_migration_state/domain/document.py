@@ -311,12 +311,6 @@ def new_document(now: str | None, migration_id: str, platform: str) -> Document:
     )
 
 
-def clashing_key(keys: Iterable[str], new: str) -> str | None:
-    """Return the key that differs from ``new`` only in case, which PowerShell does not distinguish."""
-    folded = new.casefold()
-    return next((key for key in keys if key != new and key.casefold() == folded), None)
-
-
 def _is_later(tested_at: str | None, since: str | None) -> bool:
     return tested_at is not None and since is not None and parse_time(tested_at) > parse_time(since)
 

@@ -21,8 +21,8 @@ from pytest_migration_state.domain.arguments import (
     require_path,
     require_text,
 )
-from pytest_migration_state.domain.document import clashing_key
 from pytest_migration_state.domain.gate import evaluate
+from pytest_migration_state.domain.keys import clashing_key
 from pytest_migration_state.domain.phases import FINAL_PHASES, Phase, check_transition
 from pytest_migration_state.domain.policy import COLLECTION, RESERVED, SETTINGS, Policy
 from pytest_migration_state.domain.runs import run_name

@@ -10,6 +10,7 @@ from pytest_migration_state.domain.beside.change import NOT_KNOWN, NOT_OURS
 from pytest_migration_state.domain.beside.identity import identity, meaning
 from pytest_migration_state.domain.beside.past import Said
 from pytest_migration_state.domain.facts import normalize_dates
+from pytest_migration_state.domain.keys import in_one_case
 from pytest_migration_state.types import as_object, key_of
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ def _data_in(document: Document | None) -> JsonObject:
 
 
 def _same_key(key: str) -> str:
-    """Return the key as PowerShell knows it: dates in any notation, and letters in any case."""
-    return normalize_dates(key).casefold()
+    """Return the same text for what is one key to PowerShell: dates in any notation, letters in any case."""
+    return in_one_case(normalize_dates(key))
 
 
 def _changed(found: Mapping[str, Any], base: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
