@@ -398,7 +398,8 @@ function Add-PreservedData {
     .SYNOPSIS
         Records where data was saved.
     .DESCRIPTION
-        A key that is there already is given the new path. A key that differs from one that is there only in case is refused.
+        A key that is there already is given the new path. A key that differs from one that is there only in case is refused,
+        and so is one that PowerShell reserves, such as psbase.
     .PARAMETER StatePath
         The state file. Default: $env:MIGRATION_STATE, else migration-state.json in the current folder.
     .PARAMETER DataKey

@@ -379,6 +379,11 @@ ARGUMENTS: dict[str, tuple[str, dict[str, Any], str]] = {
         {"key": "CONFIG", "backup_path": "p"},
         "key 'CONFIG' cannot be used: 'config' already exists",
     ),
+    "key reserved by PowerShell": (
+        "add_preserved_data",
+        {"key": "PSBase", "backup_path": "p"},
+        "key 'PSBase' cannot be used: PowerShell reserves this name, and could not read the document; choose",
+    ),
     "a path that is too long": (
         "add_preserved_data",
         {"key": "k", "backup_path": "/" + "é" * 2048},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_migration_state.domain.keys import clashing_key, in_one_case
+from pytest_migration_state.domain.keys import clashing_key, in_one_case, is_reserved
 
 #: Characters that PowerShell 7.6 takes for one.
 ALIKE = {
@@ -64,3 +64,18 @@ def test_a_key_that_differs_from_another_only_in_case_is_found(
 ) -> None:
     """PowerShell ignores case, and cannot read a document with two such keys."""
     assert expected == clashing_key(keys, new)
+
+
+@pytest.mark.parametrize("key", ["psbase", "PSAdapted", "PSEXTENDED", "psObject", "pstypenames"])
+def test_a_member_of_all_objects_is_reserved(key: str) -> None:
+    """PowerShell's ConvertFrom-Json refuses an object with such a key."""
+    assert is_reserved(key)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["ps", "psbase-data", " psbase", "psvariable", "psba\N{LATIN SMALL LETTER LONG S}e", "Count", "$type"],
+)
+def test_other_names_are_not_reserved(key: str) -> None:
+    """It reads an object with such a key."""
+    assert not is_reserved(key)

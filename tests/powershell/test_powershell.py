@@ -108,6 +108,21 @@ def test_keys_that_powershell_does_not_distinguish_are_one(powershell: PowerShel
     assert [pair for pair in known if in_one_case(pair[0]) != in_one_case(pair[1])] == []
 
 
+def test_key_that_powershell_reserves_is_refused(powershell: PowerShell) -> None:
+    """Every function would fail on the document."""
+    printed = powershell("""
+        $null = Initialize-MigrationState
+        foreach ($name in 'psbase', 'PSAdapted', 'psextended', 'psobject', 'pstypenames') {
+            try { ConvertFrom-Json -InputObject "{`"$name`":1}"; 'read' } catch { 'not read' }
+            try { Add-PreservedData -DataKey $name -BackupPath '/b' } catch { "$_" }
+        }
+        (Get-MigrationState).phase
+        (Get-MigrationAuditLog).Count
+    """)
+    refusals = [line for line in printed if "PowerShell reserves this name" in line]
+    assert (printed.count("not read"), len(refusals), printed[-2:]) == (5, 5, ["NotStarted", "1"])
+
+
 def test_text_from_a_file_is_a_plain_string(powershell: PowerShell) -> None:
     """A string with properties that Get-Content added is sent as a plain string."""
     (powershell.folder / "message.txt").write_text("disk full\n", encoding="ascii")

@@ -103,6 +103,29 @@ def test_key_that_powershell_tells_apart_is_another_key(tracker: MigrationTracke
     assert read(tracker.path)["data_preserved"] == {"Straße": "/old", "Strasse": "/new"}
 
 
+def test_key_that_powershell_cannot_read_is_refused(tracker: MigrationTracker) -> None:
+    """It is refused once, from the document and from its line. No object has such a key afterwards."""
+    tracker.add_preserved_data("config", "/old")
+    document = read(tracker.path)
+    document["data_preserved"] |= {"PSBase": "/new", "more": "/more"}
+    tracker.path.write_text(json.dumps(document), encoding="utf-8")
+    assert tracker.state.data_preserved == {"config": "/old", "more": "/more"}
+    tracker.write_audit("Note", "first")
+    add_line(tracker.path, "DataPreserved", "Data 'PSBase' preserved at '/new'")
+    add_line(tracker.path, "DataPreserved", "Data 'psobject' preserved at '/other'")
+    tracker.write_audit("Note", "second")
+    assert read(tracker.path)["data_preserved"] == {"config": "/old", "more": "/more"}
+    why = "PowerShell reserves this name, and could not read the document; record it under another"
+    assert [
+        {"data": {"key": key, "backup_path": path}, "why": why}
+        for key, path in (("PSBase", "/new"), ("psobject", "/other"))
+    ] == [one for entry in tracker.read_audit() for one in (entry.data or {}).get("refused", ())]
+    refused = [entry for entry in tracker.read_audit() if entry.action == "ExternalChange"]
+    assert [entry.level for entry in refused] == ["WARNING", "WARNING"]
+    assert f"refused data 'PSBase' ({why})" in str(refused[0].details)
+    assert tracker.verify().sound
+
+
 @pytest.mark.parametrize("before", ["a", 1, ["a"], None, {"x": 0}])
 def test_object_in_place_of_another_value_of_the_metadata(tracker: MigrationTracker, before: object) -> None:
     for value in (before, {"x": 1}):

@@ -1,14 +1,18 @@
 """The keys of JSON objects that PowerShell can read.
 
-PowerShell reads no document in which two keys of one object differ only in case: every function fails.
+PowerShell reads no document in which two keys of one object differ only in case, nor one in which a key has a
+name that it reserves: every function fails.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+#: The members that each of PowerShell's objects has, in upper case.
+_RESERVED: Final = frozenset({"PSADAPTED", "PSBASE", "PSEXTENDED", "PSOBJECT", "PSTYPENAMES"})
 
 
 def in_one_case(key: str) -> str:
@@ -34,3 +38,8 @@ def clashing_key(keys: Iterable[str], new: str) -> str | None:
     """Return the key that differs from ``new`` only in case, which PowerShell does not distinguish."""
     wanted = in_one_case(new)
     return next((key for key in keys if key != new and in_one_case(key) == wanted), None)
+
+
+def is_reserved(key: str) -> bool:
+    """Return True if PowerShell reserves the name ``key``, in any case."""
+    return in_one_case(key) in _RESERVED

@@ -22,7 +22,7 @@ from pytest_migration_state.domain.arguments import (
     require_text,
 )
 from pytest_migration_state.domain.gate import evaluate
-from pytest_migration_state.domain.keys import clashing_key
+from pytest_migration_state.domain.keys import clashing_key, is_reserved
 from pytest_migration_state.domain.phases import FINAL_PHASES, Phase, check_transition
 from pytest_migration_state.domain.policy import COLLECTION, RESERVED, SETTINGS, Policy
 from pytest_migration_state.domain.runs import run_name
@@ -141,10 +141,13 @@ def add_processed_container(document: Document, now: str, name: str, container_i
 def add_preserved_data(document: Document, now: str, key: str, backup_path: str) -> Event:
     """Record where data was saved.
 
-    :raises InvalidArgumentError: ``key`` differs from an existing one only in case, or ``backup_path`` is
-        longer than what is stored.
+    :raises InvalidArgumentError: PowerShell could not read the document with ``key``, which it reserves or
+        which differs from an existing one only in case; or ``backup_path`` is longer than what is stored.
     """
     key = require_name("key", key)
+    if is_reserved(key):
+        reason = "PowerShell reserves this name, and could not read the document; choose another"
+        raise InvalidArgumentError("key", key, reason)
     if other := clashing_key(document.fields["data_preserved"], key):
         reason = f"'{other}' already exists and differs only in case, which PowerShell does not distinguish"
         raise InvalidArgumentError("key", key, reason)

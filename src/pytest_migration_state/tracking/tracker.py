@@ -114,8 +114,8 @@ class MigrationTracker:
     def add_preserved_data(self, key: str, backup_path: str | os.PathLike[str]) -> MigrationState:
         """Record where data was saved. An existing key gets the new path.
 
-        :raises InvalidArgumentError: also if ``key`` differs from an existing one only in case, or if
-            ``backup_path`` is longer than 4 KiB.
+        :raises InvalidArgumentError: also if ``key`` differs from an existing one only in case or is a name
+            that PowerShell reserves, such as ``psbase``, or if ``backup_path`` is longer than 4 KiB.
         """
         return self._do("add_preserved_data", key=key, backup_path=os.fspath(backup_path))
 

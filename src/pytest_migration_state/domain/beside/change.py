@@ -17,6 +17,7 @@ NOT_KNOWN: Final = "its writer did not know what it overrides; record it again"
 LINE_ALONE: Final = "a line alone never opens; record it again"
 BY_HAND: Final = "a verdict was changed by hand, its time was not"
 NOT_OURS: Final = "only the log tells it"
+RESERVED: Final = "PowerShell reserves this name, and could not read the document; record it under another"
 
 
 @dataclass(slots=True)
@@ -114,6 +115,8 @@ def _refusal(item: JsonObject) -> str:
         what = f"{word} of test '{value['test_name']}' for '{value['component']}'"
     elif key in {"phase", "rollback_available"}:
         what = f"{key} {value}"
+    elif key == "data":
+        what = f"data '{value['key']}'"
     else:
         what = key
     return f"refused {what} ({item['why']})"

@@ -6,11 +6,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_migration_state.domain import schema
-from pytest_migration_state.domain.beside.change import NOT_KNOWN, NOT_OURS
+from pytest_migration_state.domain.beside.change import NOT_KNOWN, NOT_OURS, RESERVED
 from pytest_migration_state.domain.beside.identity import identity, meaning
 from pytest_migration_state.domain.beside.past import Said
 from pytest_migration_state.domain.facts import normalize_dates
-from pytest_migration_state.domain.keys import in_one_case
+from pytest_migration_state.domain.keys import in_one_case, is_reserved
 from pytest_migration_state.types import as_object, key_of
 
 if TYPE_CHECKING:
@@ -60,18 +60,37 @@ def _new_error(case: Case, known: list[JsonObject]) -> JsonObject | None:
 
 
 def add_data(case: Case, change: Change) -> None:
-    """Add where other programs saved data: each key is a value of its own."""
+    """Add where other programs saved data: each key is a value of its own.
+
+    A key that PowerShell could not read is refused.
+    """
     current = case.state.fields["data_preserved"]
     values = dict(current)
     names = {_same_key(key): key for key in current}
     for key, path in _changed(_data_in(case.found), _data_in(case.base)):
+        if path is None:
+            continue
+        if is_reserved(key):
+            _refuse_data(case, change, key, path)
+            continue
         name = names.setdefault(_same_key(key), key)
-        if name and path is not None and meaning(values.get(name)) != meaning(path):
+        if name and meaning(values.get(name)) != meaning(path):
             _take_value(case, change, ("data_preserved", name), path)
     for key, path in _told_by_lines(case):
+        if is_reserved(key):
+            _refuse_data(case, change, key, path)
+            continue
         name = names.setdefault(_same_key(key), key)
         if meaning({**values, **change.data.get("data_preserved", {})}.get(name)) != meaning(path):
             change.data.setdefault("data_preserved", {})[name] = path
+
+
+def _refuse_data(case: Case, change: Change, key: str, path: str) -> None:
+    """Refuse a path of saved data, once. Its key is a value in the entry, which PowerShell must read too."""
+    value = {"key": key, "backup_path": path}
+    later = (entry.data.get("refused", ()) for entry in case.entries if entry.seq > case.base_seq)
+    if not any(refused.get("data") == value for group in (*later, change.refused) for refused in group):
+        change.refuse("data", value, RESERVED)
 
 
 def _data_in(document: Document | None) -> JsonObject:
@@ -107,6 +126,8 @@ def _told_by_lines(case: Case) -> Iterator[tuple[str, str]]:
                 **item.data.get("data_preserved", {}),
             }
             on_record.update((_same_key(key), meaning(path)) for key, path in named.items())
+            refused = [one["data"] for one in item.data.get("refused", ()) if "data" in one]
+            on_record.update((_same_key(one["key"]), meaning(one["backup_path"])) for one in refused)
     for said in case.tail:
         if said.kind == "data" and lines[_of_line(said)] > on_record[_of_line(said)]:
             yield said.about[0], said.value
