@@ -183,6 +183,20 @@ def test_warnings_come_first(ask: Ask, folder: Path) -> None:
     assert len(ask("apply", operations=[{"operation": "set_error", "message": "m"}]).warnings) == 1
 
 
+def test_keys_that_powershell_cannot_read_are_left_out(ask: Ask, folder: Path) -> None:
+    """A document of another program is shown without them, and a warning names each."""
+    begin(ask)
+    path = folder / "migration-state.json"
+    state = document(folder)
+    state["of_others"] = {"": 1, "psbase": 2, "key": 3, "KEY": 4, "ß": 5, "ss": 6}
+    path.write_text(json.dumps(state), encoding="utf-8")
+    reply = ask("show")
+    assert reply.answers[0]["of_others"] == {"key": 3, "ß": 5, "ss": 6}
+    assert reply.warnings == [
+        f"the key '{name}' is left out here: PowerShell cannot read it" for name in ("", "psbase", "KEY")
+    ]
+
+
 def test_error_is_printed_as_json_too(run: Run) -> None:
     """With --json an error is also an object on standard output, in ASCII; without it only a sentence."""
     for arguments in (("show", "-s", "é.json", "--json"), ("gate", "--json", "--no-such-option")):

@@ -20,6 +20,7 @@ from pytest_migration_state.cli.errors import UsageError
 from pytest_migration_state.cli.refusals import DONE, Refusal
 from pytest_migration_state.domain.commands import PowerShellCommands
 from pytest_migration_state.domain.gate import Context, evaluate
+from pytest_migration_state.domain.keys import in_one_case, is_reserved
 from pytest_migration_state.domain.policy import SETTINGS, Policy
 from pytest_migration_state.errors import (
     GateBlockedError,
@@ -30,6 +31,7 @@ from pytest_migration_state.errors import (
 )
 from pytest_migration_state.json_codec import decode_object
 from pytest_migration_state.reports.status import gate_object
+from pytest_migration_state.text import to_printable
 from pytest_migration_state.tracking.tracker import MigrationTracker
 
 if TYPE_CHECKING:
@@ -65,7 +67,7 @@ def answer() -> int:
         operations = request.get("operations", [])
         tracker = _Tracker(request["state"], notify=_warn)
         for value in COMMANDS[request["command"]](tracker, request):
-            output.json_line({"answer": readable(value)})
+            output.json_line({"answer": _readable(value)})
     except output.OutputError:
         raise
     except Exception as error:  # noqa: BLE001  # the functions show every error
@@ -148,19 +150,30 @@ COMMANDS: Final[dict[str, _Command]] = {
 # --- answers ------------------------------------------------------------------------------------------------
 
 
-def readable(value: Any, key: str = "") -> Any:
-    """Return a JSON value as PowerShell is given it: times local, and every key one that it can read.
+def _readable(value: Any, key: str = "") -> Any:
+    """Return a JSON value as PowerShell is given it: times local, and without keys that it cannot read.
 
     :param key: the key of the value.
-    :raises UsageError: PowerShell could not read an object in it.
     """
     if isinstance(value, dict):
-        return {name: readable(item, name) for name, item in value.items()}
+        return {name: _readable(value[name], name) for name in _readable_keys(value)}
     if isinstance(value, list):
-        return [readable(item, key) for item in value]
+        return [_readable(item, key) for item in value]
     if isinstance(value, str) and (key in _TIMES or key.endswith("_at")) and _IN_UTC.fullmatch(value):
         return _in_local_time(value)
     return value
+
+
+def _readable_keys(value: JsonObject) -> Iterator[str]:
+    """Yield the keys that PowerShell can read beside each other, and warn of the others."""
+    seen = {""}
+    for name in value:
+        same = in_one_case(name)
+        if same in seen or is_reserved(name):
+            _warn(f"the key '{to_printable(name)}' is left out here: PowerShell cannot read it")
+        else:
+            seen.add(same)
+            yield name
 
 
 def _in_local_time(time: str) -> str:
