@@ -290,7 +290,7 @@ def test_both_protections_are_needed(
         monkeypatch.setattr(DocumentFile, "replace", _replace_without_comparing)
     losses: Counter[str] = Counter()
     number = 0
-    while not losses and number < 20:
+    while not losses and number < 100:
         number += 1
         try:
             losses += Counter(_losses(play(folder / str(number) / "migration-state.json", "7", 0.001)))
