@@ -34,8 +34,8 @@ function Invoke-MigrationTool {
     # The first line on standard error, or an exit status, must not end this where the caller stops at errors.
     $ErrorActionPreference = 'Continue'
     $PSNativeCommandUseErrorActionPreference = $false
-    # The default, which is ASCII or like it, whatever the caller has set.
-    $OutputEncoding = $null
+    # Not UTF-16, and without a byte order mark, whatever the caller has set.
+    $OutputEncoding = [System.Text.Encoding]::ASCII
     $result = @{ Lines = @(); Code = $null; Failure = $null; Path = $null }
     $tool = Get-Command -Name 'migration-state' -CommandType Application -ErrorAction Ignore | Select-Object -First 1
     if (-not $tool) {
@@ -188,22 +188,24 @@ function Test-MigrationInput {
 
 function Stop-MigrationCall {
     # Ends a function, and the script that called it unless that catches it. Where the caller asked to go on after
-    # errors, PowerShell skips 'throw': then the function returns nothing and has failed. Nothing may follow.
+    # errors, PowerShell would skip 'throw': then the function returns nothing and has failed. Nothing may follow.
     param([hashtable]$Call, [string]$Message)
-    $ErrorActionPreference = $Call.ErrorActionPreference
+    $goesOn = "$($Call.ErrorActionPreference)" -in 'SilentlyContinue', 'Ignore'
+    $ErrorActionPreference = if ($goesOn) { 'SilentlyContinue' } else { 'Stop' }
     $invocation = $Call.Caller.MyInvocation
     if ($invocation.ScriptName) {
         $separator = if ($Message.Contains("`n")) { "`n" } else { ' ' }
         $Message += "$separator($($invocation.ScriptName), line $($invocation.ScriptLineNumber))"
     }
-    if (-not (Test-FullLanguage)) { throw $Message }
-    $exception = New-Object -TypeName System.InvalidOperationException -ArgumentList $Message
-    $record = New-Object -TypeName System.Management.Automation.ErrorRecord -ArgumentList $exception, 'MigrationStateRefused', 'InvalidOperation', $Call.Path
-    if ("$ErrorActionPreference" -in 'SilentlyContinue', 'Ignore') {
-        $Call.Caller.WriteError($record)
+    if (-not (Test-FullLanguage)) {
+        if (-not $goesOn) { throw $Message }
+        if ("$($Call.ErrorActionPreference)" -ne 'Ignore') { Write-Error -Message $Message }
         return
     }
-    throw $record
+    $exception = New-Object -TypeName System.InvalidOperationException -ArgumentList $Message
+    $record = New-Object -TypeName System.Management.Automation.ErrorRecord -ArgumentList $exception, 'MigrationStateRefused', 'InvalidOperation', $Call.Path
+    if (-not $goesOn) { throw $record }
+    $Call.Caller.WriteError($record)
 }
 
 function Send-MigrationRequest {

@@ -17,8 +17,8 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: The marks of a test that starts PowerShell for something that few scripts depend on.
-LONG: Final = (pytest.mark.deep, pytest.mark.sample)
+#: The mark of a test of something that few scripts depend on: all its cases are samples of the deep tests.
+LONG: Final = pytest.mark.quick_cases(0)
 #: How a test loads the functions, if it is not about that: without a start of the command.
 LOAD: Final = f". '{powershell_text.PATH}'"
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sysconfig
 from typing import TYPE_CHECKING
 
+from running import LONG
+
 from pytest_migration_state import MigrationTracker
 
 if TYPE_CHECKING:
@@ -101,6 +103,7 @@ def test_one_object_that_is_refused_refuses_all(powershell: PowerShell) -> None:
     assert document["data_preserved"] == {}
 
 
+@LONG
 def test_pipeline_is_one_start_of_the_command(powershell: PowerShell) -> None:
     """300 objects are one start, one append and consecutive parts of one commit."""
     real = sysconfig.get_path("scripts")

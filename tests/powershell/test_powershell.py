@@ -9,8 +9,7 @@ import sys
 import unicodedata
 from typing import TYPE_CHECKING
 
-import pytest
-from running import quoted
+from running import LONG, quoted
 
 from pytest_migration_state import MigrationTracker
 from pytest_migration_state.domain.keys import in_one_case
@@ -73,6 +72,7 @@ def test_whole_migration_works(powershell: PowerShell) -> None:
     assert MigrationTracker(powershell.folder / "migration-state.json").verify().sound
 
 
+@LONG
 def test_text_is_stored_unchanged(powershell: PowerShell) -> None:
     """Text is stored and returned unchanged."""
     printed = powershell(f"""
@@ -91,6 +91,7 @@ def test_text_is_stored_unchanged(powershell: PowerShell) -> None:
     assert powershell.document()["data_preserved"] == {text: text for text in TEXTS}
 
 
+@LONG
 def test_keys_that_powershell_does_not_distinguish_are_one(powershell: PowerShell) -> None:
     """All of them: a document with two such keys stops every function."""
     printed = powershell("""
@@ -108,6 +109,7 @@ def test_keys_that_powershell_does_not_distinguish_are_one(powershell: PowerShel
     assert [pair for pair in known if in_one_case(pair[0]) != in_one_case(pair[1])] == []
 
 
+@LONG
 def test_key_that_powershell_reserves_is_refused(powershell: PowerShell) -> None:
     """Every function would fail on the document."""
     printed = powershell("""
@@ -123,6 +125,7 @@ def test_key_that_powershell_reserves_is_refused(powershell: PowerShell) -> None
     assert (printed.count("not read"), len(refusals), printed[-2:]) == (5, 5, ["NotStarted", "1"])
 
 
+@LONG
 def test_text_from_a_file_is_a_plain_string(powershell: PowerShell) -> None:
     """A string with properties that Get-Content added is sent as a plain string."""
     (powershell.folder / "message.txt").write_text("disk full\n", encoding="ascii")
@@ -133,6 +136,7 @@ def test_text_from_a_file_is_a_plain_string(powershell: PowerShell) -> None:
     assert powershell.document()["error"]["message"] == "disk full"
 
 
+@LONG
 def test_state_path_is_the_parameter_the_variable_or_the_default(powershell: PowerShell) -> None:
     """The state is the -StatePath, as a PowerShell path, else $env:MIGRATION_STATE, else the default."""
     powershell(
@@ -151,6 +155,7 @@ def test_state_path_is_the_parameter_the_variable_or_the_default(powershell: Pow
         assert json.loads((folder / name).read_bytes())["phase"] == "NotStarted"
 
 
+@LONG
 def test_each_function_has_help(powershell: PowerShell) -> None:
     """Get-Help knows each function."""
     printed = powershell(
@@ -163,8 +168,7 @@ def test_each_function_has_help(powershell: PowerShell) -> None:
     ]
 
 
-@pytest.mark.deep
-@pytest.mark.sample
+@LONG
 def test_concurrent_scripts_lose_nothing(powershell: PowerShell) -> None:
     """Two scripts and a recorded run that use one state at the same time lose nothing."""
     powershell("$null = Initialize-MigrationState")

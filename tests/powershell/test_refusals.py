@@ -52,6 +52,7 @@ def test_refusal_is_a_terminating_error(preferences: str, powershell: PowerShell
     assert printed[6] == "NotStarted"
 
 
+@LONG
 def test_refusal_ends_a_script(powershell: PowerShell) -> None:
     """An uncaught refusal ends a script, also one that does not stop at errors."""
     done = powershell.fails("""
@@ -97,6 +98,7 @@ def test_caller_that_goes_on_after_errors(
     assert powershell.document()["phase"] == "NotStarted"
 
 
+@LONG
 def test_shut_gate_refuses_completed(powershell: PowerShell) -> None:
     """A shut gate refuses Completed with every blocker and what to type; -Force and -Reason override it."""
     printed = powershell("""
@@ -132,6 +134,7 @@ def test_shut_gate_refuses_completed(powershell: PowerShell) -> None:
     assert printed[-1] == "Transitioned from 'Validation' to 'Completed' (forced: accepted by the owner)"
 
 
+@LONG
 def test_reading_without_a_state_warns(powershell: PowerShell) -> None:
     """Without a state, reading functions warn and return nothing, and none throws."""
     printed = powershell("""
@@ -199,6 +202,7 @@ def test_answer_that_is_not_ours_is_an_error(powershell: PowerShell) -> None:
     assert any("It said: ImportError: no module" in line for line in printed)
 
 
+@LONG
 def test_command_that_is_missing_or_cannot_be_started_is_reported(powershell: PowerShell) -> None:
     """If the command is not on the path or cannot be started, one sentence says what to do."""
     moved = powershell.another_command("moved", "", "exit /b 1")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from powershell_text import PATH
+from running import LONG
 
 from pytest_migration_state import MigrationTracker
 
@@ -50,8 +51,8 @@ def test_what_if_of_a_script_changes_nothing(powershell: PowerShell, load: str) 
     assert sorted(path.name for path in powershell.folder.iterdir()) == ["inner.ps1", "script-2.ps1"]
 
 
-@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("load", [MODULE, f". '{PATH}'"], ids=["module", "dotted"])
+@LONG
 def test_functions_leave_the_callers_surroundings_alone(powershell: PowerShell, load: str) -> None:
     """Exit status, encodings, environment and $Error stay; defaults and strictness of a script do no harm."""
     printed = powershell(
@@ -83,6 +84,7 @@ def test_functions_leave_the_callers_surroundings_alone(powershell: PowerShell, 
     assert powershell.document()["data_preserved"] == {"clé": "中"}
 
 
+@LONG
 def test_helpers_of_the_module_are_its_own(powershell: PowerShell) -> None:
     """A script's own functions do not replace the module's helpers, and those are not exported."""
     printed = powershell(
@@ -135,6 +137,7 @@ def test_constrained_language_mode(powershell: PowerShell, load: str) -> None:
     assert powershell.document()["data_preserved"] == {"clé": "中"}
 
 
+@LONG
 def test_verbose_and_confirm(powershell: PowerShell) -> None:
     """-Verbose says what was done. -Confirm asks; where nobody can be asked, nothing is done."""
     printed = powershell("""
@@ -150,6 +153,7 @@ def test_verbose_and_confirm(powershell: PowerShell) -> None:
     assert [one["name"] for one in powershell.document()["native_processes_started"]] == ["a", "c"]
 
 
+@LONG
 def test_types_and_times_are_those_of_the_old_functions(powershell: PowerShell) -> None:
     """Hashtables where scripts expect them, local times, and the log as a table."""
     printed = powershell(
@@ -202,6 +206,7 @@ def test_log_before_the_beginning(powershell: PowerShell) -> None:
     assert printed == ["said: ", "False", "ação", "Notice Initialize", "True", "True"]
 
 
+@LONG
 def test_state_of_another_name_beside_the_old_functions(powershell: PowerShell) -> None:
     """Lines that the old functions wrote for a state of another name are among its entries."""
     line = (
@@ -215,6 +220,7 @@ def test_state_of_another_name_beside_the_old_functions(powershell: PowerShell) 
     assert printed == ["Old Initialize"]
 
 
+@LONG
 def test_long_message_of_a_failure_counts(powershell: PowerShell) -> None:
     """A failure with a message of 20 MB is recorded over an earlier pass, which would open the gate."""
     powershell("""
@@ -227,8 +233,7 @@ def test_long_message_of_a_failure_counts(powershell: PowerShell) -> None:
     assert verdict["error_message"].startswith("é" * 100)
 
 
-@pytest.mark.deep
-@pytest.mark.sample
+@LONG
 @pytest.mark.skipif(
     sys.platform == "win32", reason="Windows PowerShell has no -Parallel; pwsh is tested elsewhere"
 )
