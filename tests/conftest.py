@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
+import sys
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import pytest
+
+from powershell_runner import PowerShell
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytest_plugins = ["pytester"]
 
@@ -51,3 +60,17 @@ def _mark_further_cases(items: list[pytest.Item]) -> None:
         if cases[test] > limit.args[0]:
             item.add_marker(pytest.mark.deep)
             item.add_marker(pytest.mark.sample)
+
+
+@pytest.fixture(params=["pwsh", "powershell"] if sys.platform == "win32" else ["pwsh"])
+def powershell(request: pytest.FixtureRequest, tmp_path: Path) -> PowerShell:
+    """See :class:`PowerShell`. With ``REQUIRE_POWERSHELL`` in the environment it must be there."""
+    program = shutil.which(request.param)
+    if program is None:
+        missing = f"{request.param} is not on the path"
+        if os.environ.get("REQUIRE_POWERSHELL"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    folder = tmp_path / "with space"
+    folder.mkdir()
+    return PowerShell(request.param, program, folder)

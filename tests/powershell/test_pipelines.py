@@ -5,12 +5,11 @@ from __future__ import annotations
 import sysconfig
 from typing import TYPE_CHECKING
 
-from running import LONG
-
+from powershell_runner import LONG
 from pytest_migration_state import MigrationTracker
 
 if TYPE_CHECKING:
-    from running import PowerShell
+    from powershell_runner import PowerShell
 
 TABLES = {
     "removed.csv": "ContainerName,ContainerId\r\nguardian-hive,abc\r\nworker,def\r\n",

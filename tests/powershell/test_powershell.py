@@ -9,13 +9,12 @@ import sys
 import unicodedata
 from typing import TYPE_CHECKING
 
-from running import LONG, quoted
-
+from powershell_runner import LONG, quoted
 from pytest_migration_state import MigrationTracker
 from pytest_migration_state.domain.keys import in_one_case
 
 if TYPE_CHECKING:
-    from running import PowerShell
+    from powershell_runner import PowerShell
 
 TEXTS = [
     """it said "no", 'no' and `no`""",

@@ -6,13 +6,14 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+
+from powershell_runner import LONG
 from powershell_text import PATH
-from running import LONG
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from running import PowerShell
+    from powershell_runner import PowerShell
 
 STRICT = """
     $ErrorActionPreference = 'Stop'

@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 import re
 
-import powershell_text as script
 import pytest
 
+import powershell_text as script
 from pytest_migration_state import MigrationTracker, Phase, __version__
 from pytest_migration_state.cli import powershell_requests
 from pytest_migration_state.cli.main import main

@@ -6,13 +6,13 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from powershell_text import PATH
-from running import LONG
 
+from powershell_runner import LONG
+from powershell_text import PATH
 from pytest_migration_state import MigrationTracker
 
 if TYPE_CHECKING:
-    from running import PowerShell
+    from powershell_runner import PowerShell
 
 MODULE = f"Import-Module '{PATH.with_suffix('.psd1')}'"
 #: Each function that changes something.

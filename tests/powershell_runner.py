@@ -11,14 +11,16 @@ import sys
 import sysconfig
 from typing import TYPE_CHECKING, Any, Final
 
-import powershell_text
 import pytest
+
+import powershell_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 #: The mark of a test of something that few scripts depend on: all its cases are samples of the deep tests.
 LONG: Final = pytest.mark.quick_cases(0)
+LIMIT: Final = 240  # seconds within which a script must end
 #: How a test loads the functions, if it is not about that: without a start of the command.
 LOAD: Final = f". '{powershell_text.PATH}'"
 
@@ -59,7 +61,17 @@ class PowerShell:
 
     def start(self, script: str, *, load: str = LOAD, **environment: str) -> subprocess.Popen[str]:
         """Start a script that the functions are loaded for."""
-        path = self.script(f"{load}\n{script}\n")
+        return self._start(self.script(f"{load}\n{script}\n"), environment=environment)
+
+    def fails(self, script: str, **options: str) -> subprocess.CompletedProcess[str]:
+        """Run a script to its end, whatever that is."""
+        return self._ended(self.start(script, **options))
+
+    def run_file(self, path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a script that is there already, as an operator does."""
+        return self._ended(self._start(path, *arguments, environment={}))
+
+    def _start(self, path: Path, *arguments: str, environment: dict[str, str]) -> subprocess.Popen[str]:
         options = [
             "-NoProfile",
             "-NonInteractive",
@@ -67,7 +79,7 @@ class PowerShell:
             "-File",
         ]
         return subprocess.Popen(
-            [self._program, *options, str(path)],
+            [self._program, *options, str(path), *arguments],
             cwd=self.folder,
             env={**self._environment, "NO_COLOR": "1", **environment},
             stdin=subprocess.DEVNULL,
@@ -78,11 +90,10 @@ class PowerShell:
             errors="replace",
         )
 
-    def fails(self, script: str, **options: str) -> subprocess.CompletedProcess[str]:
-        """Run a script to its end, whatever that is."""
-        running = self.start(script, **options)
-        out, err = running.communicate(timeout=120)
-        return subprocess.CompletedProcess(script, running.returncode, out, err)
+    @staticmethod
+    def _ended(running: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+        out, err = running.communicate(timeout=LIMIT)
+        return subprocess.CompletedProcess(running.args, running.returncode, out, err)
 
     def __call__(self, script: str, **options: str) -> list[str]:
         """Run a script that must succeed, and return its output as lines."""
