@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from native_processes import still_running
 
-from pytest_migration_state import MigrationState, MigrationTracker, Phase
+from pytest_migration_state import MigrationTracker, Phase
 
 SUITE = Path(__file__).parents[2] / "example_suites" / "docker_to_native"
 COMPONENTS = ["agent-zero", "guardian-hive", "worker-aider"]
@@ -34,28 +35,6 @@ def migrate(work: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 def tracker_of(work: Path) -> MigrationTracker:
     return MigrationTracker(work / "migration-state.json")
-
-
-def is_running(process_id: int) -> bool:
-    if sys.platform == "win32":
-        listed = subprocess.run(
-            ["tasklist", "/fi", f"pid eq {process_id}"], capture_output=True, text=True, check=True
-        )
-        return str(process_id) in listed.stdout
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def still_running(state: MigrationState) -> list[str]:
-    """The native processes that were not stopped."""
-    return [
-        process.name
-        for process in state.native_processes_started
-        if process.process_id is None or is_running(process.process_id)
-    ]
 
 
 def content(folder: Path) -> dict[Path, bytes]:
