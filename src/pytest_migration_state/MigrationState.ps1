@@ -56,7 +56,7 @@ function Invoke-MigrationTool {
         if ($hadStatus) {
             $global:LASTEXITCODE = $status
         } else {
-            Remove-Variable -Name LASTEXITCODE -Scope Global -ErrorAction Ignore
+            Remove-Variable -Name LASTEXITCODE -Scope Global -ErrorAction Ignore -WhatIf:$false -Confirm:$false
         }
     }
     $result
@@ -72,6 +72,7 @@ function Invoke-MigrationRequest {
     $tool = Invoke-MigrationTool -Json (ConvertTo-AsciiJson -Value $Request)
     if ($tool.Failure) {
         $reply.Refusal = $tool.Failure
+        $reply.Kind = 'NoAnswer'
         return $reply
     }
     $isWhole = $false
@@ -189,7 +190,7 @@ function Test-MigrationInput {
 function Stop-MigrationCall {
     # Ends a function, and the script that called it unless that catches it. Where the caller asked to go on after
     # errors, PowerShell would skip 'throw': then the function returns nothing and has failed. Nothing may follow.
-    param([hashtable]$Call, [string]$Message)
+    param([hashtable]$Call, [string]$Message, [string]$Kind)
     $goesOn = "$($Call.ErrorActionPreference)" -in 'SilentlyContinue', 'Ignore'
     $ErrorActionPreference = if ($goesOn) { 'SilentlyContinue' } else { 'Stop' }
     $invocation = $Call.Caller.MyInvocation
@@ -203,7 +204,7 @@ function Stop-MigrationCall {
         return
     }
     $exception = New-Object -TypeName System.InvalidOperationException -ArgumentList $Message
-    $record = New-Object -TypeName System.Management.Automation.ErrorRecord -ArgumentList $exception, 'MigrationStateRefused', 'InvalidOperation', $Call.Path
+    $record = New-Object -TypeName System.Management.Automation.ErrorRecord -ArgumentList $exception, $Kind, 'InvalidOperation', $Call.Path
     if (-not $goesOn) { throw $record }
     $Call.Caller.WriteError($record)
 }
@@ -211,7 +212,7 @@ function Stop-MigrationCall {
 function Send-MigrationRequest {
     # Sends a request of a call, unless the call is refused already. Gives the reply.
     param([hashtable]$Call, [hashtable]$Request)
-    if ($Call.Refusal) { return @{ Answers = @(); Refusal = $Call.Refusal; Kind = $null } }
+    if ($Call.Refusal) { return @{ Answers = @(); Refusal = $Call.Refusal; Kind = 'InvalidInput' } }
     $WarningPreference = $Call.WarningPreference
     $Request.state = $Call.Path
     Invoke-MigrationRequest -Request $Request
@@ -222,7 +223,7 @@ function Invoke-MigrationCall {
     param([hashtable]$Call, [hashtable]$Request)
     $reply = Send-MigrationRequest -Call $Call -Request $Request
     if (-not $reply.Refusal) { return $reply }
-    Stop-MigrationCall -Call $Call -Message $reply.Refusal
+    Stop-MigrationCall -Call $Call -Message $reply.Refusal -Kind $reply.Kind
 }
 
 function Complete-MigrationCall {
@@ -262,7 +263,7 @@ function Read-MigrationState {
         Write-Warning -Message "$What not found: $($Call.Path)"
         return
     }
-    Stop-MigrationCall -Call $Call -Message $reply.Refusal
+    Stop-MigrationCall -Call $Call -Message $reply.Refusal -Kind $reply.Kind
 }
 
 function ConvertTo-Verdict {
@@ -317,8 +318,14 @@ function Set-MigrationPhase {
         Move whatever the table of transitions, the gate and the availability of rollback say. The audit log says so.
     .PARAMETER Reason
         Why, for the audit log.
+    .PARAMETER Require
+        Before Completed: components that must have a verdict.
+    .PARAMETER Allow
+        Before Completed: what does not keep the gate shut: skipped, deselected, xfailed, stale.
     .EXAMPLE
         Set-MigrationPhase -NewPhase 'BackupInProgress'
+    .EXAMPLE
+        Set-MigrationPhase -NewPhase 'Completed' -Require 'guardian-hive', 'worker-aider'
     .EXAMPLE
         Set-MigrationPhase -NewPhase 'RolledBack' -Force -Reason 'the new service loses jobs'
     #>
@@ -337,13 +344,17 @@ function Set-MigrationPhase {
         [ValidateSet('NotStarted', 'BackupInProgress', 'ContainerTermination', 'NativeDeployment', 'Validation', 'Completed', 'RolledBack')]
         [string]$NewPhase,
         [switch]$Force,
-        [string]$Reason
+        [string]$Reason,
+        [string[]]$Require = @(),
+        [ValidateSet('skipped', 'deselected', 'xfailed', 'stale')]
+        [string[]]$Allow = @()
     )
     $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath
     # PowerShell takes 'validation' for Validation, and hands it on as it was typed.
     $phases = 'NotStarted', 'BackupInProgress', 'ContainerTermination', 'NativeDeployment', 'Validation', 'Completed', 'RolledBack'
     $phase = @($phases -eq $NewPhase)[0]
-    $request = @{ operation = 'set_phase'; phase = $phase; force = [bool]$Force }
+    $allowed = @(foreach ($one in $Allow) { $one.ToLowerInvariant() })
+    $request = @{ operation = 'set_phase'; phase = $phase; force = [bool]$Force; require = @($Require); allow = $allowed }
     if ($Reason) { $request.reason = $Reason }
     Add-MigrationOperation -Call $call -Change "Move to the phase $phase" -Operation $request
     Complete-MigrationCall -Call $call -WantsState
@@ -833,7 +844,7 @@ function Get-MigrationGate {
         [string[]]$Allow = @()
     )
     $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath
-    $allowed = @(foreach ($reason in $Allow) { $reason.ToLowerInvariant() })
+    $allowed = @(foreach ($one in $Allow) { $one.ToLowerInvariant() })
     $reply = Read-MigrationState -Call $call -Request @{ command = 'gate'; require = @($Require); allow = $allowed }
     if ($reply) { return $reply.Answers[0] }
     $null
@@ -872,5 +883,5 @@ function Test-MigrationState {
 
 # In a module, its manifest says so.
 if (-not $ExecutionContext.SessionState.Module) {
-    Update-FormatData -AppendPath (Join-Path -Path $PSScriptRoot -ChildPath 'MigrationState.format.ps1xml')
+    Update-FormatData -AppendPath (Join-Path -Path $PSScriptRoot -ChildPath 'MigrationState.format.ps1xml') -WhatIf:$false -Confirm:$false
 }

@@ -115,8 +115,8 @@ def test_sentences_speak_powershell(ask: Ask) -> None:
     (result,) = ask("gate", require=["web"], allow=[]).answers
     assert [blocker["fix"].split(" (")[0] for blocker in result["blockers"]] == [
         f"run {which} marked tests: pytest --migration-state=migration-state.json, or record what you see: "
-        "Add-ValidationResult -StatePath migration-state.json -Component NAME -TestName TEXT -Passed $true"
-        for which in ("the", "its")
+        f"Add-ValidationResult -StatePath migration-state.json -Component {name} -TestName TEXT -Passed $true"
+        for which, name in (("the", "NAME"), ("its", "web"))
     ]
     ask("apply", operations=[{"operation": "set_rollback_availability", "available": False}])
     reply = ask("apply", operations=[{"operation": "set_phase", "phase": "RolledBack"}])

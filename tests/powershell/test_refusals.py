@@ -113,6 +113,8 @@ def test_shut_gate_refuses_completed(powershell: PowerShell) -> None:
         Add-ValidationResult -Component 'b' -TestName 'two' -Passed $false
         try { $null = Set-MigrationPhase -NewPhase Completed } catch { $_.Exception.Message }
         '---'
+        try { $null = Set-MigrationPhase -NewPhase Completed -Require c }
+        catch { ($_.FullyQualifiedErrorId -split ',')[0] }
         $null = Set-MigrationPhase -NewPhase Completed -Force -Reason 'accepted by the owner'
         (Get-MigrationAuditLog -Last 1).details
     """)
@@ -132,6 +134,7 @@ def test_shut_gate_refuses_completed(powershell: PowerShell) -> None:
     )
     assert f"Remove-ValidationResult -StatePath {state} -Component b -TestName two -Reason TEXT" in printed[4]
     assert printed[5].startswith("(")
+    assert printed[-2] == "GateBlockedError"
     assert printed[-1] == "Transitioned from 'Validation' to 'Completed' (forced: accepted by the owner)"
 
 

@@ -13,13 +13,13 @@ from pytest_migration_state.cli import powershell_requests
 from pytest_migration_state.cli.main import main
 from pytest_migration_state.domain.events import LEVELS
 from pytest_migration_state.domain.operations import OPERATIONS
-from pytest_migration_state.domain.policy import ALLOWABLE
+from pytest_migration_state.domain.policy import ALLOWABLE, SETTINGS
 
 #: The contract: each function's parameters in their order, a switch with '?', a mandatory one with '!', one
 #: that is taken from the properties of objects in the pipeline with '|'.
 KNOWN = {
     "Initialize-MigrationState": "StatePath Force?",
-    "Set-MigrationPhase": "StatePath NewPhase! Force? Reason",
+    "Set-MigrationPhase": "StatePath NewPhase! Force? Reason Require Allow",
     "Add-ProcessedContainer": "StatePath ContainerName!| ContainerId!| InputObject",
     "Add-PreservedData": "StatePath DataKey!| BackupPath!| InputObject",
     "Add-NativeProcess": "StatePath ProcessName!| ProcessId| InputObject",
@@ -70,9 +70,11 @@ def test_request_has_valid_arguments(function: script.Function) -> None:
     assert function.operation
     _, required, optional = OPERATIONS[function.operation]
     assert {*required} <= function.always
-    assert function.always | function.sometimes <= {*required, *optional}
+    sent = function.always | function.sometimes
+    assert sent <= {*required, *optional}
     method = inspect.signature(getattr(MigrationTracker, function.operation))
-    assert function.always | function.sometimes <= {*method.parameters}
+    # In place of a policy, a request has its settings.
+    assert sent - {setting.name for setting in SETTINGS} <= {*method.parameters}
 
 
 def test_valid_values_are_those_of_the_state() -> None:
@@ -86,6 +88,7 @@ def test_valid_values_are_those_of_the_state() -> None:
     phases = tuple(Phase)
     assert values == {
         "Set-MigrationPhase NewPhase": phases,
+        "Set-MigrationPhase Allow": ALLOWABLE,
         "Write-MigrationAuditLog Level": LEVELS,
         "Get-MigrationGate Allow": ALLOWABLE,
     }

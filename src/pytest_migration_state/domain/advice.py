@@ -117,7 +117,7 @@ class Advice:
     def on_missing(self, component: str) -> Sentences:
         """Return the sentences about a required component without a verdict."""
         message = f"the required component '{to_printable(component)}' has no verdict"
-        return message, self.run_all("run its marked tests")
+        return message, f"run its marked tests: {self._commands.run_all(component)}"
 
     # --- parts of sentences ---------------------------------------------------------------------------------
 
@@ -137,7 +137,7 @@ class Advice:
         if test_name == BACKUP:
             return f"run: {self._commands.import_backup()}"
         if is_rest(key):
-            return self.run_all("run")
+            return f"run: {self._commands.run(())}"
         node_id = entry.get("node_id", test_name)
         if component == COLLECTION or ".py" in node_id or "::" in node_id:
             return f"run: {self._commands.run(clashing(key) or (node_id,))}"

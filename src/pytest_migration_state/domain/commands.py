@@ -38,8 +38,11 @@ class Commands(Protocol):
     def import_backup(self) -> str:
         """Return the command that records results of backups."""
 
-    def run_all(self) -> str:
-        """Return the command that runs all tests, and what else records results."""
+    def run_all(self, component: str | None = None) -> str:
+        """Return the command that runs all tests, and what else records results.
+
+        :param component: the component that results are missing of; ``None``: any.
+        """
 
     def run(self, tests: Sequence[str]) -> str:
         """Return the command that runs these tests, given as paths and node ids."""
@@ -79,7 +82,7 @@ class ShellCommands:
         """Return the command that records results of backups."""
         return f"migration-state import-backup -s {self._state} MANIFEST"
 
-    def run_all(self) -> str:
+    def run_all(self, component: str | None = None) -> str:  # noqa: ARG002  # all tests are those of any
         """Return the command that runs all tests."""
         return f"pytest --migration-state={self._state}"
 
@@ -122,12 +125,11 @@ class PowerShellCommands:
         """Return the command that records results of backups."""
         return f"Import-MigrationBackup {self._state} -ManifestPath MANIFEST"
 
-    def run_all(self) -> str:
+    def run_all(self, component: str | None = None) -> str:
         """Return the command that runs all tests, and the one that records a result without a test."""
-        by_hand = (
-            f"Add-ValidationResult {self._state} -Component NAME -TestName TEXT -Passed $true (or $false)"
-        )
-        return f"{self._pytest}, or record what you see: {by_hand}"
+        named = in_powershell(component) if component else "NAME"
+        verdict = f"-Component {named} -TestName TEXT -Passed $true (or $false)"
+        return f"{self._pytest}, or record what you see: Add-ValidationResult {self._state} {verdict}"
 
     def run(self, tests: Sequence[str]) -> str:
         """Return the command that runs these tests."""
