@@ -63,12 +63,14 @@ function Invoke-MigrationTool {
 }
 
 function Invoke-MigrationRequest {
-    # Sends one request. Gives its answers, or the Refusal and its Kind. Only what ends as our answers end is one.
+    # Sends one request. Gives its answers and warnings, or the Refusal and its Kind. An answer without the last line of
+    # ours is none: the command crashed, or is another program.
     param([hashtable]$Request)
     $PSDefaultParameterValues = @{}
     # Where the caller is strict, each property that a strange answer lacks would be an error of its own.
     Set-StrictMode -Off
-    $reply = @{ Answers = @(); Refusal = $null; Kind = $null }
+    $ErrorActionPreference = 'Stop'
+    $reply = @{ Answers = @(); Warnings = @(); Refusal = $null; Kind = $null }
     $tool = Invoke-MigrationTool -Json (ConvertTo-AsciiJson -Value $Request)
     if ($tool.Failure) {
         $reply.Refusal = $tool.Failure
@@ -77,29 +79,28 @@ function Invoke-MigrationRequest {
     }
     $isWhole = $false
     $strange = @()
-    $reply.Answers = @(
-        foreach ($line in $tool.Lines) {
-            $parsed = $null
-            if ($line -is [string]) {
-                try { $parsed = ConvertFrom-Json -InputObject $line } catch { $parsed = $null }
-            }
-            $key = "$(@($parsed.PSObject.Properties.Name)[0])"
-            switch -CaseSensitive ($key) {
-                'answer' { , $parsed.answer }
-                'warning' { Write-Warning -Message $parsed.warning }
-                'error' {
-                    $reply.Refusal = $parsed.error.message
-                    $reply.Kind = $parsed.error.type
-                    $isWhole = $true
-                }
-                'end' { $isWhole = $true }
-                default { if ("$line".Trim()) { $strange += "$line" } }
-            }
+    $answers = @{}
+    foreach ($line in $tool.Lines) {
+        $parsed = $null
+        if ($line -is [string]) {
+            try { $parsed = ConvertFrom-Json -InputObject $line } catch { $parsed = $null }
         }
-    )
+        switch -CaseSensitive ("$(@($parsed.PSObject.Properties.Name)[0])") {
+            'answer' { $answers[$answers.Count] = $parsed.answer }
+            'warning' { $reply.Warnings += $parsed.warning }
+            'error' {
+                $reply.Refusal = $parsed.error.message
+                $reply.Kind = $parsed.error.type
+                $isWhole = $true
+            }
+            'end' { $isWhole = $true }
+            default { if ("$line".Trim()) { $strange += "$line" } }
+        }
+    }
+    $reply.Answers = @(for ($number = 0; $number -lt $answers.Count; $number++) { $answers[$number] })
     if (-not $isWhole) {
-        $said = if ($strange) { " It said: $($strange[-1])" }
-        $reply.Refusal = "The command '$($tool.Path)' ended with exit status $($tool.Code) and without an answer, so nothing is known of the migration state.$said If the package is not whole, reinstall it with 'python -m pip install --force-reinstall pytest-migration-state'."
+        $said = if ($strange) { " It said: $($strange[-1] -replace '(?s)^(.{200}).+$', '$1...')" }
+        $reply.Refusal = "The command '$($tool.Path)' ended with exit status $($tool.Code) and without an answer, so nothing is known of the migration state: look at it before you repeat anything.$said If the package is not whole, reinstall it with 'python -m pip install --force-reinstall pytest-migration-state'."
         $reply.Kind = 'NoAnswer'
     }
     $reply
@@ -111,19 +112,23 @@ function New-MigrationCall {
     # What the functions below share about one call: who called, on which state, and with which preferences.
     # A module does not see the variables of the script that calls it, so its preferences are asked for.
     param($Caller, $Bound, [string]$StatePath)
-    $call = @{ Caller = $Caller; Operations = @{}; Inputs = 0; Refusal = $null }
+    $PSDefaultParameterValues = @{}
+    $call = @{ Caller = $Caller; Bound = $Bound; Operations = @{}; Inputs = 0; Refusal = $null }
     $parameters = @{
         ErrorActionPreference = 'ErrorAction'; WarningPreference = 'WarningAction'; VerbosePreference = 'Verbose'
         WhatIfPreference = 'WhatIf'; ConfirmPreference = 'Confirm'
     }
     foreach ($name in $parameters.Keys) {
-        $call[$name] = Get-Variable -Name $name -ValueOnly
+        $call[$name] = Microsoft.PowerShell.Utility\Get-Variable -Name $name -ValueOnly
         if ((Test-FullLanguage) -and -not $Bound.ContainsKey($parameters[$name])) {
             $call[$name] = $Caller.GetVariableValue($name)
         }
     }
     if (-not $StatePath) { $StatePath = $env:MIGRATION_STATE }
     if (-not $StatePath) { $StatePath = 'migration-state.json' }
+    # What is warned of has been done: an error would hide that. Windows PowerShell takes no 'Ignore' from a variable.
+    if ("$($call.WarningPreference)" -in 'Stop', 'Inquire') { $call.WarningPreference = 'Continue' }
+    if ("$($call.WarningPreference)" -eq 'Ignore') { $call.WarningPreference = 'SilentlyContinue' }
     # ShouldProcess has something to say under these alone. It is too slow to be asked for each object of a pipeline.
     $call.Asks = $call.WhatIfPreference -or "$($call.ConfirmPreference)" -in 'Low', 'Medium' -or "$($call.VerbosePreference)" -ne 'SilentlyContinue'
     $call.Path = $StatePath
@@ -138,10 +143,19 @@ function New-MigrationCall {
 function Resolve-MigrationPath {
     # A path as the command can use it, which knows nothing of PowerShell's drives and of '~'. Nothing need be there.
     param($Caller, [string]$Path)
-    if (Test-FullLanguage) { return $Caller.SessionState.Path.GetUnresolvedProviderPathFromPSPath($Path) }
+    if (Test-FullLanguage) {
+        $provider = $drive = $null
+        $resolved = $Caller.SessionState.Path.GetUnresolvedProviderPathFromPSPath($Path, [ref]$provider, [ref]$drive)
+        if ($provider.Name -ne 'FileSystem') { throw "it names no file, but something of the provider $($provider.Name)." }
+        return $resolved
+    }
     if (Test-Path -LiteralPath $Path) { return Convert-Path -LiteralPath $Path }
     $parent = Split-Path -Path $Path -Parent
-    if (-not $parent) { return Join-Path -Path (Convert-Path -LiteralPath '.') -ChildPath $Path }
+    if (-not $parent) {
+        if ($Path -match '^([A-Za-z]:)?[\\/]') { return $Path }
+        if ($Path -match ':') { throw 'its drive cannot be found.' }
+        return Join-Path -Path (Convert-Path -LiteralPath '.') -ChildPath $Path
+    }
     Join-Path -Path (Resolve-MigrationPath -Caller $Caller -Path $parent) -ChildPath (Split-Path -Path $Path -Leaf)
 }
 
@@ -172,24 +186,38 @@ function Add-MigrationOperation {
 }
 
 function Test-MigrationInput {
-    # Has an object of the pipeline every value that is needed? The first one that has not stops the whole call.
-    param([hashtable]$Call, [hashtable]$Needed)
+    # Has an object of the pipeline every value that is needed, and is each a single one? The first object of which that is
+    # not so stops the whole call.
+    param([hashtable]$Call, $InputObject, [string[]]$Names, $Values, $Optional = @())
     if ($Call.Refusal) { return $false }
     $Call.Inputs++
-    foreach ($name in $Needed.Keys) {
-        $found = @($Needed[$name])
-        if ($found.Count -eq 1 -and "$found".Trim()) { continue }
-        $which = if ($Call.Caller.MyInvocation.ExpectingInput) { "Object $($Call.Inputs) of the pipeline" } else { 'The call' }
-        $number = if ($found.Count -gt 1) { "$($found.Count) values for" } else { 'no' }
-        $Call.Refusal = "$which has $number $name; nothing was recorded."
+    $isPiped = $Call.Caller.MyInvocation.ExpectingInput
+    $which = if ($isPiped) { "Object $($Call.Inputs) of the pipeline" } else { 'The call' }
+    if (-not $isPiped -and $Call.Bound.ContainsKey('InputObject')) {
+        $Call.Refusal = 'InputObject is for the pipeline: write $rows | ' + $Call.Caller.MyInvocation.MyCommand.Name + '.'
         return $false
+    }
+    for ($number = 0; $number -lt $Names.Count; $number++) {
+        $found = @($Values[$number])
+        if ($found.Count -eq 1 -and "$found".Trim()) { continue }
+        $has = if ($found.Count -gt 1) { "$($found.Count) values for" } else { 'no' }
+        $hint = if ($isPiped -and $null -ne $InputObject) { " It has: $(@($InputObject.PSObject.Properties.Name) -join ', ')." }
+        $Call.Refusal = "$which has $has $($Names[$number]).$hint Nothing was recorded."
+        return $false
+    }
+    foreach ($value in @($Values) + @($Optional)) {
+        # PowerShell would take the text of a script block, and the name of the type of an object.
+        if ($value -is [scriptblock] -or $value -is [System.Collections.IDictionary] -or $value -is [System.Management.Automation.PSCustomObject]) {
+            $Call.Refusal = "$which has { $value } in place of a text or a number. Nothing was recorded."
+            return $false
+        }
     }
     $true
 }
 
 function Stop-MigrationCall {
     # Ends a function, and the script that called it unless that catches it. Where the caller asked to go on after
-    # errors, PowerShell would skip 'throw': then the function returns nothing and has failed. Nothing may follow.
+    # errors, PowerShell would skip 'throw': then the function has failed and returns nothing.
     param([hashtable]$Call, [string]$Message, [string]$Kind)
     $goesOn = "$($Call.ErrorActionPreference)" -in 'SilentlyContinue', 'Ignore'
     $ErrorActionPreference = if ($goesOn) { 'SilentlyContinue' } else { 'Stop' }
@@ -213,9 +241,17 @@ function Send-MigrationRequest {
     # Sends a request of a call, unless the call is refused already. Gives the reply.
     param([hashtable]$Call, [hashtable]$Request)
     if ($Call.Refusal) { return @{ Answers = @(); Refusal = $Call.Refusal; Kind = 'InvalidInput' } }
-    $WarningPreference = $Call.WarningPreference
     $Request.state = $Call.Path
-    Invoke-MigrationRequest -Request $Request
+    $reply = Invoke-MigrationRequest -Request $Request
+    foreach ($warning in $reply.Warnings) { Write-MigrationWarning -Call $Call -Message $warning }
+    $reply
+}
+
+function Write-MigrationWarning {
+    # A script may have a Write-Warning of its own. What that returns is no answer of ours.
+    param([hashtable]$Call, [string]$Message)
+    $WarningPreference = $Call.WarningPreference
+    $null = Write-Warning -Message $Message
 }
 
 function Invoke-MigrationCall {
@@ -237,7 +273,7 @@ function Complete-MigrationCall {
     if (-not $reply) { return }
     $VerbosePreference = $Call.VerbosePreference
     $state = $reply.Answers[0]
-    Write-Verbose -Message "$($Call.Path): recorded ($count); the phase is '$($state.phase)'."
+    $null = Write-Verbose -Message "$($Call.Path): recorded ($count); the phase is '$($state.phase)'."
     if ($WantsState) { ConvertTo-StateHashtable -State $state }
 }
 
@@ -259,8 +295,7 @@ function Read-MigrationState {
     $reply = Send-MigrationRequest -Call $Call -Request $Request
     if (-not $reply.Refusal) { return $reply }
     if ($reply.Kind -eq 'StateNotFoundError') {
-        $WarningPreference = $Call.WarningPreference
-        Write-Warning -Message "$What not found: $($Call.Path)"
+        Write-MigrationWarning -Call $Call -Message "$What not found: $($Call.Path)"
         return
     }
     Stop-MigrationCall -Call $Call -Message $reply.Refusal -Kind $reply.Kind
@@ -350,13 +385,10 @@ function Set-MigrationPhase {
         [string[]]$Allow = @()
     )
     $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath
-    # PowerShell takes 'validation' for Validation, and hands it on as it was typed.
-    $phases = 'NotStarted', 'BackupInProgress', 'ContainerTermination', 'NativeDeployment', 'Validation', 'Completed', 'RolledBack'
-    $phase = @($phases -eq $NewPhase)[0]
     $allowed = @(foreach ($one in $Allow) { $one.ToLowerInvariant() })
-    $request = @{ operation = 'set_phase'; phase = $phase; force = [bool]$Force; require = @($Require); allow = $allowed }
+    $request = @{ operation = 'set_phase'; phase = $NewPhase; force = [bool]$Force; require = @($Require); allow = $allowed }
     if ($Reason) { $request.reason = $Reason }
-    Add-MigrationOperation -Call $call -Change "Move to the phase $phase" -Operation $request
+    Add-MigrationOperation -Call $call -Change "Move to the phase $NewPhase" -Operation $request
     Complete-MigrationCall -Call $call -WantsState
 }
 
@@ -367,11 +399,12 @@ function Add-ProcessedContainer {
     .PARAMETER StatePath
         The state file. Default: $env:MIGRATION_STATE, else migration-state.json in the current folder.
     .PARAMETER ContainerName
-        The container's name.
+        The container's name. Columns of that name, Name or Names.
     .PARAMETER ContainerId
-        Its id, as the container engine prints it.
+        Its id, as the container engine prints it. Columns of that name, or Id.
     .PARAMETER InputObject
-        Objects whose properties have the names of parameters, such as rows of Import-Csv: all are recorded, or none.
+        From the pipeline only: objects whose properties have the names of parameters, such as rows of Import-Csv. All are
+        recorded, or none.
     .EXAMPLE
         Add-ProcessedContainer -ContainerName 'guardian-hive' -ContainerId 'abc123def456'
     .EXAMPLE
@@ -399,7 +432,8 @@ function Add-ProcessedContainer {
     )
     begin { $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath }
     process {
-        if (-not (Test-MigrationInput -Call $call -Needed @{ ContainerName = $ContainerName; ContainerId = $ContainerId })) { return }
+        $names = 'ContainerName', 'ContainerId'
+        if (-not (Test-MigrationInput -Call $call -InputObject $InputObject -Names $names -Values @($ContainerName, $ContainerId))) { return }
         $operation = @{ operation = 'add_processed_container'; name = "$ContainerName"; container_id = "$ContainerId" }
         Add-MigrationOperation -Call $call -Change "Record that container '$ContainerName' ($ContainerId) was removed" -Operation $operation
     }
@@ -416,11 +450,12 @@ function Add-PreservedData {
     .PARAMETER StatePath
         The state file. Default: $env:MIGRATION_STATE, else migration-state.json in the current folder.
     .PARAMETER DataKey
-        What was saved.
+        What was saved. Columns of that name, or Key.
     .PARAMETER BackupPath
-        Where it was saved.
+        Where it was saved. Columns of that name, or Path.
     .PARAMETER InputObject
-        Objects whose properties have the names of parameters, such as rows of Import-Csv: all are recorded, or none.
+        From the pipeline only: objects whose properties have the names of parameters, such as rows of Import-Csv. All are
+        recorded, or none.
     .EXAMPLE
         Add-PreservedData -DataKey 'guardian-hive-config' -BackupPath 'backups/guardian-hive/config.json'
     .EXAMPLE
@@ -446,9 +481,12 @@ function Add-PreservedData {
     )
     begin { $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath }
     process {
-        if (-not (Test-MigrationInput -Call $call -Needed @{ DataKey = $DataKey; BackupPath = $BackupPath })) { return }
-        $operation = @{ operation = 'add_preserved_data'; key = "$DataKey"; backup_path = "$BackupPath" }
-        Add-MigrationOperation -Call $call -Change "Record that data '$DataKey' was preserved at '$BackupPath'" -Operation $operation
+        $names = 'DataKey', 'BackupPath'
+        if (-not (Test-MigrationInput -Call $call -InputObject $InputObject -Names $names -Values @($DataKey, $BackupPath))) { return }
+        # Windows PowerShell takes the name alone for the text of a file.
+        $path = if ($BackupPath -is [System.IO.FileSystemInfo]) { $BackupPath.FullName } else { "$BackupPath" }
+        $operation = @{ operation = 'add_preserved_data'; key = "$DataKey"; backup_path = $path }
+        Add-MigrationOperation -Call $call -Change "Record that data '$DataKey' was preserved at '$path'" -Operation $operation
     }
     end { Complete-MigrationCall -Call $call }
 }
@@ -460,11 +498,12 @@ function Add-NativeProcess {
     .PARAMETER StatePath
         The state file. Default: $env:MIGRATION_STATE, else migration-state.json in the current folder.
     .PARAMETER ProcessName
-        What the process is called.
+        What the process is called. Columns of that name, or Name.
     .PARAMETER ProcessId
-        Its process id, where it is known.
+        Its process id, where it is known. Columns of that name, or Id.
     .PARAMETER InputObject
-        Objects whose properties have the names of parameters, such as rows of Import-Csv: all are recorded, or none.
+        From the pipeline only: objects whose properties have the names of parameters, such as rows of Import-Csv. All are
+        recorded, or none.
     .EXAMPLE
         Add-NativeProcess -ProcessName 'guardian-hive' -ProcessId 12345
     .EXAMPLE
@@ -488,12 +527,13 @@ function Add-NativeProcess {
     )
     begin { $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath }
     process {
-        if (-not (Test-MigrationInput -Call $call -Needed @{ ProcessName = $ProcessName })) { return }
+        $names = 'ProcessName'
+        if (-not (Test-MigrationInput -Call $call -InputObject $InputObject -Names $names -Values @($ProcessName) -Optional @($ProcessId))) { return }
         $operation = @{ operation = 'add_native_process'; name = "$ProcessName" }
         # As before, 0 is no process.
         if ("$ProcessId".Trim() -notin '', '0') {
             # What is no number is refused, with a sentence that shows it.
-            $operation.process_id = if ("$ProcessId".Trim() -match '^\d{1,10}$') { [long]"$ProcessId".Trim() } else { "$ProcessId" }
+            $operation.process_id = if ("$ProcessId".Trim() -match '^[0-9]{1,10}$') { [long]"$ProcessId".Trim() } else { "$ProcessId" }
         }
         Add-MigrationOperation -Call $call -Change "Record that process '$ProcessName' was started" -Operation $operation
     }
@@ -520,7 +560,8 @@ function Add-ValidationResult {
     .PARAMETER Reason
         Why it counts as passed although a run's test failed, for the reports and the audit log.
     .PARAMETER InputObject
-        Objects whose properties have the names of parameters, such as rows of Import-Csv: all are recorded, or none.
+        From the pipeline only: objects whose properties have the names of parameters, such as rows of Import-Csv. All are
+        recorded, or none.
     .EXAMPLE
         Add-ValidationResult -Component 'guardian-hive' -TestName 'native_execution_test' -Passed $true
     .EXAMPLE
@@ -558,7 +599,8 @@ function Add-ValidationResult {
     )
     begin { $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath }
     process {
-        if (-not (Test-MigrationInput -Call $call -Needed @{ Component = $Component; TestName = $TestName; Passed = $Passed })) { return }
+        $names = 'Component', 'TestName', 'Passed'
+        if (-not (Test-MigrationInput -Call $call -InputObject $InputObject -Names $names -Values @($Component, $TestName, $Passed) -Optional @($ErrorMessage, $Reason))) { return }
         $verdict = ConvertTo-Verdict -Value $Passed
         if ($null -eq $verdict) {
             $call.Refusal = "Passed '$Passed' of '$TestName' of '$Component' is no verdict: write true or false; nothing was recorded."
@@ -586,7 +628,8 @@ function Remove-ValidationResult {
     .PARAMETER Reason
         Why it no longer exists, for the audit log.
     .PARAMETER InputObject
-        Objects whose properties have the names of parameters, such as rows of Import-Csv: all are recorded, or none.
+        From the pipeline only: objects whose properties have the names of parameters, such as rows of Import-Csv. All are
+        recorded, or none.
     .EXAMPLE
         Remove-ValidationResult -Component 'guardian-hive' -TestName 'native_execution_test' -Reason 'replaced by test_guardian_hive.py'
     #>
@@ -603,18 +646,17 @@ function Remove-ValidationResult {
         [AllowNull()][AllowEmptyString()][AllowEmptyCollection()]
         [Alias('test_name')]
         [object]$TestName,
-        [Parameter(Mandatory = $true, Position = 3, ParameterSetName = 'Single')]
-        [Parameter(Position = 3, ParameterSetName = 'Pipeline', ValueFromPipelineByPropertyName = $true)]
-        [AllowNull()][AllowEmptyString()][AllowEmptyCollection()]
-        [object]$Reason,
+        [Parameter(Mandatory = $true, Position = 3)]
+        [string]$Reason,
         [Parameter(Mandatory = $true, ValueFromPipeline = $true, ParameterSetName = 'Pipeline')]
         [AllowNull()]
         [object]$InputObject
     )
     begin { $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath }
     process {
-        if (-not (Test-MigrationInput -Call $call -Needed @{ Component = $Component; TestName = $TestName; Reason = $Reason })) { return }
-        $operation = @{ operation = 'forget_validation'; component = "$Component"; test_name = "$TestName"; reason = "$Reason" }
+        $names = 'Component', 'TestName'
+        if (-not (Test-MigrationInput -Call $call -InputObject $InputObject -Names $names -Values @($Component, $TestName))) { return }
+        $operation = @{ operation = 'forget_validation'; component = "$Component"; test_name = "$TestName"; reason = $Reason }
         Add-MigrationOperation -Call $call -Change "Forget '$TestName' of '$Component'" -Operation $operation
     }
     end { Complete-MigrationCall -Call $call }
@@ -727,9 +769,8 @@ function Import-MigrationBackup {
     if ($Root) { $request.root = Resolve-MigrationPath -Caller $PSCmdlet -Path $Root }
     $reply = Invoke-MigrationCall -Call $call -Request $request
     if (-not $reply) { return }
-    $WarningPreference = $call.WarningPreference
     foreach ($backup in $reply.Answers) {
-        foreach ($reason in $backup.reasons) { Write-Warning -Message "The backup of '$($backup.container)' is not safe: $reason" }
+        foreach ($reason in $backup.reasons) { Write-MigrationWarning -Call $call -Message "The backup of '$($backup.container)' is not safe: $reason" }
         $backup
     }
 }
@@ -739,7 +780,7 @@ function Write-MigrationAuditLog {
     .SYNOPSIS
         Writes an entry of your own to the audit log.
     .DESCRIPTION
-        It never throws: an entry that cannot be written is a warning, and the migration goes on. Before
+        An entry that cannot be written is a warning, and the migration goes on. Before
         Initialize-MigrationState too, the entry goes into the log, and the migration that begins then continues that log.
     .PARAMETER StatePath
         The state file. Default: $env:MIGRATION_STATE, else migration-state.json in the current folder.
@@ -764,11 +805,10 @@ function Write-MigrationAuditLog {
     )
     $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath
     if (-not (Confirm-MigrationChange -Call $call -Change "Write the entry '$Action' to the audit log")) { return }
-    # As above: 'info' is taken for INFO.
+    # PowerShell takes 'info' for INFO, and hands it on as it was typed.
     $request = @{ command = 'log'; action = $Action.ToString(); details = $Details.ToString(); level = $Level.ToUpperInvariant() }
     $reply = Send-MigrationRequest -Call $call -Request $request
-    $WarningPreference = $call.WarningPreference
-    if ($reply.Refusal) { Write-Warning -Message "Failed to write audit log: $($reply.Refusal)" }
+    if ($reply.Refusal) { Write-MigrationWarning -Call $call -Message "Failed to write audit log: $($reply.Refusal)" }
 }
 
 # --- functions that read it ---------------------------------------------------------------------------------
@@ -813,7 +853,7 @@ function Get-MigrationAuditLog {
     if (-not $reply) { return @() }
     foreach ($entry in $reply.Answers) {
         # The name under which MigrationState.format.ps1xml has the columns.
-        Add-Member -InputObject $entry -TypeName 'MigrationState.AuditEntry'
+        $null = Add-Member -InputObject $entry -TypeName 'MigrationState.AuditEntry'
         $entry
     }
 }
@@ -826,7 +866,7 @@ function Get-MigrationGate {
         The object has 'phase', 'open' and 'blockers'; each blocker has 'kind', 'component', 'test_name',
         'message' (what is wrong) and 'fix' (what to do). 'overridden' has the passed verdicts that were set by hand over
         a run's failure; they do not keep the gate shut. 'accepted' says who accepted a record that was not whole, and why.
-        Where there is no state, the function warns and returns $null.
+        Where there is no state, it throws: nothing is known of a gate.
     .PARAMETER StatePath
         The state file. Default: $env:MIGRATION_STATE, else migration-state.json in the current folder.
     .PARAMETER Require
@@ -845,9 +885,8 @@ function Get-MigrationGate {
     )
     $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath
     $allowed = @(foreach ($one in $Allow) { $one.ToLowerInvariant() })
-    $reply = Read-MigrationState -Call $call -Request @{ command = 'gate'; require = @($Require); allow = $allowed }
-    if ($reply) { return $reply.Answers[0] }
-    $null
+    $reply = Invoke-MigrationCall -Call $call -Request @{ command = 'gate'; require = @($Require); allow = $allowed }
+    if ($reply) { $reply.Answers[0] }
 }
 
 function Test-MigrationState {
@@ -855,7 +894,8 @@ function Test-MigrationState {
     .SYNOPSIS
         Checks the audit log's hash chain, and the state against the log. Returns $true or $false.
     .DESCRIPTION
-        What was found is written as warnings. Where there is no state, the function warns and returns $false.
+        What was found is written as warnings. Where there is no state, the function warns and returns $false; with
+        -PassThru it throws.
     .PARAMETER StatePath
         The state file. Default: $env:MIGRATION_STATE, else migration-state.json in the current folder.
     .PARAMETER PassThru
@@ -869,19 +909,20 @@ function Test-MigrationState {
         [switch]$PassThru
     )
     $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath
-    $reply = Read-MigrationState -Call $call -Request @{ command = 'verify' }
+    $request = @{ command = 'verify' }
+    if ($PassThru) {
+        $reply = Invoke-MigrationCall -Call $call -Request $request
+        if ($reply) { $reply.Answers[0] }
+        return
+    }
+    $reply = Read-MigrationState -Call $call -Request $request
     if (-not $reply) { return $false }
     $report = $reply.Answers[0]
-    if ($PassThru) { return $report }
-    $WarningPreference = $call.WarningPreference
-    foreach ($problem in $report.problems) { Write-Warning -Message $problem.message }
-    foreach ($note in $report.notes) { Write-Verbose -Message $note }
+    foreach ($problem in $report.problems) { Write-MigrationWarning -Call $call -Message $problem.message }
+    foreach ($note in $report.notes) { $null = Write-Verbose -Message $note }
     $report.sound
 }
 
 # --- how the entries of the log are shown -------------------------------------------------------------------
 
-# In a module, its manifest says so.
-if (-not $ExecutionContext.SessionState.Module) {
-    Update-FormatData -AppendPath (Join-Path -Path $PSScriptRoot -ChildPath 'MigrationState.format.ps1xml') -WhatIf:$false -Confirm:$false
-}
+Update-FormatData -AppendPath (Join-Path -Path $PSScriptRoot -ChildPath 'MigrationState.format.ps1xml') -WhatIf:$false -Confirm:$false

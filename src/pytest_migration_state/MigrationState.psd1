@@ -8,7 +8,6 @@
     Description = 'The state of a migration: phases, containers, processes, validation results, gate and audit log.'
     PowerShellVersion = '5.1'
     CompatiblePSEditions = @('Desktop', 'Core')
-    FormatsToProcess = @('MigrationState.format.ps1xml')
     FunctionsToExport = @(
         'Initialize-MigrationState',
         'Set-MigrationPhase',

@@ -84,6 +84,18 @@ def test_refused_operation_is_named(ask: Ask, folder: Path) -> None:
     assert document(folder)["error"] is None
 
 
+def test_verdicts_that_contradict_each_other_are_refused(ask: Ask, folder: Path) -> None:
+    """Of the rows of a table none is the newer one. Two that agree are one."""
+    begin(ask)
+    passed = {"operation": "add_validation_result", "component": "a", "test_name": "t", "passed": True}
+    reply = ask("apply", operations=[passed, {**passed, "test_name": "u"}, {**passed, "passed": False}])
+    assert reply.error["message"].startswith(
+        "object 3 of 3: passed 'False' cannot be used: an object before it"
+    )
+    assert document(folder)["validation_results"] == []
+    assert ask("apply", operations=[passed, passed]).last == "end"
+
+
 @pytest.mark.parametrize(
     ("command", "arguments"),
     [

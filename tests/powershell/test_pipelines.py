@@ -63,7 +63,8 @@ def test_pipelines_of_operators_work(powershell: PowerShell) -> None:
 
 def test_one_object_that_is_refused_refuses_all(powershell: PowerShell) -> None:
     """A missing value, a wrong one, another kind of object, a refusal by the rules: nothing is recorded."""
-    printed = powershell("""
+    printed = powershell(
+        """
         $null = Initialize-MigrationState
         function Row($Table) { [pscustomobject]$Table }
         function Try-It($Call) { try { & $Call; 'taken' } catch { ("$_" -split ' \\(/')[0] } }
@@ -77,25 +78,45 @@ def test_one_object_that_is_refused_refuses_all(powershell: PowerShell) -> None:
             $bad = Row @{ Component = 'a'; TestName = 'u'; Passed = $word }
             Try-It { $pass, $bad | Add-ValidationResult }
         }
+        Try-It { $pass, (Row @{ Component = 'a'; TestName = 't'; Passed = 'no' }) | Add-ValidationResult }
+        Try-It { $pass | Add-ValidationResult -Component { $_.Component } }
+        Try-It { $pass | Add-ValidationResult -ErrorMessage @{ a = 1 } }
+        Try-It { Add-ProcessedContainer -InputObject $good }
+        $row = Row @{ Component = 'a'; TestName = 't'; Reason = 'r' }
+        Try-It { $row | Remove-ValidationResult }
         Try-It { $good, (Row @{ Name = 'b'; Id = 'x1' }) | Add-NativeProcess }
+        Try-It { $good, (Row @{ Name = 'b'; Id = '٣' }) | Add-NativeProcess }
         $key = Row @{ Key = 'config'; Path = 'p' }
         Try-It { $key, (Row @{ Key = 'CONFIG'; Path = 'q' }) | Add-PreservedData }
         'end'
-    """)
-    assert printed == [
-        "Object 2 of the pipeline has no ContainerId; nothing was recorded.",
-        "Object 2 of the pipeline has 2 values for ContainerName; nothing was recorded.",
-        *["Object 2 of the pipeline has no " + printed[2].split(" has no ")[1]] * 3,
-        "Passed 'maybe' of 'u' of 'a' is no verdict: write true or false; nothing was recorded.",
-        "Object 2 of the pipeline has no Passed; nothing was recorded.",
-        "Passed '2' of 'u' of 'a' is no verdict: write true or false; nothing was recorded.",
-        "Object 2 of the pipeline has no Passed; nothing was recorded.",
-        printed[9],
-        printed[10],
-        "end",
+    """
+    )
+    second = "Object 2 of the pipeline has"
+    assert printed[:2] == [
+        f"{second} no ContainerId. It has: Name. Nothing was recorded.",
+        f"{second} 2 values for ContainerName. {printed[1].partition('. ')[2]}",
     ]
-    assert printed[9].startswith("object 2 of 2: process_id 'x1' cannot be used: it must be an integer ")
-    assert printed[10].startswith("object 2 of 2: key 'CONFIG' cannot be used: 'config' already exists")
+    assert printed[2:5] == [
+        f"{second} no ContainerName. It has: Length. Nothing was recorded.",
+        f"{second} no ContainerName. Nothing was recorded.",
+        f"{second} no ContainerName. {printed[4].partition('. ')[2]}",
+    ]
+    assert (
+        printed[5] == "Passed 'maybe' of 'u' of 'a' is no verdict: write true or false; nothing was recorded."
+    )
+    assert [line.partition(".")[0] for line in printed[6:9:2]] == [f"{second} no Passed"] * 2
+    assert printed[7] == "Passed '2' of 'u' of 'a' is no verdict: write true or false; nothing was recorded."
+    assert "an object before it says the opposite of 't' of 'a'; keep one of them; nothing was" in printed[9]
+    assert printed[10].startswith("Object 1 of the pipeline has {  $_.Component  } in place of a text or ")
+    assert printed[11].startswith(
+        "Object 1 of the pipeline has { System.Collections.Hashtable } in place of "
+    )
+    assert printed[12] == "InputObject is for the pipeline: write $rows | Add-ProcessedContainer."
+    assert "mandatory parameters: Reason." in printed[13]
+    assert printed[14].startswith("object 2 of 2: process_id 'x1' cannot be used: it must be an integer ")
+    assert printed[15].startswith("object 2 of 2: process_id '٣' cannot be used: it must be an integer ")
+    assert printed[16].startswith("object 2 of 2: key 'CONFIG' cannot be used: 'config' already exists")
+    assert printed[17:] == ["end"]
     document = powershell.document()
     assert document["docker_containers_removed"] == document["validation_results"] == []
     assert document["native_processes_started"] == []

@@ -35,6 +35,7 @@ def test_refusal_is_a_terminating_error(preferences: str, powershell: PowerShell
         try {{ $null = Set-MigrationPhase -NewPhase Nowhere; 'not reached' }} catch {{ 'no such phase' }}
         try {{ $null = Set-MigrationPhase Completed; 'not reached' }} catch {{ ("$_" -split ' write ')[1] }}
         try {{ $null = Get-MigrationState -StatePath 'Nowhere:/s.json' }} catch {{ $_.Exception.Message }}
+        try {{ $null = Get-MigrationState -StatePath 'Env:/s.json' }} catch {{ $_.Exception.Message }}
         (Initialize-MigrationState -Force -WarningAction SilentlyContinue).phase
     """)
     script = powershell.folder / "script-1.ps1"
@@ -50,7 +51,8 @@ def test_refusal_is_a_terminating_error(preferences: str, powershell: PowerShell
     )
     assert printed[3:5] == ["no such phase", "Set-MigrationPhase -NewPhase Completed"]
     assert printed[5].startswith("The path 'Nowhere:/s.json' cannot be used: ")
-    assert printed[6] == "NotStarted"
+    assert printed[6].startswith("The path 'Env:/s.json' cannot be used: it names no file, but something of ")
+    assert printed[7] == "NotStarted"
 
 
 @LONG
@@ -133,25 +135,27 @@ def test_shut_gate_refuses_completed(powershell: PowerShell) -> None:
         in printed[3]
     )
     assert f"Remove-ValidationResult -StatePath {state} -Component b -TestName two -Reason TEXT" in printed[4]
-    assert printed[5].startswith("(")
+    assert printed[5].startswith("For a list: (Get-MigrationGate).blockers | Format-List ")
+    assert printed[6].startswith("(")
     assert printed[-2] == "GateBlockedError"
     assert printed[-1] == "Transitioned from 'Validation' to 'Completed' (forced: accepted by the owner)"
 
 
 @LONG
 def test_reading_without_a_state_warns(powershell: PowerShell) -> None:
-    """Without a state, reading functions warn and return nothing, and none throws."""
+    """Without a state reading warns, and nobody is told that there are no blockers or no problems."""
     printed = powershell("""
         $ErrorActionPreference = 'Stop'
         "$(@(Get-MigrationState 3>&1)[0])"
         $null -eq (Get-MigrationState -WarningAction SilentlyContinue)
-        $null -eq (Get-MigrationGate -WarningAction SilentlyContinue)
+        try { Get-MigrationGate } catch { ($_.FullyQualifiedErrorId -split ',')[0] }
+        try { Test-MigrationState -PassThru } catch { ($_.FullyQualifiedErrorId -split ',')[0] }
         @(Get-MigrationAuditLog -WarningAction SilentlyContinue).Count
         Test-MigrationState -WarningAction SilentlyContinue
         Test-Path migration-state.json
     """)
     assert printed[0] == f"Migration state file not found: {powershell.state}"
-    assert printed[1:] == ["True", "True", "0", "False", "False"]
+    assert printed[1:] == ["True", *["StateNotFoundError"] * 2, "0", "False", "False"]
 
 
 # --- answers that are not ours ------------------------------------------------------------------------------
@@ -201,7 +205,7 @@ def test_answer_that_is_not_ours_is_an_error(powershell: PowerShell) -> None:
         }}
     """)
     assert len(printed) == len(OTHERS) * len(CALLS)
-    assert all("without an answer, so nothing is known of the migration state." in line for line in printed)
+    assert all("without an answer, so nothing is known of the migration state: " in line for line in printed)
     assert "exit status 1" in printed[0]
     assert any("It said: ImportError: no module" in line for line in printed)
 

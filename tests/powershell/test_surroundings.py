@@ -62,7 +62,8 @@ def test_functions_leave_the_callers_surroundings_alone(powershell: PowerShell, 
         $PSDefaultParameterValues = @{
             'ConvertTo-Json:AsArray' = $true; 'ConvertTo-Json:Depth' = 1; 'Get-Command:All' = $true
             'Write-Warning:WarningAction' = 'Stop'; 'Select-Object:Last' = 1
-            'ConvertFrom-Json:NoEnumerate' = $true
+            'ConvertFrom-Json:NoEnumerate' = $true; 'Get-Variable:Scope' = 'Global'
+            'Add-Member:PassThru' = $true
         }
         $OutputEncoding = [Text.Encoding]::Unicode
         $before = [Console]::OutputEncoding.CodePage
@@ -77,10 +78,14 @@ def test_functions_leave_the_callers_surroundings_alone(powershell: PowerShell, 
         $before -eq [Console]::OutputEncoding.CodePage
         $OutputEncoding.WebName
         Test-Path Env:PYTHONIOENCODING
+        & { $WhatIfPreference = $true; $null = Set-MigrationPhase -NewPhase BackupInProgress 6>$null }
         """,
         load=load,
     )
-    assert printed == ["False", "False", "0", "refused", "2", "True", "utf-16", "False"]
+    assert [line for line in printed if not line.startswith("What if: ")] == [
+        "False", "False", "0", "refused", "2", "True", "utf-16", "False",
+    ]  # fmt: skip
+    assert powershell.document()["phase"] == "NotStarted"
     assert powershell.document()["data_preserved"] == {"clé": "中"}
 
 
@@ -135,6 +140,34 @@ def test_constrained_language_mode(powershell: PowerShell, load: str) -> None:
         "False", "2", "True",
     ]  # fmt: skip
     assert powershell.document()["data_preserved"] == {"clé": "中"}
+
+
+@LONG
+@pytest.mark.parametrize("load", [f". '{PATH}'", MODULE], ids=["dotted", "module"])
+def test_warnings_are_no_answers(powershell: PowerShell, load: str) -> None:
+    """A Write-Warning of the script's own that returns something, or one that stops, changes no answer."""
+    printed = powershell(
+        """
+        function global:Write-Warning([string]$Message) { "WARN $Message" }
+        $null = Initialize-MigrationState
+        Remove-Item migration-audit.log
+        if (-not (Test-MigrationState)) { 'not sound' }
+        (Set-MigrationPhase -NewPhase BackupInProgress)['phase']
+        (Get-MigrationState -StatePath 'nowhere.json')
+        Remove-Item function:Write-Warning
+        Remove-Item migration-audit.log
+        $WarningPreference = 'Stop'
+        Add-NativeProcess -ProcessName 'a'
+        (Get-MigrationState).native_processes_started.Count
+        """,
+        load=load,
+    )
+    assert [line for line in printed if not line.startswith("WARNING: ")] == [
+        "not sound",
+        "BackupInProgress",
+        "1",
+    ]
+    assert len([line for line in printed if line.startswith("WARNING: ")]) >= 1
 
 
 @LONG

@@ -21,9 +21,12 @@ from pytest_migration_state.cli.refusals import DONE, Refusal
 from pytest_migration_state.domain.commands import PowerShellCommands
 from pytest_migration_state.domain.gate import Context, evaluate
 from pytest_migration_state.domain.keys import in_one_case, is_reserved
+from pytest_migration_state.domain.operations import VERDICT
+from pytest_migration_state.domain.phases import PHASES
 from pytest_migration_state.domain.policy import SETTINGS, Policy
 from pytest_migration_state.errors import (
     GateBlockedError,
+    InvalidArgumentError,
     MigrationStateError,
     RollbackUnavailableError,
     StateExistsError,
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 
 #: The keys whose values are times; so are those that end in ``_at``.
 _TIMES: Final = frozenset({"at", "last_updated", "since", "stale_since", "timestamp"})
+_PHASES: Final = {phase.lower(): phase for phase in PHASES}
 _IN_UTC: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 
 
@@ -93,8 +97,33 @@ def _warn(sentence: str) -> None:
 
 
 def _apply(tracker: MigrationTracker, request: JsonObject) -> Iterator[object]:
-    document = tracker.commit(request["operations"])
+    operations = request["operations"]
+    for operation in operations:
+        # PowerShell takes 'validation' for Validation, and hands it on as it was typed.
+        if phase := _PHASES.get(str(operation.get("phase")).lower()):
+            operation["phase"] = phase
+    _refuse_contradictions(operations)
+    document = tracker.commit(operations)
     yield document.to_object() if request.get("wants_state") else {"phase": document.phase.value}
+
+
+def _refuse_contradictions(operations: list[JsonObject]) -> None:
+    """Refuse two verdicts of one validation that contradict each other: of a table, no row is the newer one.
+
+    :raises InvalidArgumentError: there are such; its ``position`` is that of the second one.
+    """
+    said: dict[tuple[object, object], object] = {}
+    for position, operation in enumerate(operations, 1):
+        if operation.get("operation") == VERDICT:
+            key = operation.get("component"), operation.get("test_name")
+            passed = operation.get("passed")
+            if said.setdefault(key, passed) != passed:
+                reason = (
+                    f"an object before it says the opposite of '{key[1]}' of '{key[0]}'; keep one of them"
+                )
+                error = InvalidArgumentError("passed", passed, reason)
+                error.position = position
+                raise error
 
 
 def _log(tracker: MigrationTracker, request: JsonObject) -> Iterator[object]:
@@ -201,6 +230,11 @@ def _in_powershell(error: Exception, operations: int) -> JsonObject:
         case GateBlockedError():
             shown = "'migration-state gate'", "Get-MigrationGate"
             refusal.lines = [line.replace(*shown) for line in refusal.lines]
+            if len(error.blockers) > 1:
+                # PowerShell 7 shows the lines of an error as one paragraph.
+                refusal.lines.append(
+                    "For a list: (Get-MigrationGate).blockers | Format-List component, message, fix"
+                )
     position = getattr(error, "position", None) if isinstance(error, MigrationStateError) else None
     if position and operations > 1:
         refusal.lines[0] = f"object {position} of {operations}: {refusal.lines[0]}; nothing was recorded"
