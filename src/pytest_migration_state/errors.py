@@ -21,10 +21,10 @@ that each survives pickling.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
+TYPE_CHECKING = False  # type checkers read it as typing's, which is not loaded: --help would pay for it
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Final
 
     from pytest_migration_state.types import Blocker
 

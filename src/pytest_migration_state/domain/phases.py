@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
 
 from pytest_migration_state.errors import (
     InvalidArgumentError,
     InvalidTransitionError,
     RollbackUnavailableError,
 )
+
+TYPE_CHECKING = False  # type checkers read it as typing's, which is not loaded: --help would pay for it
+if TYPE_CHECKING:
+    from typing import Final
 
 
 class Phase(StrEnum):
