@@ -48,7 +48,7 @@ class Commands(Protocol):
         """Return the command that runs these tests, given as paths and node ids."""
 
 
-class ShellCommands:
+class ShellCommands(Commands):
     """The commands of the command line, quoted for a POSIX shell.
 
     :param state: the address of the state as a person would type it.
@@ -58,40 +58,32 @@ class ShellCommands:
         self._state = as_operand(state)
 
     def begin_again(self) -> str:
-        """Return the command that begins another migration."""
         return f"migration-state init --force -s {self._state}"
 
     def go_to(self, phase: str) -> str:
-        """Return the command that moves the migration to a phase."""
         return f"migration-state phase {phase} -s {self._state}"
 
     def accept(self) -> str:
-        """Return the command that accepts a record that is not whole."""
         return f"migration-state accept -s {self._state} --by WHO --reason TEXT"
 
     def forget(self, key: Key) -> str:
-        """Return the command that removes a validation from the record."""
         return f"migration-state forget -s {self._state} {_operands(*key, options='--reason TEXT')}"
 
     def record(self, key: Key) -> str:
-        """Return the command that records a result by hand."""
         operands = _operands(*key, options="--passed")
         return f"migration-state result -s {self._state} {operands} (or --failed)"
 
     def import_backup(self) -> str:
-        """Return the command that records results of backups."""
         return f"migration-state import-backup -s {self._state} MANIFEST"
 
     def run_all(self, component: str | None = None) -> str:  # noqa: ARG002  # all tests are those of any
-        """Return the command that runs all tests."""
         return f"pytest --migration-state={self._state}"
 
     def run(self, tests: Sequence[str]) -> str:
-        """Return the command that runs these tests."""
         return " ".join([self.run_all(), *map(as_operand, tests)])
 
 
-class PowerShellCommands:
+class PowerShellCommands(Commands):
     """The functions of ``MigrationState.ps1``, and pytest, quoted for PowerShell.
 
     :param state: the address of the state as a person would type it.
@@ -102,37 +94,29 @@ class PowerShellCommands:
         self._pytest = "pytest " + in_powershell(f"--migration-state={state}", r"--migration-state=")
 
     def begin_again(self) -> str:
-        """Return the command that begins another migration."""
         return f"Initialize-MigrationState {self._state} -Force"
 
     def go_to(self, phase: str) -> str:
-        """Return the command that moves the migration to a phase."""
         return f"Set-MigrationPhase {self._state} -NewPhase {phase}"
 
     def accept(self) -> str:
-        """Return the command that accepts a record that is not whole."""
         return f"Approve-MigrationRecord {self._state} -By WHO -Reason TEXT"
 
     def forget(self, key: Key) -> str:
-        """Return the command that removes a validation from the record."""
         return f"Remove-ValidationResult {self._state} {_named(key)} -Reason TEXT"
 
     def record(self, key: Key) -> str:
-        """Return the command that records a result by hand."""
         return f"Add-ValidationResult {self._state} {_named(key)} -Passed $true (or $false)"
 
     def import_backup(self) -> str:
-        """Return the command that records results of backups."""
         return f"Import-MigrationBackup {self._state} -ManifestPath MANIFEST"
 
     def run_all(self, component: str | None = None) -> str:
-        """Return the command that runs all tests, and the one that records a result without a test."""
         named = in_powershell(component) if component else "NAME"
         verdict = f"-Component {named} -TestName TEXT -Passed $true (or $false)"
         return f"{self._pytest}, or record what you see: Add-ValidationResult {self._state} {verdict}"
 
     def run(self, tests: Sequence[str]) -> str:
-        """Return the command that runs these tests."""
         return " ".join([self._pytest, *(in_powershell(_no_option(test)) for test in tests)])
 
 
