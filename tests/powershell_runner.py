@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 #: The mark of a test of something that few scripts depend on: all its cases are samples of the deep tests.
 LONG: Final = pytest.mark.quick_cases(0)
 LIMIT: Final = 240  # seconds within which a script must end
+#: PowerShell prints in the code page of its console on Windows, and the tests read UTF-8.
+_UTF8: Final = (
+    "[Console]::OutputEncoding = New-Object System.Text.UTF8Encoding $false; "
+    if sys.platform == "win32"
+    else ""
+)
 #: How a test loads the functions, if it is not about that: without a start of the command.
 LOAD: Final = f". '{powershell_text.PATH}'"
 
@@ -39,7 +45,8 @@ class PowerShell:
         self._environment = {
             key: value
             for key, value in os.environ.items()
-            if key not in ("MIGRATION_STATE", "PYTHONIOENCODING")
+            # Windows PowerShell, started below PowerShell 7, would look for its modules where that has them.
+            if key not in ("MIGRATION_STATE", "PYTHONIOENCODING", "PSModulePath")
         }
         self._environment["PATH"] = os.pathsep.join(
             (sysconfig.get_path("scripts"), self._environment["PATH"])
@@ -61,7 +68,7 @@ class PowerShell:
 
     def start(self, script: str, *, load: str = LOAD, **environment: str) -> subprocess.Popen[str]:
         """Start a script that the functions are loaded for."""
-        return self._start(self.script(f"{load}\n{script}\n"), environment=environment)
+        return self._start(self.script(f"{_UTF8}{load}\n{script}\n"), environment=environment)
 
     def fails(self, script: str, **options: str) -> subprocess.CompletedProcess[str]:
         """Run a script to its end, whatever that is."""

@@ -63,10 +63,11 @@ def _function(name: str, body: str) -> Function:
     comment, code = body.split("#>")
     parameters = _found(_PARAMETERS, code)[1]
     sent = _found(_SENT, code)
+    columns = re.search(r" -Columns (.+)", code)
     return Function(
         name,
         comment.split("<#")[1],
-        tuple(_parameters(parameters)),
+        tuple(_parameters(parameters, re.findall(r"'(\w+)[ ?']", columns[1]) if columns else [])),
         sent[2] if sent[1] == "operation" else None,
         sent[2] if sent[1] == "command" else None,
         frozenset(re.findall(r"(\w+) = ", sent[3] or "")),
@@ -74,7 +75,7 @@ def _function(name: str, body: str) -> Function:
     )
 
 
-def _parameters(block: str) -> list[Parameter]:
+def _parameters(block: str, columns: list[str]) -> list[Parameter]:
     found, end = [], 0
     for match in _PARAMETER.finditer(block):
         attributes, end = block[end : match.start()], match.end()
@@ -85,7 +86,7 @@ def _parameters(block: str) -> list[Parameter]:
                 kind,
                 default,
                 "Mandatory = $true" in attributes and "ValueFromPipeline =" not in attributes,
-                "ValueFromPipelineByPropertyName" in attributes,
+                name in columns,
                 _listed("Alias", attributes),
                 _listed("ValidateSet", attributes),
             )

@@ -63,14 +63,14 @@ function Invoke-MigrationTool {
 }
 
 function Invoke-MigrationRequest {
-    # Sends one request. Gives its answers and warnings, or the Refusal and its Kind. An answer without the last line of
-    # ours is none: the command crashed, or is another program.
+    # Sends one request. Gives its answers and warnings, or the Refusal and its Kind. Without the line that ends an answer,
+    # the command crashed or is another program.
     param([hashtable]$Request)
     $PSDefaultParameterValues = @{}
     # Where the caller is strict, each property that a strange answer lacks would be an error of its own.
     Set-StrictMode -Off
     $ErrorActionPreference = 'Stop'
-    $reply = @{ Answers = @(); Warnings = @(); Refusal = $null; Kind = $null }
+    $reply = @{ Answers = @(); Warnings = @(); Refusal = $null; Kind = $null; IsMissing = $false }
     $tool = Invoke-MigrationTool -Json (ConvertTo-AsciiJson -Value $Request)
     if ($tool.Failure) {
         $reply.Refusal = $tool.Failure
@@ -83,7 +83,7 @@ function Invoke-MigrationRequest {
     foreach ($line in $tool.Lines) {
         $parsed = $null
         if ($line -is [string]) {
-            try { $parsed = ConvertFrom-Json -InputObject $line } catch { $parsed = $null }
+            try { $parsed = ConvertFrom-Json -InputObject $line } catch { $strange += $_.Exception.Message }
         }
         switch -CaseSensitive ("$(@($parsed.PSObject.Properties.Name)[0])") {
             'answer' { $answers[$answers.Count] = $parsed.answer }
@@ -93,7 +93,8 @@ function Invoke-MigrationRequest {
                 $reply.Kind = $parsed.error.type
                 $isWhole = $true
             }
-            'end' { $isWhole = $true }
+            # The number of lines before it: one that cannot be read must not be missed.
+            'end' { $isWhole = $parsed.end -eq $answers.Count + @($reply.Warnings).Count }
             default { if ("$line".Trim()) { $strange += "$line" } }
         }
     }
@@ -132,12 +133,18 @@ function New-MigrationCall {
     # ShouldProcess has something to say under these alone. It is too slow to be asked for each object of a pipeline.
     $call.Asks = $call.WhatIfPreference -or "$($call.ConfirmPreference)" -in 'Low', 'Medium' -or "$($call.VerbosePreference)" -ne 'SilentlyContinue'
     $call.Path = $StatePath
-    try {
-        $call.Path = Resolve-MigrationPath -Caller $Caller -Path $StatePath
-    } catch {
-        $call.Refusal = "The path '$StatePath' cannot be used: $($_.Exception.Message)"
-    }
+    $call.Path = Read-MigrationPath -Call $call -Path $StatePath
     $call
+}
+
+function Read-MigrationPath {
+    # Gives a path as the command can use it. One that cannot be used refuses the call.
+    param([hashtable]$Call, [string]$Path)
+    try {
+        Resolve-MigrationPath -Caller $Call.Caller -Path $Path
+    } catch {
+        $Call.Refusal = "The path '$Path' cannot be used: $($_.Exception.Message)"
+    }
 }
 
 function Resolve-MigrationPath {
@@ -160,7 +167,7 @@ function Resolve-MigrationPath {
 }
 
 function Confirm-MigrationChange {
-    # Is a change to be made? Not under -WhatIf, and under -Confirm only if the user says so.
+    # Gives $true, unless -WhatIf or the user's answer to -Confirm forbids the change.
     param([hashtable]$Call, [string]$Change)
     $WhatIfPreference = $Call.WhatIfPreference
     $ConfirmPreference = $Call.ConfirmPreference
@@ -185,34 +192,65 @@ function Add-MigrationOperation {
     }
 }
 
-function Test-MigrationInput {
-    # Has an object of the pipeline every value that is needed, and is each a single one? The first object of which that is
-    # not so stops the whole call.
-    param([hashtable]$Call, $InputObject, [string[]]$Names, $Values, $Optional = @())
-    if ($Call.Refusal) { return $false }
+function Read-MigrationInput {
+    # Gives the values of a call by the names of its parameters: a parameter that was given counts for every object of the
+    # pipeline, the others are read from the object. Gives nothing, and refuses the call, if a value is missing or unusable.
+    # A column is the name of a parameter and its aliases; with '?' at its end it may be missing.
+    param([hashtable]$Call, $InputObject, [string[]]$Columns)
+    # Where the caller is strict, each property that an object lacks would be an error of its own.
+    Set-StrictMode -Off
+    if ($Call.Refusal) { return }
     $Call.Inputs++
     $isPiped = $Call.Caller.MyInvocation.ExpectingInput
     $which = if ($isPiped) { "Object $($Call.Inputs) of the pipeline" } else { 'The call' }
-    if (-not $isPiped -and $Call.Bound.ContainsKey('InputObject')) {
+    if (-not $isPiped -and $Call.Bound.Keys -contains 'InputObject') {
         $Call.Refusal = 'InputObject is for the pipeline: write $rows | ' + $Call.Caller.MyInvocation.MyCommand.Name + '.'
-        return $false
+        return
     }
-    for ($number = 0; $number -lt $Names.Count; $number++) {
-        $found = @($Values[$number])
-        if ($found.Count -eq 1 -and "$found".Trim()) { continue }
-        $has = if ($found.Count -gt 1) { "$($found.Count) values for" } else { 'no' }
-        $hint = if ($isPiped -and $null -ne $InputObject) { " It has: $(@($InputObject.PSObject.Properties.Name) -join ', ')." }
-        $Call.Refusal = "$which has $has $($Names[$number]).$hint Nothing was recorded."
-        return $false
+    $values = @{}
+    foreach ($column in $Columns) {
+        $names = $column.TrimEnd('?').Split(' ')
+        $isGiven = $Call.Bound.Keys -contains $names[0]
+        $value = $null
+        if ($isGiven) {
+            $value = $Call.Bound[$names[0]]
+        } elseif ($isPiped -and $null -ne $InputObject) {
+            try {
+                $value = Get-MigrationProperty -InputObject $InputObject -Names $names
+            } catch {
+                $Call.Refusal = "$which has no $($names[0]) that can be read: $($_.Exception.Message) Nothing was recorded."
+                return
+            }
+        }
+        $found = @($value)
+        $isScript = $value -is [scriptblock] -or ($isPiped -and $isGiven -and "$value" -match '\$(_|PSItem)\b')
+        if ($isScript -or $value -is [System.Collections.IDictionary] -or $value -is [System.Management.Automation.PSCustomObject]) {
+            # PowerShell would take the text of a script block, and the name of the type of an object.
+            $Call.Refusal = "$which has { $value } in place of a text or a number for $($names[0]). Nothing was recorded."
+            return
+        }
+        $isThere = $found.Count -eq 1 -and "$found".Trim()
+        if ($found.Count -gt 1 -or -not ($isThere -or $column.EndsWith('?'))) {
+            $number = if ($found.Count -gt 1) { "$($found.Count) values for" } else { 'no' }
+            $hint = if ($isPiped -and $null -ne $InputObject) { " It has: $(@($InputObject.PSObject.Properties.Name) -join ', ')." }
+            $Call.Refusal = "$which has $number $($names[0]).$hint Nothing was recorded."
+            return
+        }
+        $values[$names[0]] = if ($isThere) { $value } else { '' }
     }
-    foreach ($value in @($Values) + @($Optional)) {
-        # PowerShell would take the text of a script block, and the name of the type of an object.
-        if ($value -is [scriptblock] -or $value -is [System.Collections.IDictionary] -or $value -is [System.Management.Automation.PSCustomObject]) {
-            $Call.Refusal = "$which has { $value } in place of a text or a number. Nothing was recorded."
-            return $false
+    $values
+}
+
+function Get-MigrationProperty {
+    # Gives the value of the first of these names that an object, or a hashtable, has.
+    param($InputObject, [string[]]$Names)
+    foreach ($name in $Names) {
+        if ($InputObject -is [System.Collections.IDictionary]) {
+            if ($InputObject.Keys -contains $name) { return , $InputObject[$name] }
+        } elseif ($null -ne ($property = $InputObject.PSObject.Properties[$name])) {
+            return , $property.Value
         }
     }
-    $true
 }
 
 function Stop-MigrationCall {
@@ -240,7 +278,7 @@ function Stop-MigrationCall {
 function Send-MigrationRequest {
     # Sends a request of a call, unless the call is refused already. Gives the reply.
     param([hashtable]$Call, [hashtable]$Request)
-    if ($Call.Refusal) { return @{ Answers = @(); Refusal = $Call.Refusal; Kind = 'InvalidInput' } }
+    if ($Call.Refusal) { return @{ Answers = @(); Refusal = $Call.Refusal; Kind = 'InvalidInput'; IsMissing = $false } }
     $Request.state = $Call.Path
     $reply = Invoke-MigrationRequest -Request $Request
     foreach ($warning in $reply.Warnings) { Write-MigrationWarning -Call $Call -Message $warning }
@@ -290,13 +328,14 @@ function ConvertTo-StateHashtable {
 }
 
 function Read-MigrationState {
-    # Sends a request that changes nothing. Gives the reply; $null, and a warning, where there is no state.
+    # Sends a request that changes nothing. Gives the reply; where there is no state, a warning and a reply that says so;
+    # nothing after a refusal.
     param([hashtable]$Call, [hashtable]$Request, [string]$What = 'Migration state file')
     $reply = Send-MigrationRequest -Call $Call -Request $Request
     if (-not $reply.Refusal) { return $reply }
     if ($reply.Kind -eq 'StateNotFoundError') {
         Write-MigrationWarning -Call $Call -Message "$What not found: $($Call.Path)"
-        return
+        return @{ Answers = @(); IsMissing = $true }
     }
     Stop-MigrationCall -Call $Call -Message $reply.Refusal -Kind $reply.Kind
 }
@@ -323,7 +362,7 @@ function Initialize-MigrationState {
     .PARAMETER StatePath
         The state file. Default: $env:MIGRATION_STATE, else migration-state.json in the current folder.
     .PARAMETER Force
-        Begin anew although there is a state.
+        Begin another migration although there is a state.
     .EXAMPLE
         Initialize-MigrationState -StatePath 'work/migration-state.json'
     #>
@@ -417,25 +456,24 @@ function Add-ProcessedContainer {
         [Parameter(Position = 0)]
         [string]$StatePath,
         [Parameter(Mandatory = $true, Position = 1, ParameterSetName = 'Single')]
-        [Parameter(Position = 1, ParameterSetName = 'Pipeline', ValueFromPipelineByPropertyName = $true)]
-        [AllowNull()][AllowEmptyString()][AllowEmptyCollection()]
+        [Parameter(Position = 1, ParameterSetName = 'Pipeline')]
         [Alias('Names', 'Name')]
-        [object]$ContainerName,
+        [string]$ContainerName,
         [Parameter(Mandatory = $true, Position = 2, ParameterSetName = 'Single')]
-        [Parameter(Position = 2, ParameterSetName = 'Pipeline', ValueFromPipelineByPropertyName = $true)]
-        [AllowNull()][AllowEmptyString()][AllowEmptyCollection()]
+        [Parameter(Position = 2, ParameterSetName = 'Pipeline')]
         [Alias('Id')]
-        [object]$ContainerId,
+        [string]$ContainerId,
         [Parameter(Mandatory = $true, ValueFromPipeline = $true, ParameterSetName = 'Pipeline')]
         [AllowNull()]
         [object]$InputObject
     )
     begin { $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath }
     process {
-        $names = 'ContainerName', 'ContainerId'
-        if (-not (Test-MigrationInput -Call $call -InputObject $InputObject -Names $names -Values @($ContainerName, $ContainerId))) { return }
-        $operation = @{ operation = 'add_processed_container'; name = "$ContainerName"; container_id = "$ContainerId" }
-        Add-MigrationOperation -Call $call -Change "Record that container '$ContainerName' ($ContainerId) was removed" -Operation $operation
+        $given = Read-MigrationInput -Call $call -InputObject $InputObject -Columns 'ContainerName Names Name', 'ContainerId Id'
+        if (-not $given) { return }
+        $name, $id = "$($given.ContainerName)", "$($given.ContainerId)"
+        $operation = @{ operation = 'add_processed_container'; name = $name; container_id = $id }
+        Add-MigrationOperation -Call $call -Change "Record that container '$name' ($id) was removed" -Operation $operation
     }
     end { Complete-MigrationCall -Call $call }
 }
@@ -466,27 +504,24 @@ function Add-PreservedData {
         [Parameter(Position = 0)]
         [string]$StatePath,
         [Parameter(Mandatory = $true, Position = 1, ParameterSetName = 'Single')]
-        [Parameter(Position = 1, ParameterSetName = 'Pipeline', ValueFromPipelineByPropertyName = $true)]
-        [AllowNull()][AllowEmptyString()][AllowEmptyCollection()]
+        [Parameter(Position = 1, ParameterSetName = 'Pipeline')]
         [Alias('Key')]
-        [object]$DataKey,
+        [string]$DataKey,
         [Parameter(Mandatory = $true, Position = 2, ParameterSetName = 'Single')]
-        [Parameter(Position = 2, ParameterSetName = 'Pipeline', ValueFromPipelineByPropertyName = $true)]
-        [AllowNull()][AllowEmptyString()][AllowEmptyCollection()]
+        [Parameter(Position = 2, ParameterSetName = 'Pipeline')]
         [Alias('Path')]
-        [object]$BackupPath,
+        [string]$BackupPath,
         [Parameter(Mandatory = $true, ValueFromPipeline = $true, ParameterSetName = 'Pipeline')]
         [AllowNull()]
         [object]$InputObject
     )
     begin { $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath }
     process {
-        $names = 'DataKey', 'BackupPath'
-        if (-not (Test-MigrationInput -Call $call -InputObject $InputObject -Names $names -Values @($DataKey, $BackupPath))) { return }
-        # Windows PowerShell takes the name alone for the text of a file.
-        $path = if ($BackupPath -is [System.IO.FileSystemInfo]) { $BackupPath.FullName } else { "$BackupPath" }
-        $operation = @{ operation = 'add_preserved_data'; key = "$DataKey"; backup_path = $path }
-        Add-MigrationOperation -Call $call -Change "Record that data '$DataKey' was preserved at '$path'" -Operation $operation
+        $given = Read-MigrationInput -Call $call -InputObject $InputObject -Columns 'DataKey Key', 'BackupPath Path'
+        if (-not $given) { return }
+        $key, $path = "$($given.DataKey)", "$($given.BackupPath)"
+        $operation = @{ operation = 'add_preserved_data'; key = $key; backup_path = $path }
+        Add-MigrationOperation -Call $call -Change "Record that data '$key' was preserved at '$path'" -Operation $operation
     }
     end { Complete-MigrationCall -Call $call }
 }
@@ -514,11 +549,10 @@ function Add-NativeProcess {
         [Parameter(Position = 0)]
         [string]$StatePath,
         [Parameter(Mandatory = $true, Position = 1, ParameterSetName = 'Single')]
-        [Parameter(Position = 1, ParameterSetName = 'Pipeline', ValueFromPipelineByPropertyName = $true)]
-        [AllowNull()][AllowEmptyString()][AllowEmptyCollection()]
+        [Parameter(Position = 1, ParameterSetName = 'Pipeline')]
         [Alias('Name')]
-        [object]$ProcessName,
-        [Parameter(Position = 2, ValueFromPipelineByPropertyName = $true)]
+        [string]$ProcessName,
+        [Parameter(Position = 2)]
         [Alias('Id')]
         [object]$ProcessId,
         [Parameter(Mandatory = $true, ValueFromPipeline = $true, ParameterSetName = 'Pipeline')]
@@ -527,15 +561,13 @@ function Add-NativeProcess {
     )
     begin { $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath }
     process {
-        $names = 'ProcessName'
-        if (-not (Test-MigrationInput -Call $call -InputObject $InputObject -Names $names -Values @($ProcessName) -Optional @($ProcessId))) { return }
-        $operation = @{ operation = 'add_native_process'; name = "$ProcessName" }
-        # As before, 0 is no process.
-        if ("$ProcessId".Trim() -notin '', '0') {
-            # What is no number is refused, with a sentence that shows it.
-            $operation.process_id = if ("$ProcessId".Trim() -match '^[0-9]{1,10}$') { [long]"$ProcessId".Trim() } else { "$ProcessId" }
-        }
-        Add-MigrationOperation -Call $call -Change "Record that process '$ProcessName' was started" -Operation $operation
+        $given = Read-MigrationInput -Call $call -InputObject $InputObject -Columns 'ProcessName Name', 'ProcessId Id?'
+        if (-not $given) { return }
+        $name, $id = "$($given.ProcessName)", "$($given.ProcessId)".Trim()
+        $operation = @{ operation = 'add_native_process'; name = $name }
+        # As before, 0 is no process. What is no number is refused, with a sentence that shows it.
+        if ($id -notin '', '0') { $operation.process_id = if ($id -match '^[0-9]{1,10}$') { [long]$id } else { $id } }
+        Add-MigrationOperation -Call $call -Change "Record that process '$name' was started" -Operation $operation
     }
     end { Complete-MigrationCall -Call $call }
 }
@@ -576,41 +608,39 @@ function Add-ValidationResult {
         [Parameter(Position = 0)]
         [string]$StatePath,
         [Parameter(Mandatory = $true, Position = 1, ParameterSetName = 'Single')]
-        [Parameter(Position = 1, ParameterSetName = 'Pipeline', ValueFromPipelineByPropertyName = $true)]
-        [AllowNull()][AllowEmptyString()][AllowEmptyCollection()]
-        [object]$Component,
+        [Parameter(Position = 1, ParameterSetName = 'Pipeline')]
+        [string]$Component,
         [Parameter(Mandatory = $true, Position = 2, ParameterSetName = 'Single')]
-        [Parameter(Position = 2, ParameterSetName = 'Pipeline', ValueFromPipelineByPropertyName = $true)]
-        [AllowNull()][AllowEmptyString()][AllowEmptyCollection()]
+        [Parameter(Position = 2, ParameterSetName = 'Pipeline')]
         [Alias('test_name')]
-        [object]$TestName,
+        [string]$TestName,
         [Parameter(Mandatory = $true, Position = 3, ParameterSetName = 'Single')]
-        [Parameter(Position = 3, ParameterSetName = 'Pipeline', ValueFromPipelineByPropertyName = $true)]
-        [AllowNull()][AllowEmptyString()][AllowEmptyCollection()]
+        [Parameter(Position = 3, ParameterSetName = 'Pipeline')]
         [object]$Passed,
-        [Parameter(Position = 4, ValueFromPipelineByPropertyName = $true)]
+        [Parameter(Position = 4)]
         [Alias('error_message')]
-        [object]$ErrorMessage,
-        [Parameter(Position = 5, ValueFromPipelineByPropertyName = $true)]
-        [object]$Reason,
+        [string]$ErrorMessage,
+        [Parameter(Position = 5)]
+        [string]$Reason,
         [Parameter(Mandatory = $true, ValueFromPipeline = $true, ParameterSetName = 'Pipeline')]
         [AllowNull()]
         [object]$InputObject
     )
     begin { $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath }
     process {
-        $names = 'Component', 'TestName', 'Passed'
-        if (-not (Test-MigrationInput -Call $call -InputObject $InputObject -Names $names -Values @($Component, $TestName, $Passed) -Optional @($ErrorMessage, $Reason))) { return }
-        $verdict = ConvertTo-Verdict -Value $Passed
+        $given = Read-MigrationInput -Call $call -InputObject $InputObject -Columns 'Component', 'TestName test_name', 'Passed', 'ErrorMessage error_message?', 'Reason?'
+        if (-not $given) { return }
+        $component, $test = "$($given.Component)", "$($given.TestName)"
+        $verdict = ConvertTo-Verdict -Value $given.Passed
         if ($null -eq $verdict) {
-            $call.Refusal = "Passed '$Passed' of '$TestName' of '$Component' is no verdict: write true or false; nothing was recorded."
+            $call.Refusal = "Passed '$($given.Passed)' of '$test' of '$component' is no verdict: write true or false; nothing was recorded."
             return
         }
-        $operation = @{ operation = 'add_validation_result'; component = "$Component"; test_name = "$TestName"; passed = $verdict }
-        if ("$ErrorMessage") { $operation.error_message = "$ErrorMessage" }
-        if ("$Reason") { $operation.reason = "$Reason" }
+        $operation = @{ operation = 'add_validation_result'; component = $component; test_name = $test; passed = $verdict }
+        if ("$($given.ErrorMessage)") { $operation.error_message = "$($given.ErrorMessage)" }
+        if ("$($given.Reason)") { $operation.reason = "$($given.Reason)" }
         $word = if ($verdict) { 'PASSED' } else { 'FAILED' }
-        Add-MigrationOperation -Call $call -Change "Record '$TestName' of '$Component': $word" -Operation $operation
+        Add-MigrationOperation -Call $call -Change "Record '$test' of '$component': $word" -Operation $operation
     }
     end { Complete-MigrationCall -Call $call }
 }
@@ -638,14 +668,12 @@ function Remove-ValidationResult {
         [Parameter(Position = 0)]
         [string]$StatePath,
         [Parameter(Mandatory = $true, Position = 1, ParameterSetName = 'Single')]
-        [Parameter(Position = 1, ParameterSetName = 'Pipeline', ValueFromPipelineByPropertyName = $true)]
-        [AllowNull()][AllowEmptyString()][AllowEmptyCollection()]
-        [object]$Component,
+        [Parameter(Position = 1, ParameterSetName = 'Pipeline')]
+        [string]$Component,
         [Parameter(Mandatory = $true, Position = 2, ParameterSetName = 'Single')]
-        [Parameter(Position = 2, ParameterSetName = 'Pipeline', ValueFromPipelineByPropertyName = $true)]
-        [AllowNull()][AllowEmptyString()][AllowEmptyCollection()]
+        [Parameter(Position = 2, ParameterSetName = 'Pipeline')]
         [Alias('test_name')]
-        [object]$TestName,
+        [string]$TestName,
         [Parameter(Mandatory = $true, Position = 3)]
         [string]$Reason,
         [Parameter(Mandatory = $true, ValueFromPipeline = $true, ParameterSetName = 'Pipeline')]
@@ -654,10 +682,11 @@ function Remove-ValidationResult {
     )
     begin { $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath }
     process {
-        $names = 'Component', 'TestName'
-        if (-not (Test-MigrationInput -Call $call -InputObject $InputObject -Names $names -Values @($Component, $TestName))) { return }
-        $operation = @{ operation = 'forget_validation'; component = "$Component"; test_name = "$TestName"; reason = $Reason }
-        Add-MigrationOperation -Call $call -Change "Forget '$TestName' of '$Component'" -Operation $operation
+        $given = Read-MigrationInput -Call $call -InputObject $InputObject -Columns 'Component', 'TestName test_name'
+        if (-not $given) { return }
+        $component, $test = "$($given.Component)", "$($given.TestName)"
+        $operation = @{ operation = 'forget_validation'; component = $component; test_name = $test; reason = $Reason }
+        Add-MigrationOperation -Call $call -Change "Forget '$test' of '$component'" -Operation $operation
     }
     end { Complete-MigrationCall -Call $call }
 }
@@ -765,8 +794,8 @@ function Import-MigrationBackup {
     )
     $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath
     if (-not (Confirm-MigrationChange -Call $call -Change "Record the backups of '$ManifestPath'")) { return }
-    $request = @{ command = 'import_backup'; manifest = Resolve-MigrationPath -Caller $PSCmdlet -Path $ManifestPath }
-    if ($Root) { $request.root = Resolve-MigrationPath -Caller $PSCmdlet -Path $Root }
+    $request = @{ command = 'import_backup'; manifest = Read-MigrationPath -Call $call -Path $ManifestPath }
+    if ($Root) { $request.root = Read-MigrationPath -Call $call -Path $Root }
     $reply = Invoke-MigrationCall -Call $call -Request $request
     if (-not $reply) { return }
     foreach ($backup in $reply.Answers) {
@@ -828,8 +857,9 @@ function Get-MigrationState {
     )
     $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath
     $reply = Read-MigrationState -Call $call -Request @{ command = 'show' }
-    if ($reply) { return $reply.Answers[0] }
-    $null
+    if (-not $reply) { return }
+    if ($reply.IsMissing) { return $null }
+    $reply.Answers[0]
 }
 
 function Get-MigrationAuditLog {
@@ -850,7 +880,7 @@ function Get-MigrationAuditLog {
     )
     $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath
     $reply = Read-MigrationState -Call $call -Request @{ command = 'audit'; last = $Last } -What 'Migration audit log'
-    if (-not $reply) { return @() }
+    if (-not $reply) { return }
     foreach ($entry in $reply.Answers) {
         # The name under which MigrationState.format.ps1xml has the columns.
         $null = Add-Member -InputObject $entry -TypeName 'MigrationState.AuditEntry'
@@ -916,7 +946,9 @@ function Test-MigrationState {
         return
     }
     $reply = Read-MigrationState -Call $call -Request $request
-    if (-not $reply) { return $false }
+    if (-not $reply) { return }
+    if ($reply.IsMissing) { return $false }
+    $VerbosePreference = $call.VerbosePreference
     $report = $reply.Answers[0]
     foreach ($problem in $report.problems) { Write-MigrationWarning -Call $call -Message $problem.message }
     foreach ($note in $report.notes) { $null = Write-Verbose -Message $note }

@@ -46,6 +46,7 @@ def ask(run: Run) -> Ask:
         for line in lines:
             for key, value in line.items():
                 found[key].append(value)
+        assert found["end"] in ([], [len(lines) - 1])
         return Reply(status, found["answer"], found["warning"], found["error"][-1], next(iter(lines[-1])))
 
     return call
@@ -94,6 +95,9 @@ def test_verdicts_that_contradict_each_other_are_refused(ask: Ask, folder: Path)
     )
     assert document(folder)["validation_results"] == []
     assert ask("apply", operations=[passed, passed]).last == "end"
+    saved = {"operation": "add_preserved_data", "key": "k", "backup_path": "p"}
+    reply = ask("apply", operations=[saved, {**saved, "backup_path": "q"}])
+    assert "says something else of 'k'; keep one of them" in reply.error["message"]
 
 
 @pytest.mark.parametrize(
@@ -132,12 +136,19 @@ def test_sentences_speak_powershell(ask: Ask) -> None:
     ]
     ask("apply", operations=[{"operation": "set_rollback_availability", "available": False}])
     reply = ask("apply", operations=[{"operation": "set_phase", "phase": "RolledBack"}])
-    assert "(Set-RollbackAvailability -Available $true)" in reply.error["message"]
+    assert (
+        "(Set-RollbackAvailability -StatePath migration-state.json -Available $true)"
+        in reply.error["message"]
+    )
     failed = {"operation": "add_validation_result", "test_name": "t", "passed": False}
     ask("apply", operations=[{**failed, "component": name} for name in "abcdefghijkl"])
-    reply = ask("apply", operations=[{"operation": "set_phase", "phase": "Completed"}])
-    first, *blockers = reply.error["message"].split("\n")
-    assert (reply.status, first) == (1, "The gate to Completed is shut: 12 blockers")
+    completion = {"operation": "set_phase", "phase": "completed", "require": ["web", "it's"]}
+    reply = ask("apply", operations=[completion])
+    first, *blockers, last = reply.error["message"].split("\n")
+    assert last.startswith(
+        "For a list: (Get-MigrationGate -StatePath migration-state.json -Require web, 'it''s')."
+    )
+    assert (reply.status, first) == (1, "The gate to Completed is shut: 14 blockers")
     assert "Remove-ValidationResult -StatePath migration-state.json -Component a -TestName t" in blockers[0]
 
 

@@ -35,6 +35,8 @@ def test_pipelines_of_operators_work(powershell: PowerShell) -> None:
         Import-Csv saved.csv | Add-PreservedData
         Get-Process -Id $PID | Add-NativeProcess
         [pscustomobject]@{ Name = 'without id' } | Add-NativeProcess
+        @{ Name = 'table'; Id = 7 } | Add-NativeProcess
+        Add-ProcessedContainer -ContainerName 007 -ContainerId 123456789e12
         Import-Csv results.csv | Add-ValidationResult
         Import-Csv removed.csv | ForEach-Object { [pscustomobject]@{ Component = $_.ContainerName } } |
             Add-ValidationResult -TestName 'answers' -Passed $true
@@ -46,9 +48,10 @@ def test_pipelines_of_operators_work(powershell: PowerShell) -> None:
     state = MigrationTracker(powershell.state).state
     assert [(one.name, one.id) for one in state.docker_containers_removed] == [
         ("guardian-hive", "abc"), ("worker", "def"), ("agent", "123"), ("cron", "456"),
+        ("007", "123456789e12"),
     ]  # fmt: skip
     assert state.data_preserved == {"config": "backups/config.json"}
-    assert [one.process_id for one in state.native_processes_started] == [int(printed[0]), None]
+    assert [one.process_id for one in state.native_processes_started] == [int(printed[0]), None, 7]
     verdicts = {
         (one.component, one.test_name): (one.passed, one.error_message) for one in state.validation_results
     }
@@ -70,7 +73,9 @@ def test_one_object_that_is_refused_refuses_all(powershell: PowerShell) -> None:
         function Try-It($Call) { try { & $Call; 'taken' } catch { ("$_" -split ' \\(/')[0] } }
         $good = Row @{ Name = 'a'; Id = '1' }
         $several = Row @{ Name = 'b', 'c'; Id = '2' }
-        foreach ($bad in (Row @{ Name = 'b' }), $several, 'text', $null, @{ Name = 'd' }) {
+        $throws = Row @{ Id = '3' }
+        Add-Member -InputObject $throws -MemberType ScriptProperty -Name Name -Value { throw 'no name' }
+        foreach ($bad in (Row @{ Name = 'b' }), $several, 'text', $null, @{ Name = 'd' }, $throws, 5) {
             Try-It { $good, $bad, $good | Add-ProcessedContainer }
         }
         $pass = Row @{ Component = 'a'; TestName = 't'; Passed = 'true' }
@@ -80,7 +85,7 @@ def test_one_object_that_is_refused_refuses_all(powershell: PowerShell) -> None:
         }
         Try-It { $pass, (Row @{ Component = 'a'; TestName = 't'; Passed = 'no' }) | Add-ValidationResult }
         Try-It { $pass | Add-ValidationResult -Component { $_.Component } }
-        Try-It { $pass | Add-ValidationResult -ErrorMessage @{ a = 1 } }
+        Try-It { $pass | Add-ValidationResult -Passed @{ a = 1 } }
         Try-It { Add-ProcessedContainer -InputObject $good }
         $row = Row @{ Component = 'a'; TestName = 't'; Reason = 'r' }
         Try-It { $row | Remove-ValidationResult }
@@ -99,24 +104,29 @@ def test_one_object_that_is_refused_refuses_all(powershell: PowerShell) -> None:
     assert printed[2:5] == [
         f"{second} no ContainerName. It has: Length. Nothing was recorded.",
         f"{second} no ContainerName. Nothing was recorded.",
-        f"{second} no ContainerName. {printed[4].partition('. ')[2]}",
+        f"{second} no ContainerId. {printed[4].partition('. ')[2]}",
     ]
+    assert all(line.startswith(f"{second} no ContainerName. ") for line in printed[5:7])
+    verdicts = printed[7:11]
     assert (
-        printed[5] == "Passed 'maybe' of 'u' of 'a' is no verdict: write true or false; nothing was recorded."
+        verdicts[0]
+        == "Passed 'maybe' of 'u' of 'a' is no verdict: write true or false; nothing was recorded."
     )
-    assert [line.partition(".")[0] for line in printed[6:9:2]] == [f"{second} no Passed"] * 2
-    assert printed[7] == "Passed '2' of 'u' of 'a' is no verdict: write true or false; nothing was recorded."
-    assert "an object before it says the opposite of 't' of 'a'; keep one of them; nothing was" in printed[9]
-    assert printed[10].startswith("Object 1 of the pipeline has {  $_.Component  } in place of a text or ")
-    assert printed[11].startswith(
-        "Object 1 of the pipeline has { System.Collections.Hashtable } in place of "
+    assert [line.partition(".")[0] for line in verdicts[1::2]] == [f"{second} no Passed"] * 2
+    assert verdicts[2] == "Passed '2' of 'u' of 'a' is no verdict: write true or false; nothing was recorded."
+    contradiction, script, table, argument, reason, pid, arabic, key, end = printed[11:]
+    assert (
+        "an object before it says something else of 't' of 'a'; keep one of them; nothing was"
+        in contradiction
     )
-    assert printed[12] == "InputObject is for the pipeline: write $rows | Add-ProcessedContainer."
-    assert "mandatory parameters: Reason." in printed[13]
-    assert printed[14].startswith("object 2 of 2: process_id 'x1' cannot be used: it must be an integer ")
-    assert printed[15].startswith("object 2 of 2: process_id '٣' cannot be used: it must be an integer ")
-    assert printed[16].startswith("object 2 of 2: key 'CONFIG' cannot be used: 'config' already exists")
-    assert printed[17:] == ["end"]
+    assert script.startswith("Object 1 of the pipeline has {  $_.Component  } in place of a text or ")
+    assert table.startswith("Object 1 of the pipeline has { System.Collections.Hashtable } in place of ")
+    assert argument == "InputObject is for the pipeline: write $rows | Add-ProcessedContainer."
+    assert "mandatory parameters: Reason." in reason
+    assert pid.startswith("object 2 of 2: process_id 'x1' cannot be used: it must be an integer ")
+    assert arabic.startswith("object 2 of 2: process_id '٣' cannot be used: it must be an integer ")
+    assert key.startswith("object 2 of 2: key 'CONFIG' cannot be used: 'config' already exists")
+    assert end == "end"
     document = powershell.document()
     assert document["docker_containers_removed"] == document["validation_results"] == []
     assert document["native_processes_started"] == []

@@ -90,13 +90,15 @@ def test_caller_that_goes_on_after_errors(
         $found = Set-MigrationPhase -NewPhase Completed {option}; "$? $($null -eq $found)"
         $found = Initialize-MigrationState {option}; "$? $($null -eq $found)"
         Add-PreservedData -DataKey ' ' -BackupPath x {option}; "$?"
+        $found = Test-MigrationState -StatePath 'Nowhere:/s.json' {option}; "$? $($null -eq $found)"
+        $found = Import-MigrationBackup -ManifestPath 'Nowhere:/m.json' {option}; "$? $($null -eq $found)"
         $found = Get-MigrationGate -StatePath 'Nowhere:/s.json' {option}; "$? $($null -eq $found)"
         """,
         "inner.ps1",
     )
     load = f"Import-Module '{PATH.with_suffix('.psd1')}'" if module else f". '{PATH}'"
     printed = powershell(f"$null = Initialize-MigrationState\n& '{inner}'\n'reached'", load=load)
-    assert printed == ["False True", "False True", "False True", "False", "False True", "reached"]
+    assert printed == [*["False True"] * 3, "False", *["False True"] * 3, "reached"]
     assert not (powershell.folder / "mistyped.json").exists()
     assert powershell.document()["phase"] == "NotStarted"
 
@@ -135,7 +137,9 @@ def test_shut_gate_refuses_completed(powershell: PowerShell) -> None:
         in printed[3]
     )
     assert f"Remove-ValidationResult -StatePath {state} -Component b -TestName two -Reason TEXT" in printed[4]
-    assert printed[5].startswith("For a list: (Get-MigrationGate).blockers | Format-List ")
+    assert printed[5].startswith(
+        f"For a list: (Get-MigrationGate -StatePath {state}).blockers | Format-List "
+    )
     assert printed[6].startswith("(")
     assert printed[-2] == "GateBlockedError"
     assert printed[-1] == "Transitioned from 'Validation' to 'Completed' (forced: accepted by the owner)"
@@ -177,6 +181,10 @@ OTHERS = {
         "echo ImportError: no module>&2\nexit /b 1",
     ),
     "a number": ("echo 5", "echo 5"),
+    "a line that cannot be read": (
+        """echo '{"answer": {"a": 1, "A": 2}}'; echo '{"end": 1}'""",
+        """echo {"answer": {"a": 1, "A": 2}}\necho {"end": 1}""",
+    ),
 }
 CALLS = (
     "Get-MigrationState",

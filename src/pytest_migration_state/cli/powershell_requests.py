@@ -2,8 +2,9 @@
 
 What crosses the pipes is ASCII in both directions, so that no code page matters and no encoding is switched.
 A request names its ``command``, the ``state`` and arguments. Each line of the answer has one key: ``warning``
-(a sentence), ``answer`` (a value), and in the last line ``end`` or ``error``. A process that crashed and a
-program of the same name print no such last line, so that neither is taken for an answer.
+(a sentence), ``answer`` (a value), and in the last line ``end`` (the number of lines before it) or ``error``.
+A process that crashed and a program of the same name print no such last line, so that neither is taken for
+an answer, and a line that PowerShell cannot read is missed.
 
 Times are local, with an offset: PowerShell 7 reads them as local times, as those of the operators' scripts.
 """
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from pytest_migration_state.cli import output
 from pytest_migration_state.cli.errors import UsageError
 from pytest_migration_state.cli.refusals import DONE, Refusal
-from pytest_migration_state.domain.commands import PowerShellCommands
+from pytest_migration_state.domain.commands import PowerShellCommands, in_powershell
 from pytest_migration_state.domain.gate import Context, evaluate
 from pytest_migration_state.domain.keys import in_one_case, is_reserved
 from pytest_migration_state.domain.operations import VERDICT
@@ -65,21 +66,21 @@ class _Tracker(MigrationTracker):
 
 def answer() -> int:
     """Carry out the request on standard input, and print the answer. Return the exit status."""
-    operations: list[object] = []
+    reply = _Reply()
+    request: JsonObject = {}
     try:
         request = _request()
-        operations = request.get("operations", [])
-        tracker = _Tracker(request["state"], notify=_warn)
+        tracker = _Tracker(request["state"], notify=reply.warn)
         for value in COMMANDS[request["command"]](tracker, request):
-            output.json_line({"answer": _readable(value)})
+            reply.add("answer", reply.readable(value))
     except output.OutputError:
         raise
     except Exception as error:  # noqa: BLE001  # the functions show every error
-        refusal = _in_powershell(error, len(operations))
+        refusal = _in_powershell(error, request)
         output.json_line(refusal)
         status: int = refusal["error"]["exit_status"]
         return status
-    output.json_line({"end": True})
+    output.json_line({"end": reply.lines})
     return DONE
 
 
@@ -87,10 +88,6 @@ def _request() -> JsonObject:
     if sys.stdin is None:
         raise UsageError("standard input is closed")
     return decode_object(sys.stdin.buffer.read())
-
-
-def _warn(sentence: str) -> None:
-    output.json_line({"warning": sentence})
 
 
 # --- the commands -------------------------------------------------------------------------------------------
@@ -107,21 +104,28 @@ def _apply(tracker: MigrationTracker, request: JsonObject) -> Iterator[object]:
     yield document.to_object() if request.get("wants_state") else {"phase": document.phase.value}
 
 
+#: The arguments that name what an operation is about, and the one that says something of it.
+_SAYING: Final = {
+    VERDICT: (("component", "test_name"), "passed"),
+    "add_preserved_data": (("key",), "backup_path"),
+}
+
+
 def _refuse_contradictions(operations: list[JsonObject]) -> None:
-    """Refuse two verdicts of one validation that contradict each other: of a table, no row is the newer one.
+    """Refuse operations that contradict each other: of the rows of a table, none is the newer one.
 
     :raises InvalidArgumentError: there are such; its ``position`` is that of the second one.
     """
-    said: dict[tuple[object, object], object] = {}
+    said: dict[tuple[object, ...], object] = {}
     for position, operation in enumerate(operations, 1):
-        if operation.get("operation") == VERDICT:
-            key = operation.get("component"), operation.get("test_name")
-            passed = operation.get("passed")
-            if said.setdefault(key, passed) != passed:
-                reason = (
-                    f"an object before it says the opposite of '{key[1]}' of '{key[0]}'; keep one of them"
-                )
-                error = InvalidArgumentError("passed", passed, reason)
+        if saying := _SAYING.get(operation.get("operation", "")):
+            names, argument = saying
+            key = tuple(operation.get(name) for name in names)
+            value = operation.get(argument)
+            if said.setdefault(key, value) != value:
+                about = " of ".join(f"'{name}'" for name in reversed(key))
+                reason = f"an object before it says something else of {about}; keep one of them"
+                error = InvalidArgumentError(argument, value, reason)
                 error.position = position
                 raise error
 
@@ -179,30 +183,47 @@ COMMANDS: Final[dict[str, _Command]] = {
 # --- answers ------------------------------------------------------------------------------------------------
 
 
-def _readable(value: Any, key: str = "") -> Any:
-    """Return a JSON value as PowerShell is given it: times local, and without keys that it cannot read.
+class _Reply:
+    """The lines of an answer.
 
-    :param key: the key of the value.
+    :ivar lines: how many there are.
     """
-    if isinstance(value, dict):
-        return {name: _readable(value[name], name) for name in _readable_keys(value)}
-    if isinstance(value, list):
-        return [_readable(item, key) for item in value]
-    if isinstance(value, str) and (key in _TIMES or key.endswith("_at")) and _IN_UTC.fullmatch(value):
-        return _in_local_time(value)
-    return value
 
+    def __init__(self) -> None:
+        self.lines = 0
 
-def _readable_keys(value: JsonObject) -> Iterator[str]:
-    """Yield the keys that PowerShell can read beside each other, and warn of the others."""
-    seen = {""}
-    for name in value:
-        same = in_one_case(name)
-        if same in seen or is_reserved(name):
-            _warn(f"the key '{to_printable(name)}' is left out here: PowerShell cannot read it")
-        else:
-            seen.add(same)
-            yield name
+    def add(self, key: str, value: object) -> None:
+        """Print a line."""
+        self.lines += 1
+        output.json_line({key: value})
+
+    def warn(self, sentence: str) -> None:
+        """Print a warning."""
+        self.add("warning", sentence)
+
+    def readable(self, value: Any, key: str = "") -> Any:
+        """Return a JSON value as PowerShell is given it: times local, and without keys that it cannot read.
+
+        :param key: the key of the value.
+        """
+        if isinstance(value, dict):
+            return {name: self.readable(value[name], name) for name in self._readable_keys(value)}
+        if isinstance(value, list):
+            return [self.readable(item, key) for item in value]
+        if isinstance(value, str) and (key in _TIMES or key.endswith("_at")) and _IN_UTC.fullmatch(value):
+            return _in_local_time(value)
+        return value
+
+    def _readable_keys(self, value: JsonObject) -> Iterator[str]:
+        """Yield the keys that PowerShell can read beside each other, and warn of the others."""
+        seen = {""}
+        for name in value:
+            same = in_one_case(name)
+            if same in seen or is_reserved(name):
+                self.warn(f"the key '{to_printable(name)}' is left out here: PowerShell cannot read it")
+            else:
+                seen.add(same)
+                yield name
 
 
 def _in_local_time(time: str) -> str:
@@ -212,32 +233,34 @@ def _in_local_time(time: str) -> str:
         return time
 
 
-def _in_powershell(error: Exception, operations: int) -> JsonObject:
-    """Return an error in words for PowerShell.
-
-    :param operations: how many operations were requested.
-    """
+def _in_powershell(error: Exception, request: JsonObject) -> JsonObject:
+    """Return an error in words for PowerShell, as the last line of an answer."""
     refusal = Refusal(error)
+    state = f"-StatePath {in_powershell(str(request.get('state')))}"
+    operations = request.get("operations", ())
     match error:
         case StateNotFoundError():
             missing = f"there is no '{error.path}'"
             refusal.lines = [f"Migration state not found. Please initialize first: {missing}"]
         case StateExistsError():
-            refusal.lines = [str(error).replace("--force", "-Force")]
+            refusal.lines[0] = refusal.lines[0].replace("aside with --force", "aside with -Force")
         case RollbackUnavailableError():
-            command = "Set-RollbackAvailability -Available $true"
-            refusal.lines = [str(error).replace("command 'rollback available'", command)]
-        case GateBlockedError():
-            shown = "'migration-state gate'", "Get-MigrationGate"
-            refusal.lines = [line.replace(*shown) for line in refusal.lines]
-            if len(error.blockers) > 1:
-                # PowerShell 7 shows the lines of an error as one paragraph.
-                refusal.lines.append(
-                    "For a list: (Get-MigrationGate).blockers | Format-List component, message, fix"
-                )
+            command = f"Set-RollbackAvailability {state} -Available $true"
+            refusal.lines[0] = refusal.lines[0].replace("command 'rollback available'", command)
+        case GateBlockedError() if len(error.blockers) > 1:
+            # PowerShell 7 shows the lines of an error as one paragraph.
+            gate = " ".join(["Get-MigrationGate", state, *_policy(operations[-1])])
+            refusal.lines.append(f"For a list: ({gate}).blockers | Format-List component, message, fix")
     position = getattr(error, "position", None) if isinstance(error, MigrationStateError) else None
-    if position and operations > 1:
-        refusal.lines[0] = f"object {position} of {operations}: {refusal.lines[0]}; nothing was recorded"
+    if position and len(operations) > 1:
+        refusal.lines[0] = f"object {position} of {len(operations)}: {refusal.lines[0]}; nothing was recorded"
     described = refusal.to_object()
     described["error"]["type"] = type(error).__name__
     return described
+
+
+def _policy(operation: JsonObject) -> Iterator[str]:
+    """Yield the gate's policy of an operation as parameters of the functions."""
+    for setting in SETTINGS:
+        if names := operation.get(setting.name):
+            yield f"-{setting.option.capitalize()} {', '.join(map(in_powershell, names))}"

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from pytest_migration_state.types import Key
 
-#: Text that PowerShell takes as it is, without quotes.
-_PLAIN: Final = re.compile(r"[A-Za-z0-9_./\\:][A-Za-z0-9_./\\:-]*")
+#: Text that PowerShell takes as it is, without quotes. It may take what begins with a digit for a number.
+_PLAIN: Final = re.compile(r"[A-Za-z_/\\][A-Za-z0-9_./\\:-]*")
 
 
 class Commands(Protocol):

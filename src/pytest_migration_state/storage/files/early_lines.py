@@ -28,12 +28,18 @@ def append_line(path: Path, event: Event, now: str) -> None:
     with closing(LogFile(path)) as log:
         log.open_to_write()
         log.lock()
+        size = log.size()
         try:
-            size = log.size()
             line = (b"" if log.begins_line(size) else b"\n") + encode_head(event, now) + b"}\n"
-            if os_write(log.descriptor, line) != len(line):
-                os.ftruncate(log.descriptor, size)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-            log.flush()
+            _write(log, line)
+        except OSError:
+            os.ftruncate(log.descriptor, size)
+            raise
         finally:
             log.unlock()
+
+
+def _write(log: LogFile, line: bytes) -> None:
+    if os_write(log.descriptor, line) != len(line):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(log.path))
+    log.flush()
