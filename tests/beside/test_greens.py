@@ -93,7 +93,18 @@ def _killed_while_it_wrote(path: Path) -> None:
 
 
 def _written_by_two(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:300] + path.read_bytes()[100:])
+    content = path.read_bytes()
+    mixtures = (content[:end] + content[100:] for end in range(300, 600, 50))
+    path.write_bytes(next(mixture for mixture in mixtures if not _begins_with_an_object(mixture)))
+
+
+def _begins_with_an_object(content: bytes) -> bool:
+    """Return True for one mixture in a hundred."""
+    try:
+        json.JSONDecoder().raw_decode(content.decode("utf-8-sig"))
+    except ValueError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("damage", [_killed_while_it_wrote, _written_by_two])

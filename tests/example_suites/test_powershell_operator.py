@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from native_processes import still_running
 
+from powershell_runner import LONG
 from pytest_migration_state import MigrationTracker, Phase
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def test_migration_completes(powershell: PowerShell) -> None:
     assert "The phase is Completed; the record is sound: True" in done.stdout
 
 
+@LONG
 def test_component_that_cannot_be_repaired_is_rolled_back(powershell: PowerShell) -> None:
     """Error and reason are on record, and nothing keeps running."""
     done = powershell.run_file(SCRIPT, "-Work", "work", "-Fail", "guardian-hive")

@@ -12,21 +12,24 @@ from recorded import COMPONENT, Suite
 from pytest_migration_state import Phase
 from state_files import in_validation
 
-#: The other program works in the second test, when the verdict of the first one is on record. The third one
-#: waits for its line.
+#: The other program works in the second test, when the verdict of the first one is on record: in the run's
+#: journal or, with workers, in the log by then. The third one waits for its line.
 _SUITE: Final = """
+import glob
 sys.path.insert(0, {tests!r})
 from powershell_writer import PowerShellWriter
 state, log = {state!r}, {log!r}
 def wait_for(words):
     for _ in range(1500):
-        if words in open(log, encoding="utf-8").read(): return
+        for path in [log, *glob.glob(state + ".run-*")]:
+            if words in open(path, encoding="utf-8").read(): return
         time.sleep(0.02)
+    raise TimeoutError(words)
 @component
 def test_1(): pass
 @component
 def test_2():
-    wait_for("::test_1' for '{component}': PASSED")
+    wait_for("::test_1")
     PowerShellWriter(state).{change}
 @component
 def test_3():
@@ -37,9 +40,7 @@ def test_3():
 def _write(suite: Suite, change: str, line: str) -> None:
     tests = str(Path(__file__).parents[1])
     log = suite.path.with_name("migration-audit.log")
-    content = _SUITE.format(
-        tests=tests, state=str(suite.path), log=str(log), component=COMPONENT, change=change, line=line
-    )
+    content = _SUITE.format(tests=tests, state=str(suite.path), log=str(log), change=change, line=line)
     suite.write(content)
 
 
