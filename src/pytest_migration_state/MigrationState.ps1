@@ -132,7 +132,6 @@ function New-MigrationCall {
     if ("$($call.WarningPreference)" -eq 'Ignore') { $call.WarningPreference = 'SilentlyContinue' }
     # ShouldProcess has something to say under these alone. It is too slow to be asked for each object of a pipeline.
     $call.Asks = $call.WhatIfPreference -or "$($call.ConfirmPreference)" -in 'Low', 'Medium' -or "$($call.VerbosePreference)" -ne 'SilentlyContinue'
-    $call.Path = $StatePath
     $call.Path = Read-MigrationPath -Call $call -Path $StatePath
     $call
 }
@@ -167,8 +166,9 @@ function Resolve-MigrationPath {
 }
 
 function Confirm-MigrationChange {
-    # Gives $true, unless -WhatIf or the user's answer to -Confirm forbids the change.
+    # Gives $true, unless -WhatIf or the user's answer to -Confirm forbids the change. A call that is refused asks nothing.
     param([hashtable]$Call, [string]$Change)
+    if ($Call.Refusal) { return $true }
     $WhatIfPreference = $Call.WhatIfPreference
     $ConfirmPreference = $Call.ConfirmPreference
     if (Test-FullLanguage) { return $Call.Caller.ShouldProcess($Call.Path, $Change) }

@@ -140,9 +140,7 @@ def _show(tracker: MigrationTracker, request: JsonObject) -> Iterator[object]:  
 
 
 def _audit(tracker: MigrationTracker, request: JsonObject) -> Iterator[object]:
-    if not tracker.audit_log_path.exists():
-        tracker.read()  # a state without a log is a warning, no state an error
-    for line in tracker.audit_lines(request.get("last")):
+    for line in tracker.audit_lines(request.get("last"), must_exist=True):
         yield line.content
 
 
@@ -161,8 +159,10 @@ def _import_backup(tracker: MigrationTracker, request: JsonObject) -> Iterator[o
     results = tracker.check_backups(request["manifest"], request.get("root"))
     tracker.commit_backups(results)
     for result in results:
-        reasons = list(result.reasons)
-        yield {"container": result.container, "passed": result.passed, "reasons": reasons} | {
+        yield {
+            "container": result.container,
+            "passed": result.passed,
+            "reasons": list(result.reasons),
             "files": result.files,
             "size": result.size,
         }

@@ -114,16 +114,16 @@ class Advice:
         first = "let it finish" if liveness == "alive" and not is_own else "run the same again"
         return message, f"{first}, or: {self._commands.forget((COLLECTION, run_name(run_id)))}"
 
+    def on_no_verdicts(self) -> Sentences:
+        """Return the sentences about a state without any verdict."""
+        return "no validation has a verdict yet", f"run the marked tests: {self._commands.run_all()}"
+
     def on_missing(self, component: str) -> Sentences:
         """Return the sentences about a required component without a verdict."""
         message = f"the required component '{to_printable(component)}' has no verdict"
         return message, f"run its marked tests: {self._commands.run_all(component)}"
 
     # --- parts of sentences ---------------------------------------------------------------------------------
-
-    def run_all(self, what: str) -> str:
-        """Return the command that runs all tests."""
-        return f"{what}: {self._commands.run_all()}"
 
     def _if_gone(self, key: Key) -> str:
         return f"if it no longer exists: {self._commands.forget(key)}"

@@ -91,7 +91,7 @@ class PowerShellCommands(Commands):
 
     def __init__(self, state: str) -> None:
         self._state = f"-StatePath {in_powershell(state)}"
-        self._pytest = "pytest " + in_powershell(f"--migration-state={state}", r"--migration-state=")
+        self._pytest = "pytest " + in_powershell(f"--migration-state={state}", "--migration-state=")
 
     def begin_again(self) -> str:
         return f"Initialize-MigrationState {self._state} -Force"

@@ -158,13 +158,7 @@ def _log(question: _Question) -> Iterator[Blocker]:
 def _no_verdicts(question: _Question) -> Iterator[Blocker]:
     """Require that at least one validation has a verdict."""
     if not question.document.verdicts:
-        yield Blocker(
-            "no_verdicts",
-            None,
-            None,
-            "no validation has a verdict yet",
-            question.advice.run_all("run the marked tests"),
-        )
+        yield Blocker("no_verdicts", None, None, *question.advice.on_no_verdicts())
 
 
 def _failures(question: _Question) -> Iterator[Blocker]:

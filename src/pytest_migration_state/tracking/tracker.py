@@ -330,10 +330,16 @@ class MigrationTracker:
 
         return [AuditEntry.of(line.content) for line in self.audit_lines(last) if line.content is not None]
 
-    def audit_lines(self, last: int | None = None) -> list[Line]:
-        """Return the lines that :meth:`read_audit` converts."""
+    def audit_lines(self, last: int | None = None, *, must_exist: bool = False) -> list[Line]:
+        """Return the lines that :meth:`read_audit` converts.
+
+        :param must_exist: whether it is an error that there is neither a log nor a state. A state without a
+            log is a warning.
+        """
         if last is not None and last < 0:
             raise InvalidArgumentError("last", last, "it must be an integer from 0")
+        if must_exist and not self.audit_log_path.exists():
+            self.read()
         # PowerShell's Get-MigrationAuditLog -Last 0 returns all of them.
         found = audit_lines(self._store, self._notices.add, last)
         self._notices.pass_on()

@@ -41,17 +41,15 @@ def _audit_arguments(parser: ArgumentParser) -> None:
 @command("audit", "--last 20", "--json", powershell="Get-MigrationAuditLog", arguments=_audit_arguments)
 def audit(options: Namespace) -> int:
     """Show the audit log, the oldest entry first."""
-    tracker = tracker_of(options)
-    if not tracker.audit_log_path.exists():
-        tracker.read()  # a state without a log is a warning, no state an error
+    found = tracker_of(options).audit_lines(options.last, must_exist=True)
     if options.json:
         from pytest_migration_state.json_codec import strip_bom
 
-        output.json_pieces(strip_bom(line.raw) + b"\n" for line in tracker.audit_lines(options.last))
+        output.json_pieces(strip_bom(line.raw) + b"\n" for line in found)
         return 0
     from pytest_migration_state.reports import terminal
 
-    output.lines(terminal.entry(line.content) for line in tracker.audit_lines(options.last) if line.content)
+    output.lines(terminal.entry(line.content) for line in found if line.content)
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -308,18 +307,10 @@ class AuditLogFile(LogFile):
 
     def _write(self, content: bytes, head: Position) -> None:
         """Write lines, of which the last is the entry ``head``."""
-        written = 0
-        try:
-            written = log_file.os_write(self.descriptor, content)
-            while written < len(content):
-                written += log_file.os_write(self.descriptor, content[written:])
-        except OSError:
-            if written:
-                os.ftruncate(self.descriptor, self.offset)
-            raise
+        self.write_at_end(content, self.offset)
         self.head = head
         self._between = b""
-        self.offset += written
+        self.offset += len(content)
 
 
 def _holds_entry(content: bytes) -> bool:

@@ -5,12 +5,11 @@ The migration that begins later continues that log, and its first entry covers t
 
 from __future__ import annotations
 
-import errno
 import os
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from pytest_migration_state.storage.files.log_file import LogFile, os_write
+from pytest_migration_state.storage.files.log_file import LogFile
 from pytest_migration_state.storage.records import encode_head
 
 if TYPE_CHECKING:
@@ -28,18 +27,14 @@ def append_line(path: Path, event: Event, now: str) -> None:
     with closing(LogFile(path)) as log:
         log.open_to_write()
         log.lock()
-        size = log.size()
+        end = log.size()
+        line_end = b"" if log.begins_line(end) else b"\n"
         try:
-            line = (b"" if log.begins_line(size) else b"\n") + encode_head(event, now) + b"}\n"
-            _write(log, line)
+            log.write_at_end(line_end + encode_head(event, now) + b"}\n", end)
+            log.flush()
         except OSError:
-            os.ftruncate(log.descriptor, size)
+            # The disk may have refused it after it was written.
+            os.ftruncate(log.descriptor, end)
             raise
         finally:
             log.unlock()
-
-
-def _write(log: LogFile, line: bytes) -> None:
-    if os_write(log.descriptor, line) != len(line):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(log.path))
-    log.flush()

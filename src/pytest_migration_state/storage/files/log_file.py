@@ -240,6 +240,21 @@ class LogFile:
         with contextlib.suppress(OSError):
             unlock_descriptor(self.descriptor)
 
+    def write_at_end(self, content: bytes, end: int) -> None:
+        """Write at the end of the log. Call this only while it is locked.
+
+        :param end: where the log ends.
+        :raises OSError: it cannot be written; the log is as it was.
+        """
+        written = 0
+        try:
+            while written < len(content):
+                written += os_write(self.descriptor, content[written:])
+        except OSError:
+            if written:
+                os.ftruncate(self.descriptor, end)
+            raise
+
     def flush(self) -> None:
         """Flush the log to the disk.
 

@@ -17,12 +17,12 @@ from pytest_migration_state.errors import (
     StateNotFoundError,
     StateWriteError,
 )
+from pytest_migration_state.importing import importing
 from pytest_migration_state.storage.base import DEFAULT_TIMEOUT, Commit
 from pytest_migration_state.storage.files import neighbours, owner
 from pytest_migration_state.storage.files.audit_log import AuditLogFile
 from pytest_migration_state.storage.files.dead_journals import liveness_of
 from pytest_migration_state.storage.files.document_file import READ_PAUSE, DocumentFile
-from pytest_migration_state.storage.files.early_lines import append_line
 from pytest_migration_state.storage.files.journals import Journals
 from pytest_migration_state.storage.files.lock import StateLock
 from pytest_migration_state.storage.files.log_file import refuse_utf16
@@ -80,8 +80,10 @@ class FileStore:
         self._files = self._open_files(run_id)
 
     def _open_files(self, run_id: str | None) -> StateFiles:
-        lock = StateLock(self._paths.lock, self._lock_timeout, self._on_wait)
-        return StateFiles(self._paths, Author(run_id, this_actor()), lock, self._notify)
+        return StateFiles(self._paths, Author(run_id, this_actor()), self._new_lock(), self._notify)
+
+    def _new_lock(self) -> StateLock:
+        return StateLock(self._paths.lock, self._lock_timeout, self._on_wait)
 
     @property
     def address(self) -> str:
@@ -191,8 +193,12 @@ class FileStore:
 
     def write_early(self, event: Event) -> bool:
         """Write a line to the log of a migration that has not begun. Return False if it has begun."""
+        # Loaded here: a run and a command have no use for it.
+        with importing:
+            from pytest_migration_state.storage.files.early_lines import append_line
+
         self._paths.check()
-        lock = StateLock(self._paths.lock, self._lock_timeout, self._on_wait)
+        lock = self._new_lock()
         with closing(lock), lock.before(monotonic() + self._lock_timeout):
             owner.check(self._paths)
             if self._is_begun():
