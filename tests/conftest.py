@@ -73,4 +73,4 @@ def powershell(request: pytest.FixtureRequest, tmp_path: Path) -> PowerShell:
         pytest.skip(missing)
     folder = tmp_path / "with space"
     folder.mkdir()
-    return PowerShell(request.param, program, folder)
+    return PowerShell(program, folder)

@@ -35,11 +35,9 @@ class PowerShell:
     """A PowerShell in the test's own folder.
 
     :param program: ``pwsh``, or ``powershell`` for Windows PowerShell 5.1.
-    :ivar name: the name of the program.
     """
 
-    def __init__(self, name: str, program: str, folder: Path) -> None:
-        self.name = name
+    def __init__(self, program: str, folder: Path) -> None:
         self.folder = folder
         self._program = program
         self._environment = {

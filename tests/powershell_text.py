@@ -13,20 +13,21 @@ PATH: Final = Path(pytest_migration_state.__file__).with_name("MigrationState.ps
 
 _FUNCTION: Final = re.compile(r"^function ([\w-]+) \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 _PARAMETERS: Final = re.compile(r"^    param\(\n(.*?)^    \)\n", re.MULTILINE | re.DOTALL)
-_PARAMETER: Final = re.compile(r"^        \[(\w+(?:\[\])?)\]\$(\w+)(?: = (.+?))?,?$", re.MULTILINE)
+_PARAMETER: Final = re.compile(r"^        \[(\w+(?:\[\])?)\]\$(\w+)(?: = .+?)?,?$", re.MULTILINE)
 _SENT: Final = re.compile(r"@\{ (operation|command) = '(\w+)'(?:; (.*?))? \}(?:\n|$| -What)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of a function: its type, default and valid values, as written in the script."""
+    """A parameter of a function: its type and valid values, as written in the script.
+
+    :ivar is_piped: whether it is read from the objects of a pipeline.
+    """
 
     name: str
     type: str
-    default: str | None
     is_mandatory: bool
     is_piped: bool
-    aliases: tuple[str, ...]
     values: tuple[str, ...]
 
 
@@ -79,23 +80,21 @@ def _parameters(block: str, columns: list[str]) -> list[Parameter]:
     found, end = [], 0
     for match in _PARAMETER.finditer(block):
         attributes, end = block[end : match.start()], match.end()
-        kind, name, default = match.groups()
+        kind, name = match.groups()
         found.append(
             Parameter(
                 name,
                 kind,
-                default,
                 "Mandatory = $true" in attributes and "ValueFromPipeline =" not in attributes,
                 name in columns,
-                _listed("Alias", attributes),
-                _listed("ValidateSet", attributes),
+                _valid_values(attributes),
             )
         )
     return found
 
 
-def _listed(attribute: str, attributes: str) -> tuple[str, ...]:
-    match = re.search(rf"\[{attribute}\((.*?)\)\]", attributes)
+def _valid_values(attributes: str) -> tuple[str, ...]:
+    match = re.search(r"\[ValidateSet\((.*?)\)\]", attributes)
     return tuple(re.findall(r"'(\w+)'", match[1])) if match else ()
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import pytest
 from commandline import TO_VALIDATION, document, entries
+
+from pytest_migration_state.storage.files import log_file
+from pytest_migration_state.storage.files.log_file import LogFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -186,6 +191,39 @@ def test_entry_before_the_beginning(ask: Ask, folder: Path) -> None:
     assert entries(folder)[-1]["seq"] == 6
     assert ask("verify").answers[0]["sound"]
     assert ask("log", action=" ", details="x", level="INFO").error["type"] == "InvalidArgumentError"
+
+
+def test_early_entry_that_the_disk_refuses_leaves_nothing(
+    ask: Ask, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a part of a line, nor one that was written and not flushed: the caller will write it again."""
+    log = folder / "migration-audit.log"
+    before = b'{"timestamp":"2026-01-15T09:00:00Z","action":"Old"}\n'
+    log.write_bytes(before)
+    written = iter([5])
+
+    def part(descriptor: int, content: bytes) -> int:
+        for size in written:
+            return os.write(descriptor, content[:size])
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(log_file, "os_write", part)
+    assert (
+        "it cannot be written (no space)"
+        in ask("log", action="A", details="d", level="INFO").error["message"]
+    )
+    assert log.read_bytes() == before
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+
+    def refuse(_: LogFile) -> None:
+        raise OSError(errno.EIO, "no disk")
+
+    monkeypatch.setattr(LogFile, "flush", refuse)
+    assert (
+        "it cannot be written (no disk)" in ask("log", action="A", details="d", level="INFO").error["message"]
+    )
+    assert log.read_bytes() == before
 
 
 def test_entry_in_the_log_of_another_state_is_refused(ask: Ask, run: Run, folder: Path) -> None:

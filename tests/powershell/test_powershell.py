@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import unicodedata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from powershell_runner import LONG, quoted
@@ -16,6 +17,7 @@ from pytest_migration_state.domain.keys import in_one_case
 if TYPE_CHECKING:
     from powershell_runner import PowerShell
 
+DATA = Path(__file__).parents[1] / "data" / "powershell"
 TEXTS = [
     """it said "no", 'no' and `no`""",
     "$HOME costs $(Get-Date) 5$ %PATH% {0}",
@@ -152,6 +154,48 @@ def test_state_path_is_the_parameter_the_variable_or_the_default(powershell: Pow
     folder = powershell.folder
     for name in ("drive.json", "positional.json", "deep/by-environment.json"):
         assert json.loads((folder / name).read_bytes())["phase"] == "NotStarted"
+
+
+@LONG
+def test_functions_over_other_commands_work(powershell: PowerShell) -> None:
+    """An unsafe backup is a warning and a failure, a record is approved, and -Allow allows."""
+    backup = DATA / "backup" / "volume-failed" / "backups"
+    printed = powershell(f"""
+        $null = Initialize-MigrationState
+        Set-Location -LiteralPath '{backup}'
+        $found = Import-MigrationBackup '{powershell.state}' -ManifestPath backup-manifest.json -Root . 3>&1
+        Set-Location -LiteralPath '{powershell.folder}'
+        $backups = @($found | Where-Object {{ $_ -isnot [System.Management.Automation.WarningRecord] }})
+        ($backups | Sort-Object container | ForEach-Object {{ "$($_.container) $($_.passed)" }}) -join ', '
+        $unsafe = @($backups | Where-Object {{ -not $_.passed }})
+        @($unsafe | ForEach-Object {{ $_.reasons }}).Count -eq ($found.Count - $backups.Count)
+        try {{ Approve-MigrationRecord -By 'me' -Reason 'r' }}
+        catch {{ ($_.FullyQualifiedErrorId -split ',')[0] }}
+        Remove-Item migration-audit.log
+        Set-MigrationError -ErrorMessage 'm' -WarningAction SilentlyContinue
+        @((Get-MigrationGate).blockers.kind) -contains 'log'
+        Approve-MigrationRecord -By 'me' -Reason 'the old disk'
+        @((Get-MigrationGate).blockers.kind) -contains 'log'
+        (Get-MigrationGate).accepted[0].by
+        foreach ($phase in 'BackupInProgress', 'ContainerTermination', 'NativeDeployment', 'Validation') {{
+            $null = Set-MigrationPhase -NewPhase $phase
+        }}
+        Add-NativeProcess -ProcessName 'web'
+        Add-ValidationResult -Component 'web' -TestName 't' -Passed $true
+        Add-NativeProcess -ProcessName 'web'
+        @((Get-MigrationGate).blockers.kind) -contains 'stale'
+        @((Get-MigrationGate -Allow 'STALE').blockers.kind) -contains 'stale'
+    """)
+    assert printed == [
+        "guardian-hive True, worker-aider False",
+        "True",
+        "NothingToAcceptError",
+        "True",
+        "False",
+        "me",
+        "True",
+        "False",
+    ]
 
 
 @LONG
