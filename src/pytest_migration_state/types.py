@@ -26,6 +26,30 @@ def as_object(value: object) -> JsonObject:
     return {}
 
 
+class Step(NamedTuple):
+    """One way to deal with a blocker.
+
+    :ivar words: what to do.
+    :ivar command: the command that does it; empty if there is none.
+    :ivar rest: what is to be said after the command, with its punctuation.
+    """
+
+    words: str
+    command: str = ""
+    rest: str = ""
+
+    def in_words(self) -> str:
+        """Return the step as a part of a sentence."""
+        if not self.command:
+            return self.words
+        return f"{self.words}: {self.command}{self.rest}"
+
+
+def fix_of(steps: tuple[Step, ...]) -> str:
+    """Return steps as the one sentence that a blocker's ``fix`` is."""
+    return "; ".join(step.in_words() for step in steps)
+
+
 class Blocker(NamedTuple):
     """One reason for the gate to stay shut.
 
@@ -34,6 +58,7 @@ class Blocker(NamedTuple):
     :ivar test_name: the validation that it concerns, or ``None``.
     :ivar message: what is wrong.
     :ivar fix: what to do about it: a command, with a remark where one is needed.
+    :ivar steps: the parts of ``fix``, for output that sets commands apart; empty if it has no parts.
     """
 
     kind: str
@@ -41,7 +66,10 @@ class Blocker(NamedTuple):
     test_name: str | None
     message: str
     fix: str
+    steps: tuple[Step, ...] = ()
 
     def to_object(self) -> JsonObject:
         """Return the blocker as a JSON object."""
-        return self._asdict()
+        described = self._asdict()
+        del described["steps"]
+        return described

@@ -8,15 +8,18 @@ from pytest_migration_state.domain.phases import TRANSITIONS, Phase
 from pytest_migration_state.domain.policy import COLLECTION
 from pytest_migration_state.domain.runs import REST, clashing, is_rest, run_in_words, run_name
 from pytest_migration_state.text import first_line, to_printable
+from pytest_migration_state.types import Step
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pytest_migration_state.domain.commands import Commands
     from pytest_migration_state.types import JsonObject, Key, Liveness
 
 #: The test name of the verdict on a container's backup.
 BACKUP: Final = "backup"
-#: A sentence that says what is wrong, and one that says what to do about it.
-Sentences = tuple[str, str]
+#: A sentence that says what is wrong, and what to do about it.
+Sentences = tuple[str, tuple[Step, ...]]
 
 
 class Advice:
@@ -34,9 +37,9 @@ class Advice:
         """Return the sentences about a phase that Completed cannot follow."""
         if phase is Phase.ROLLED_BACK:
             message = "the migration is rolled back, which is final"
-            return message, f"begin again: {self._commands.begin_again()}"
+            return message, (Step("begin again", self._commands.begin_again()),)
         message = f"the phase is {phase}, and Completed can follow only Validation"
-        return message, f"next: {self._commands.go_to(TRANSITIONS[phase][0])}"
+        return message, (Step("next", self._commands.go_to(TRANSITIONS[phase][0])),)
 
     def on_lost_entries(self, lost: str) -> Sentences:
         """Return the sentences about a log that has lost entries.
@@ -44,19 +47,20 @@ class Advice:
         :param lost: what is missing, in words.
         """
         fix = "restore the log from a copy if nothing was recorded since, or accept the state without them"
-        return to_printable(first_line(lost)), f"{fix}: {self._commands.accept()}"
+        return to_printable(first_line(lost)), (Step(fix, self._commands.accept()),)
 
     def on_failure(self, key: Key, verdict: JsonObject) -> Sentences:
         """Return the sentences about a failed verdict."""
-        message = f"{_name(key)} failed"
+        message = f"{name_of(key)} failed"
         if verdict.get("error_message"):
             message += f": {to_printable(first_line(verdict['error_message']))}"
-        return message, f"fix it, then {self._run(key, verdict)}; {self._if_gone(key)}"
+        return message, (self._run(key, verdict, "fix it, then "), self._if_gone(key))
 
     def on_expected_failure(self, key: Key, verdict: JsonObject) -> Sentences:
         """Return the sentences about a test that failed as its xfail mark expects."""
-        fix = f"fix it and remove the mark, or allow 'xfailed'; then {self._run(key, verdict)}"
-        return f"{_name(key)} failed as its xfail mark expects", f"{fix}; {self._if_gone(key)}"
+        first = "fix it and remove the mark, or allow 'xfailed'; then "
+        steps = (self._run(key, verdict, first), self._if_gone(key))
+        return f"{name_of(key)} failed as its xfail mark expects", steps
 
     def on_stale(self, key: Key, verdict: JsonObject, process: JsonObject) -> Sentences:
         """Return the sentences about a verdict on an earlier process.
@@ -66,8 +70,8 @@ class Advice:
         started = "newest process"
         if process.get("process_id") is not None:
             started = f"process {process['process_id']}"
-        message = f"{_name(key)} was validated before its {started} was started"
-        return message, f"{self._run(key, verdict)}, or allow 'stale'; {self._if_gone(key)}"
+        message = f"{name_of(key)} was validated before its {started} was started"
+        return message, (self._run(key, verdict, allow="stale"), self._if_gone(key))
 
     def on_outstanding(self, key: Key, entry: JsonObject, run: str | None, *, is_running: bool) -> Sentences:
         """Return the sentences about a validation without a verdict.
@@ -77,29 +81,23 @@ class Advice:
         detail = ""
         if entry.get("detail"):
             detail = f" ({to_printable(first_line(entry['detail']))})"
-        again, forget = self._run(key, entry), self._if_gone(key)
+        first, allow = "", ""
         match entry["reason"]:
             case "deselected" if key[0] == COLLECTION:
-                return f"{_name(key)} was not looked at{detail}", f"{again}, or allow 'deselected'; {forget}"
+                message, allow = f"{name_of(key)} was not looked at{detail}", "deselected"
             case "deselected":
-                message = f"{_name(key)} was deselected and has never run{detail}"
-                return message, f"{again}, or allow 'deselected'; {forget}"
+                message, allow = f"{name_of(key)} was deselected and has never run{detail}", "deselected"
             case "skipped":
-                fix = f"fix what it waits for, then {again}, or allow 'skipped'; {forget}"
-                return f"{_name(key)} was skipped{detail}", fix
+                message, allow = f"{name_of(key)} was skipped{detail}", "skipped"
+                first = "fix what it waits for, then "
             case "collection_error":
-                return (
-                    f"{to_printable(key[1])} could not be collected{detail}",
-                    f"fix it, then {again}; {forget}",
-                )
+                message, first = f"{to_printable(key[1])} could not be collected{detail}", "fix it, then "
+            case _ if run is None:
+                message = f"{name_of(key)} was selected to run and has no verdict{detail}"
             case _:
-                if run is None:
-                    return (
-                        f"{_name(key)} was selected to run and has no verdict{detail}",
-                        f"{again}; {forget}",
-                    )
+                message = f"{name_of(key)} has no verdict{detail}: {run}"
                 first = "let it finish, or " if is_running else ""
-                return f"{_name(key)} has no verdict{detail}: {run}", f"{first}{again}; {forget}"
+        return message, (self._run(key, entry, first, allow), self._if_gone(key))
 
     def on_unfinished_run(
         self, run_id: str, run: JsonObject, liveness: Liveness, *, is_own: bool
@@ -112,39 +110,89 @@ class Advice:
         if is_own:
             message = f"{run_name(run_id)}, this one, ended before it was known which tests it would run"
         first = "let it finish" if liveness == "alive" and not is_own else "run the same again"
-        return message, f"{first}, or: {self._commands.forget((COLLECTION, run_name(run_id)))}"
+        return message, (Step(f"{first}, or", self._commands.forget((COLLECTION, run_name(run_id)))),)
 
     def on_no_verdicts(self) -> Sentences:
         """Return the sentences about a state without any verdict."""
-        return "no validation has a verdict yet", f"run the marked tests: {self._commands.run_all()}"
+        return "no validation has a verdict yet", (Step("run the marked tests", self._commands.run_all()),)
 
     def on_missing(self, component: str) -> Sentences:
         """Return the sentences about a required component without a verdict."""
         message = f"the required component '{to_printable(component)}' has no verdict"
-        return message, f"run its marked tests: {self._commands.run_all(component)}"
+        return message, (Step("run its marked tests", self._commands.run_all(component)),)
+
+    # --- one fix for several blockers -----------------------------------------------------------------------
+
+    def on_file(self, component: str, file: str, first: str, allow: str) -> tuple[Step, ...]:
+        """Return what to do about several validations of one file.
+
+        :param first: what to do before they are run again.
+        :param allow: what may be allowed in place of it, quoted and separated by commas; empty: nothing.
+        """
+        gone = Step("if the file is gone", self._commands.forget((component, f"{file}::*")))
+        return Step(f"{first}run", self._commands.run((file,)), _or_allow(allow)), gone
+
+    def on_records(self, component: str, first: str, allow: str) -> tuple[Step, ...]:
+        """Return what to do about several validations that were recorded by hand."""
+        words = f"{first}check each and record what you see"
+        return (Step(words, self._commands.record((component, "TEST")), _or_allow(allow)),)
+
+    def on_collection(self, files: Sequence[str], first: str, allow: str) -> tuple[Step, ...]:
+        """Return what to do about files that were not collected; all tests are run if no file is given."""
+        return (Step(f"{first}run", self._commands.run(files), _or_allow(allow)),)
+
+    def on_runs(self, first: str) -> tuple[Step, ...]:
+        """Return what to do about several runs that did not finish."""
+        return (Step(f"{first}, or", self._commands.forget((COLLECTION, run_name("*")))),)
+
+    def on_all_missing(self) -> tuple[Step, ...]:
+        """Return what to do about several required components without a verdict."""
+        return (Step("run their marked tests", self._commands.run_all()),)
 
     # --- parts of sentences ---------------------------------------------------------------------------------
 
-    def _if_gone(self, key: Key) -> str:
-        return f"if it no longer exists: {self._commands.forget(key)}"
+    def _if_gone(self, key: Key) -> Step:
+        return Step("if it no longer exists", self._commands.forget(key))
 
-    def _run(self, key: Key, entry: JsonObject) -> str:
+    def _run(self, key: Key, entry: JsonObject, first: str = "", allow: str = "") -> Step:
         """Return the command that runs only this validation.
 
         A validation that was recorded by hand has no test: for it, the command records the result.
+
+        :param first: what to do before.
+        :param allow: what may be allowed in place of it; empty: nothing.
         """
-        component, test_name = key
-        if test_name == BACKUP:
-            return f"run: {self._commands.import_backup()}"
-        if is_rest(key):
-            return f"run: {self._commands.run(())}"
-        node_id = entry.get("node_id", test_name)
-        if component == COLLECTION or ".py" in node_id or "::" in node_id:
-            return f"run: {self._commands.run(clashing(key) or (node_id,))}"
-        return f"check it and record what you see: {self._commands.record(key)}"
+        words, command = "run", ""
+        file = file_of(key, entry)
+        if key[1] == BACKUP:
+            command = self._commands.import_backup()
+        elif is_rest(key):
+            command = self._commands.run(())
+        elif file is not None:
+            command = self._commands.run(clashing(key) or (entry.get("node_id", key[1]),))
+        else:
+            words, command = "check it and record what you see", self._commands.record(key)
+        return Step(f"{first}{words}", command, _or_allow(f"'{allow}'" if allow else ""))
 
 
-def _name(key: Key) -> str:
+def _or_allow(allow: str) -> str:
+    return f", or allow {allow}" if allow else ""
+
+
+def file_of(key: Key, entry: JsonObject) -> str | None:
+    """Return the file whose test a validation is; ``None`` if it was recorded by hand.
+
+    :param entry: its verdict, or the outstanding validation.
+    """
+    component, test_name = key
+    node_id = entry.get("node_id", test_name)
+    if component == COLLECTION or ".py" in node_id or "::" in node_id:
+        return str(node_id).partition("::")[0]
+    return None
+
+
+def name_of(key: Key) -> str:
+    """Return a validation in words, as messages name it."""
     component, test_name = key
     if is_rest(key):
         return REST

@@ -17,7 +17,7 @@ from pytest_migration_state.domain.policy import COLLECTION, Policy
 from pytest_migration_state.domain.runs import run_in_words, run_name, runs_of
 from pytest_migration_state.domain.staleness import is_stale
 from pytest_migration_state.text import first_line, to_printable
-from pytest_migration_state.types import Blocker, JsonObject, as_object
+from pytest_migration_state.types import Blocker, JsonObject, Step, as_object, fix_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -133,6 +133,12 @@ _EXPECTED: Final[tuple[Liveness, ...]] = ("alive", "unknown", "dead")
 # --- the rules ----------------------------------------------------------------------------------------------
 
 
+def _blocker(
+    kind: str, component: str | None, test_name: str | None, message: str, steps: tuple[Step, ...]
+) -> Blocker:
+    return Blocker(kind, component, test_name, message, fix_of(steps), steps)
+
+
 class _Question:
     """The input of a rule."""
 
@@ -152,13 +158,13 @@ class _Question:
 def _log(question: _Question) -> Iterator[Blocker]:
     """Require that the log has lost no entries, or that somebody has accepted it."""
     if lost := question.document.lost_entries:
-        yield Blocker("log", None, None, *question.advice.on_lost_entries(lost))
+        yield _blocker("log", None, None, *question.advice.on_lost_entries(lost))
 
 
 def _no_verdicts(question: _Question) -> Iterator[Blocker]:
     """Require that at least one validation has a verdict."""
     if not question.document.verdicts:
-        yield Blocker("no_verdicts", None, None, *question.advice.on_no_verdicts())
+        yield _blocker("no_verdicts", None, None, *question.advice.on_no_verdicts())
 
 
 def _failures(question: _Question) -> Iterator[Blocker]:
@@ -167,9 +173,9 @@ def _failures(question: _Question) -> Iterator[Blocker]:
         if question.is_accepted(verdict):
             continue
         if verdict.get("outcome") == "xfailed":
-            yield Blocker("xfailed", *key, *question.advice.on_expected_failure(key, verdict))
+            yield _blocker("xfailed", *key, *question.advice.on_expected_failure(key, verdict))
         else:
-            yield Blocker("failed", *key, *question.advice.on_failure(key, verdict))
+            yield _blocker("failed", *key, *question.advice.on_failure(key, verdict))
 
 
 def _stale(question: _Question) -> Iterator[Blocker]:
@@ -185,7 +191,7 @@ def _stale(question: _Question) -> Iterator[Blocker]:
     processes = {item["name"]: item for item in document.fields["native_processes_started"]}
     for key, verdict in document.verdicts.items():
         if is_stale(verdict) and question.is_accepted(verdict):
-            yield Blocker("stale", *key, *question.advice.on_stale(key, verdict, processes.get(key[0], {})))
+            yield _blocker("stale", *key, *question.advice.on_stale(key, verdict, processes.get(key[0], {})))
 
 
 def _outstanding(question: _Question) -> Iterator[Blocker]:
@@ -201,7 +207,7 @@ def _outstanding(question: _Question) -> Iterator[Blocker]:
             first = min(awaited, key=lambda run_id: _EXPECTED.index(awaited[run_id]))
             run = run_in_words(first, document.open_runs[first], awaited[first])
         sentences = question.advice.on_outstanding(key, entry, run, is_running=is_running)
-        yield Blocker("outstanding", *key, *sentences)
+        yield _blocker("outstanding", *key, *sentences)
 
 
 def _awaited(question: _Question, entry: JsonObject) -> dict[str, Liveness]:
@@ -230,7 +236,7 @@ def _unfinished_runs(question: _Question) -> Iterator[Blocker]:
             sentences = question.advice.on_unfinished_run(
                 run_id, run, liveness, is_own=run_id == context.run_id
             )
-            yield Blocker("outstanding", COLLECTION, run_name(run_id), *sentences)
+            yield _blocker("outstanding", COLLECTION, run_name(run_id), *sentences)
 
 
 def _missing_components(question: _Question) -> Iterator[Blocker]:
@@ -238,14 +244,14 @@ def _missing_components(question: _Question) -> Iterator[Blocker]:
     validated = {component for component, _ in question.document.verdicts}
     for component in question.policy.require:
         if component not in validated:
-            yield Blocker("missing_component", component, None, *question.advice.on_missing(component))
+            yield _blocker("missing_component", component, None, *question.advice.on_missing(component))
 
 
 def _phase(question: _Question) -> Iterator[Blocker]:
     """Require the phase from which Completed can follow. A Completed migration has passed it."""
     phase = question.document.phase
     if phase not in {Phase.VALIDATION, Phase.COMPLETED}:
-        yield Blocker("phase", None, None, *question.advice.on_phase(phase))
+        yield _blocker("phase", None, None, *question.advice.on_phase(phase))
 
 
 #: Every rule of the gate.

@@ -29,6 +29,7 @@ from pytest_migration_state.reports import pytest_summary
 from pytest_migration_state.text import error_in_words, to_printable
 from pytest_migration_state.tracking.run_writer import RunWriter, new_run_id
 from pytest_migration_state.tracking.tracker import MigrationTracker
+from pytest_migration_state.types import fix_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -131,8 +132,8 @@ class RecorderPlugin:
             run_in_words(run_id, run, liveness[run_id]) for run_id, run in document.open_runs.items()
         ]
         if document.phase is Phase.ROLLED_BACK:
-            message, fix = Advice(ShellCommands(str(self.path))).on_phase(document.phase)
-            raise pytest.UsageError(f"--migration-state: {self.path}: {message}; {fix}")
+            message, steps = Advice(ShellCommands(str(self.path))).on_phase(document.phase)
+            raise pytest.UsageError(f"--migration-state: {self.path}: {message}; {fix_of(steps)}")
         self._completion.check(document, self.path)
 
     @guarded
