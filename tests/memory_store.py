@@ -108,6 +108,11 @@ class MemoryStore:
         lines = [parse_line(line.removesuffix(b"\n"), number) for number, line in enumerate(self._lines, 1)]
         yield from reversed(lines) if backwards else lines
 
+    def lines_with(self, actions: Sequence[str]) -> Iterator[Line]:
+        for line in self.audit_lines():
+            if line.content and line.content.get("action") in actions:
+                yield line
+
     def foreign_lines(self, *, backwards: bool = False) -> Iterator[Line]:  # noqa: ARG002  # there are none
         yield from ()
 

@@ -35,7 +35,7 @@ def test_a_log_that_was_deleted_keeps_the_gate_shut_until_it_is_accepted(
         "migration-state accept -s migration-state.json --by WHO --reason TEXT"
     )
     shut = start("gate")
-    assert (shut.status, shut.out) == (1, f"shut: 1 blocker\n  - {LOST}\n    -> {fix}\n")
+    assert (shut.status, shut.out) == (1, f"shut: 1 blocker; phase Validation\n  - {LOST} -> {fix}\n")
     assert start("phase", "Completed").status == 1
     assert start("verify").status == 1
     assert start(*ACCEPT)[:2] == (0, "Accepted by ops: the state is as the document has it\n")
@@ -67,7 +67,7 @@ def test_a_log_that_was_cut_keeps_the_gate_shut(run: Run, folder: Path) -> None:
 def test_reports_show_lost_entries(run: Run, folder: Path) -> None:
     """The overview and the verification name them."""
     without_log(run, folder)
-    assert f"            {LOST}\n" in run("show").out
+    assert f"Note        {LOST}\n" in run("show").out
     assert f"note: the gate is shut until 'migration-state accept': {LOST}\n" in run("verify").out
 
 

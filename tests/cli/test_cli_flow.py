@@ -212,7 +212,7 @@ def test_late_result_that_shuts_the_gate_is_a_warning(run: Run) -> None:
         ),
     )
     cause = "the gate was open when it was completed, and what shuts it came later"
-    assert f"the phase is 'Completed' although the gate is shut: {cause}" in run("show").out
+    assert f"although the phase is Completed: {cause}" in run("show").out
 
 
 def test_result_after_a_rollback_is_a_warning(run: Run) -> None:
@@ -241,7 +241,7 @@ def test_forced_policy_is_kept(run: Run) -> None:
     gate = run("gate")
     assert gate.status == 1
     assert "the required component 'b' has no verdict" in gate.out
-    assert "although the gate is shut: it was forced (it is late)" in gate.out
+    assert "although the phase is Completed: it was forced (it is late)" in gate.out
 
 
 def test_forced_completion_with_an_open_gate_is_no_cause(run: Run) -> None:
@@ -262,7 +262,7 @@ def test_completion_from_another_phase_is_a_forced_one(run: Run) -> None:
     assert run("phase", "Completed", "--force", "--reason", "ok").status == 0
     assert run("gate").status == 0
     run("result", "a", "u", "--failed")
-    assert "although the gate is shut: it was forced (ok)" in run("gate").out
+    assert "although the phase is Completed: it was forced (ok)" in run("gate").out
 
 
 def test_result_before_the_end_is_no_warning(run: Run, folder: Path) -> None:

@@ -168,11 +168,12 @@ def test_hostile_arguments_are_quoted_harmlessly(run: Run, folder: Path, text: s
         run("process", f"--pid={text}", "x"),
         run("rollback", "--", text),
         run("apply", "--", text.replace("\x00", "")),
-        run("show", "--", text),
         run(text),
+        run("show", "--", text),
+        run("gate", f"--component={text}"),
     ]
     harmless("".join(outcome.out + outcome.err for outcome in outcomes))
-    assert [outcome.status for outcome in outcomes] == [0] * 7 + [2] * 7
+    assert [outcome.status for outcome in outcomes] == [0] * 7 + [2] * 6 + [0, 1]
     assert document(folder)["phase"] == "NotStarted"
 
 

@@ -365,7 +365,7 @@ REFUSED = {
         2,
         "the following arguments are required: ID (see 'migration-state container --help')",
     ),
-    "surplus argument": ((), ("show", "x"), 2, "unrecognized arguments: x (see 'migration-state --help')"),
+    "surplus argument": ((), ("verify", "x"), 2, "unrecognized arguments: x (see 'migration-state --help')"),
     "abbreviated option": (
         (),
         ("init", "--forc"),

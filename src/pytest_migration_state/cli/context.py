@@ -9,6 +9,7 @@ from pytest_migration_state.cli import output
 TYPE_CHECKING = False  # type checkers read it as typing's, which is not loaded: --help would pay for it
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Callable
 
     from pytest_migration_state.domain.document import Document
     from pytest_migration_state.tracking.tracker import MigrationTracker
@@ -21,14 +22,20 @@ def state_path(options: Namespace) -> str:
     return path if path is not None else os.environ.get("MIGRATION_STATE") or "migration-state.json"
 
 
-def tracker_of(options: Namespace, *, create: bool = False) -> MigrationTracker:
-    """Return the tracker of the state. Its module is loaded when a command runs, and not before."""
+def tracker_of(
+    options: Namespace, *, create: bool = False, notify: Callable[[str], None] | None = None
+) -> MigrationTracker:
+    """Return the tracker of the state. Its module is loaded when a command runs, and not before.
+
+    :param notify: called with each warning; by default it is printed.
+    """
     from pytest_migration_state.tracking.tracker import MigrationTracker
 
-    return MigrationTracker(state_path(options), create=create, notify=_warn)
+    return MigrationTracker(state_path(options), create=create, notify=notify or warn)
 
 
-def _warn(sentence: str) -> None:
+def warn(sentence: str) -> None:
+    """Print a warning."""
     output.complain(f"warning: {sentence}")
 
 

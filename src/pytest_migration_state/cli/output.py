@@ -6,17 +6,13 @@ import io
 import os
 import sys
 from contextlib import contextmanager, suppress
-from time import monotonic
 
 TYPE_CHECKING = False  # type checkers read it as typing's, which is not loaded: --help would pay for it
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Final, TextIO
+    from typing import TextIO
 
-#: How often progress is shown, in seconds.
-_PROGRESS_INTERVAL: Final = 0.2
-#: Return to the start of the line and clear it (EL of ECMA-48).
-_CLEARED: Final = "\r\x1b[K"
+    from pytest_migration_state.reports.blocks import Block, Form
 
 
 class OutputError(Exception):
@@ -30,23 +26,63 @@ def prepare() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def lines(texts: Iterable[str]) -> None:
-    """Print each text on a line of its own, made printable."""
+def lines(texts: Iterable[str]) -> bool:
+    """Print each text on a line of its own, made printable.
+
+    :returns: False if nobody reads any more.
+    """
     from pytest_migration_state.text import to_printable
 
-    _write("".join(f"{to_printable(text)}\n" for text in texts))
+    return _write("".join(f"{to_printable(text)}\n" for text in texts))
 
 
-def raw(pieces: Iterable[bytes]) -> None:
-    """Print bytes as they are, whatever the locale."""
-    _write(pieces)
+def report(blocks_of: Callable[[Form], Iterable[Block]], *, is_full: bool = False) -> bool:
+    """Print a report for people: laid out for a terminal, or as plain text for a pipe or a file.
+
+    :param blocks_of: returns the report in a form.
+    :param is_full: whether the form is the full one.
+    :returns: False if nobody reads any more.
+    """
+    if not is_terminal():
+        from pytest_migration_state.reports.blocks import Form
+        from pytest_migration_state.reports.plain import plain
+
+        return lines(plain(blocks_of(Form(is_full=is_full))))
+    from pytest_migration_state.reports.terminal import Terminal
+
+    terminal = Terminal(sys.stdout, is_full=is_full)
+    with _writing():
+        terminal.print(blocks_of(terminal.form))
+        return True
+    return False
 
 
-def json_pieces(pieces: Iterable[bytes]) -> None:
-    """Print JSON in ASCII: no code page can garble it, and no terminal takes it for an instruction."""
+def is_terminal() -> bool:
+    """Return True if standard output is a terminal, or is to be taken for one.
+
+    ``FORCE_COLOR`` says so: see https://force-color.org.
+    """
+    if sys.stdout is None:
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
+
+
+def raw(pieces: Iterable[bytes]) -> bool:
+    """Print bytes as they are, whatever the locale.
+
+    :returns: False if nobody reads any more.
+    """
+    return _write(pieces)
+
+
+def json_pieces(pieces: Iterable[bytes]) -> bool:
+    """Print JSON in ASCII: no code page can garble it, and no terminal takes it for an instruction.
+
+    :returns: False if nobody reads any more.
+    """
     from pytest_migration_state.json_codec import in_ascii
 
-    raw(map(in_ascii, pieces))
+    return raw(map(in_ascii, pieces))
 
 
 def json_line(value: object) -> None:
@@ -71,29 +107,33 @@ def complain(*texts: str) -> None:
         sys.stderr.flush()
 
 
+def _is_watched() -> bool:
+    """Return True if somebody sees what is going on: standard error is a terminal."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Yield a progress callback (bytes done, bytes in all); ``None`` if stderr is not a terminal."""
-    terminal = sys.stderr
-    if terminal is None or not terminal.isatty():
+    """Yield a progress callback (bytes done, bytes in all); ``None`` if nobody sees it."""
+    if not _is_watched():
         yield None
         return
-    shown_at = 0.0
+    from pytest_migration_state.reports.terminal import Terminal
 
-    def show(done: int, total: int) -> None:
-        nonlocal shown_at
-        if (now := monotonic()) - shown_at >= _PROGRESS_INTERVAL:
-            shown_at = now
-            with suppress(OSError, ValueError):
-                terminal.write(f"\r{what}: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB ")
-                terminal.flush()
-
-    try:
+    with Terminal(sys.stderr).progress(what) as show:
         yield show
-    finally:
-        with suppress(OSError, ValueError):
-            terminal.write(_CLEARED)
-            terminal.flush()
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show that work is going on whose end is not known, if somebody sees it."""
+    if not _is_watched():
+        yield
+        return
+    from pytest_migration_state.reports.terminal import Terminal
+
+    with Terminal(sys.stderr).working(what):
+        yield
 
 
 def for_powershell(text: str) -> None:
@@ -108,15 +148,25 @@ def for_powershell(text: str) -> None:
     _write(f"{text}\n")
 
 
-def _write(content: str | Iterable[bytes]) -> None:
+def _write(content: str | Iterable[bytes]) -> bool:
+    """Write to standard output. Return False if nobody reads it any more."""
     if sys.stdout is None:  # it was closed before this process was started
-        return
-    try:
+        return True
+    with _writing():
         if isinstance(content, str):
             sys.stdout.write(content)
         else:
             sys.stdout.buffer.writelines(content)
         sys.stdout.flush()
+        return True
+    return False
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Turn an error of writing to standard output into an :class:`OutputError`."""
+    try:
+        yield
     except BrokenPipeError:
         # The reader stopped reading, as head(1) does. The exit status stays that of the command.
         _silence(sys.stdout)

@@ -72,7 +72,7 @@ def _in_words(error: Exception) -> list[str]:
 
 def _gate_blocked(error: GateBlockedError) -> list[str]:
     from pytest_migration_state.errors import with_notes
-    from pytest_migration_state.reports.terminal import listed
+    from pytest_migration_state.reports.records import listed
 
     if len(error.blockers) == 1:
         return [with_notes(error)]

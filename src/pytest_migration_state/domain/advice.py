@@ -141,9 +141,10 @@ class Advice:
         """Return what to do about files that were not collected; all tests are run if no file is given."""
         return (Step(f"{first}run", self._commands.run(files), _or_allow(allow)),)
 
-    def on_runs(self, first: str) -> tuple[Step, ...]:
-        """Return what to do about several runs that did not finish."""
-        return (Step(f"{first}, or", self._commands.forget((COLLECTION, run_name("*")))),)
+    def on_runs(self) -> tuple[Step, ...]:
+        """Return what to do about several runs that have not finished."""
+        words = "let those that are running finish, and run the same as the others again, or"
+        return (Step(words, self._commands.forget((COLLECTION, run_name("*")))),)
 
     def on_all_missing(self) -> tuple[Step, ...]:
         """Return what to do about several required components without a verdict."""

@@ -38,6 +38,12 @@ class Commands(Protocol):
     def import_backup(self) -> str:
         """Return the command that records results of backups."""
 
+    def gate(self, component: str | None = None) -> str:
+        """Return the command that shows the blockers in full.
+
+        :param component: the only component whose blockers are shown; ``None``: all.
+        """
+
     def run_all(self, component: str | None = None) -> str:
         """Return the command that runs all tests, and what else records results.
 
@@ -76,6 +82,11 @@ class ShellCommands(Commands):
     def import_backup(self) -> str:
         return f"migration-state import-backup -s {self._state} MANIFEST"
 
+    def gate(self, component: str | None = None) -> str:
+        if component is None:
+            return f"migration-state gate -s {self._state} -v"
+        return f"migration-state gate -s {self._state} --component {as_operand(component)}"
+
     def run_all(self, component: str | None = None) -> str:  # noqa: ARG002  # all tests are those of any
         return f"pytest --migration-state={self._state}"
 
@@ -110,6 +121,12 @@ class PowerShellCommands(Commands):
 
     def import_backup(self) -> str:
         return f"Import-MigrationBackup {self._state} -ManifestPath MANIFEST"
+
+    def gate(self, component: str | None = None) -> str:
+        gate = f"(Get-MigrationGate {self._state}).blockers"
+        if component is None:
+            return gate
+        return f"{gate} | Where-Object component -eq {in_powershell(component)}"
 
     def run_all(self, component: str | None = None) -> str:
         named = in_powershell(component) if component else "NAME"

@@ -84,6 +84,26 @@ def evaluate(document: Document, policy: Policy | None = None, context: Context 
     return GateResult(tuple(blocker for rule in RULES for blocker in rule(question)))
 
 
+def let_pass(document: Document, policy: Policy | None = None) -> dict[str, int]:
+    """Return how many validations do not keep the gate shut only because the policy allows their reason.
+
+    :param policy: as that of :func:`evaluate`.
+    :returns: the number for each reason, without those that let nothing pass.
+    """
+    if policy is None or policy == Policy():
+        policy = _policy_of_completion(document)
+    counts = dict.fromkeys(sorted(policy.allow), 0)
+    for verdict in document.verdicts.values():
+        if not verdict["passed"] and verdict.get("outcome") in counts:
+            counts[verdict["outcome"]] += 1
+        elif verdict["passed"] and is_stale(verdict) and "stale" in counts:
+            counts["stale"] += 1
+    for key, entry in document.outstanding.items():
+        if entry["reason"] in counts and not document.is_settled(key):
+            counts[entry["reason"]] += 1
+    return {reason: count for reason, count in counts.items() if count}
+
+
 def _policy_of_completion(document: Document) -> Policy:
     """Return the policy of a Completed migration; an empty one for another phase."""
     completion = _completion(document)

@@ -333,6 +333,9 @@ class RecorderPlugin:
         summary = pytest_summary.RunSummary(
             judged=self._completion.judged(self._run),  # reads the state again
             document=self._run.document,
+            context=self._run.context(self._run.document),
+            policy=self._completion.policy,
+            address=str(self.path.absolute()),
             flaky=self._results.flaky,
             notices=list(dict.fromkeys(self.notices)),
             problems=self.problems,

@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pytest_migration_state.domain.gate import completion_in_words
+from pytest_migration_state.domain.gate import completion_in_words, let_pass
 from pytest_migration_state.domain.phases import Phase
 from pytest_migration_state.reports.status import notes_of, status_of
 from pytest_migration_state.text import and_more, counted, to_printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pytest
 
     from pytest_migration_state.domain.document import Document
-    from pytest_migration_state.domain.gate import GateResult
-    from pytest_migration_state.reports.status import Status
-    from pytest_migration_state.types import Key
+    from pytest_migration_state.domain.gate import Context, GateResult
+    from pytest_migration_state.domain.groups import Group
+    from pytest_migration_state.domain.policy import Policy
+    from pytest_migration_state.reports.blocks import Form, Style
+    from pytest_migration_state.reports.status import ComponentCounts, Status
+    from pytest_migration_state.types import Blocker, Key, Step
 
-#: How many blockers (and how many lost verdicts) are printed; the rest are counted.
-SHOWN: Final = 20
+#: How many lines the section has at most, its title included, however many blockers there are.
+LINES: Final = 25
+#: How many components, flaky validations, notes and problems are shown; the rest are counted.
+_COMPONENTS: Final = 5
+_LISTED: Final = 3
+#: The markup of pytest's terminal writer for each style.
+_MARKUP: Final[dict[Style, dict[str, bool]]] = {
+    "plain": {},
+    "good": {"green": True},
+    "bad": {"red": True},
+    "doubt": {"yellow": True},
+    "faint": {"light": True},
+    "strong": {"bold": True},
+}
+#: The variables by which pytest knows that it runs under CI.
+_CI: Final = ("CI", "BUILD_NUMBER")
 
 
 class Judged(NamedTuple):
@@ -37,6 +55,9 @@ class RunSummary(NamedTuple):
     """The data of the summary at the end of a run.
 
     :ivar judged: the gate's result and the counts of that state; ``None`` if it was not judged.
+    :ivar context: the gate's context.
+    :ivar policy: the policy that the gate judged with.
+    :ivar address: the absolute address of the state.
     :ivar flaky: validations that passed only after a rerun, with the number of attempts.
     :ivar notices: warnings that did not stop the recording.
     :ivar problems: errors of the recording.
@@ -46,6 +67,9 @@ class RunSummary(NamedTuple):
 
     document: Document
     judged: Judged | None
+    context: Context
+    policy: Policy
+    address: str
     flaky: Mapping[Key, int]
     notices: Sequence[str]
     problems: Sequence[str]
@@ -59,12 +83,7 @@ def header(path: Path, document: Document, earlier_runs: Sequence[str], gate: Ga
     :param earlier_runs: the runs that were open when this one began, in words.
     :param gate: the gate of a Completed migration; ``None`` in another phase.
     """
-    status = status_of(document)
-    counts = (
-        f"{status.passed_count} passed, {len(status.failed)} failed, {len(status.outstanding)} outstanding"
-    )
-    if status.stale:
-        counts += f", {len(status.stale)} stale"
+    counts = _totals(status_of(document))
     lines = [f"{to_printable(str(path))}, phase {document.phase}, {counts}", *earlier_runs]
     if gate is not None and not gate.open:
         cause = completion_in_words(document)
@@ -72,54 +91,145 @@ def header(path: Path, document: Document, earlier_runs: Sequence[str], gate: Ga
     return [f"migration state: {line}" for line in lines]
 
 
+def _totals(status: Status) -> str:
+    counts = (
+        f"{status.passed_count} passed, {len(status.failed)} failed, {len(status.outstanding)} outstanding"
+    )
+    if status.stale:
+        counts += f", {len(status.stale)} stale"
+    return counts
+
+
+# --- the section --------------------------------------------------------------------------------------------
+
+
 def write(summary: RunSummary, terminal: pytest.TerminalReporter) -> None:
     """Write the section "migration validation"."""
-    document, judged = summary.document, summary.judged
+    from pytest_migration_state.reports.blocks import Form
+
+    verbosity: int = terminal.config.get_verbosity()
+    is_ci = any(os.environ.get(name) for name in _CI)
+    width = None
+    if terminal.isatty and not is_ci:
+        width = terminal.config.get_terminal_writer().fullwidth
     terminal.section("migration validation")
-    for line in component_lines(judged.status if judged else status_of(document)):
-        terminal.line(line)
-    for (component, test_name), attempts in summary.flaky.items():
+    for text, style in lines(summary, Form(width, is_full=verbosity > 0), verbosity, is_ci=is_ci):
+        terminal.line(text, **_MARKUP[style])
+
+
+def lines(
+    summary: RunSummary, form: Form, verbosity: int = 0, *, is_ci: bool = False
+) -> Iterator[tuple[str, Style]]:
+    """Yield the lines of the section, each with its style.
+
+    :param form: the form of the terminal; without a width nothing is cut.
+    :param verbosity: pytest's: less than 0 for the result alone, more than 0 for every blocker.
+    :param is_ci: whether the run's output is a log of a CI service.
+    """
+    first = [*_head(summary, verbosity, is_ci=is_ci), *_gate_line(summary)]
+    last = [*_problems(summary, form), *_completion(summary)]
+    taken = sum(len(_fitted(part, form)) for part in [*first, *last])
+    for part in first:
+        yield from _fitted(part, form)
+    if verbosity > 0:
+        yield from _every_blocker(summary, form)
+    elif verbosity == 0:
+        yield from _groups(summary, form, LINES - 1 - taken)
+    elif _blockers(summary):
+        yield from _fitted((f"see: {_gate_command(summary)}", "faint"), form)
+    for part in last:
+        yield from _fitted(part, form)
+
+
+def _fitted(part: tuple[str, Style], form: Form) -> list[tuple[str, Style]]:
+    """Return a line over as many lines of the terminal as it needs."""
+    from pytest_migration_state.reports.blocks import wrapped
+
+    text, style = part
+    return [(piece, style) for piece in wrapped(text, form.width, hanging=4)]
+
+
+def _head(summary: RunSummary, verbosity: int, *, is_ci: bool) -> Iterator[tuple[str, Style]]:
+    """Yield what the section begins with: the state, the components, flaky validations and notes."""
+    document = summary.document
+    status = summary.judged.status if summary.judged else status_of(document)
+    if is_ci:
+        yield f"state: {to_printable(summary.address)}, phase {document.phase}, {_totals(status)}", "plain"
+    if verbosity < 0:
+        components = counted(len(status.components), "component")
+        yield f"validations: {_totals(status)} in {components}", "plain"
+    else:
+        yield from _component_lines(status, None if verbosity > 0 else _COMPONENTS)
+    limit = len(summary.flaky) if verbosity > 0 else _LISTED
+    flaky, more = and_more([*summary.flaky.items()], limit, " flaky validations")
+    for (component, test_name), attempts in flaky:
         which = f"'{to_printable(test_name)}' of '{to_printable(component)}'"
-        terminal.line(f"flaky: {which} passed on attempt {attempts}")
-    for notice in [*summary.notices, *notes_of(document)]:
-        terminal.line(f"note: {to_printable(notice)}")
-    if judged:
-        for line in _gate_lines(document.phase, judged):
-            terminal.line(line)
-    for line in _problem_lines(summary):
-        terminal.line(line, red=True)
-    if summary.completion:
-        is_completed = document.phase is Phase.COMPLETED
-        terminal.line(to_printable(summary.completion), green=is_completed, red=not is_completed)
+        yield f"flaky: {which} passed on attempt {attempts}", "doubt"
+    yield from ((words, "doubt") for words in more)
+    notices = [*summary.notices, *notes_of(document)]
+    shown, more = and_more(notices, len(notices) if verbosity > 0 else _LISTED, " notes; -v shows them")
+    yield from ((f"note: {to_printable(notice)}", "doubt") for notice in shown)
+    yield from ((words, "doubt") for words in more)
 
 
-def _problem_lines(summary: RunSummary) -> Iterator[str]:
-    for problem in summary.problems:
-        yield f"problem: {to_printable(problem)}"
-    unrecorded, more = and_more(summary.unrecorded, SHOWN, " not recorded")
-    for details in unrecorded:
-        yield f"  not recorded: {to_printable(details)}"
-    for words in more:
-        yield f"  {words}"
+def _component_lines(status: Status, limit: int | None) -> Iterator[tuple[str, Style]]:
+    """Yield a line for each component, in the order of their names; ``(collection)`` comes last.
+
+    If there are too many, those with troubles come first, and the rest are counted.
+    """
+    names = list(status.components)
+    if limit is not None and len(names) > limit:
+        names.sort(key=lambda name: not status.components[name].is_troubled)
+    shown = names[:limit]
+    width = max((len(to_printable(name)) for name in shown), default=0)
+    for name in shown:
+        counts = status.components[name]
+        yield f"{to_printable(name):{width}}  {_counts_in_words(counts)}", _style_of(counts)
+    if rest := [status.components[name] for name in names[len(shown) :]]:
+        troubled = sum(counts.is_troubled for counts in rest)
+        what = counted(len(rest), "more component")
+        if troubled:
+            yield f"and {what}, {troubled} of them with validations that did not pass", "bad"
+        else:
+            yield f"and {what}, in which everything passed", "good"
 
 
-def _gate_lines(phase: Phase, judged: Judged) -> Iterator[str]:
-    """Yield the gate's result. The phase is not one of the blockers: it is no failure of the run."""
-    gate = judged.gate
+def _counts_in_words(counts: ComponentCounts) -> str:
+    return ", ".join(f"{count} {group}" for group, count in asdict(counts).items() if count)
+
+
+def _style_of(counts: ComponentCounts) -> Style:
+    if counts.failed:
+        return "bad"
+    return "doubt" if counts.is_troubled else "good"
+
+
+# --- the gate -----------------------------------------------------------------------------------------------
+
+
+def _blockers(summary: RunSummary) -> list[Blocker]:
+    """Return the blockers. The phase is not one of them: it is no failure of the run."""
+    if summary.judged is None:
+        return []
+    return [blocker for blocker in summary.judged.gate.blockers if blocker.kind != "phase"]
+
+
+def _gate_line(summary: RunSummary) -> Iterator[tuple[str, Style]]:
+    """Yield the gate's result, and how much the policy lets pass."""
+    if summary.judged is None:
+        return
+    gate, phase = summary.judged.gate, summary.document.phase
+    allowed = let_pass(summary.document, summary.policy)
+    counts = ", ".join(f"{count} {reason}" for reason, count in allowed.items())
+    passed_over = f"; allowed: {counts}" if counts else ""
     if gate.open:
-        yield f"gate: open; phase {phase}"
-        return
-    if gate.is_shut_by_phase_alone:
-        yield f"validations: {_result_in_words(judged.status)}; gate: shut, the phase is {phase}"
-        return
-    blockers = [blocker for blocker in gate.blockers if blocker.kind != "phase"]
-    yield f"gate: shut, {counted(len(blockers), 'blocker')}; phase {phase}"
-    shown, more = and_more(blockers, SHOWN, ": see 'migration-state gate'")
-    for blocker in shown:
-        yield f"  {blocker.kind}: {blocker.message}"
-        yield f"    -> {blocker.fix}"
-    for words in more:
-        yield f"  {words}"
+        yield f"gate: open; phase {phase}{passed_over}", "good"
+    elif gate.is_shut_by_phase_alone:
+        result = _result_in_words(summary.judged.status)
+        yield f"validations: {result}; gate: shut, the phase is {phase}{passed_over}", "doubt"
+    else:
+        blockers = counted(len(_blockers(summary)), "blocker")
+        yield f"gate: shut, {blockers}; phase {phase}{passed_over}", "bad"
 
 
 def _result_in_words(status: Status) -> str:
@@ -127,13 +237,94 @@ def _result_in_words(status: Status) -> str:
     return "all passed or allowed" if status.failed or status.stale or status.outstanding else "all passed"
 
 
-def component_lines(status: Status) -> Iterator[str]:
-    """Yield a line for each component, in the order of their names; ``(collection)`` comes last."""
-    components = status.components
-    width = max((len(to_printable(component)) for component in components), default=0)
-    for component, counts in components.items():
-        words = ", ".join(f"{count} {group}" for group, count in asdict(counts).items() if count)
-        yield f"{to_printable(component):{width}}  {words}"
+def _every_blocker(summary: RunSummary, form: Form) -> Iterator[tuple[str, Style]]:
+    for blocker in _blockers(summary):
+        yield from _single(blocker, form)
+
+
+def _single(blocker: Blocker, form: Form) -> Iterator[tuple[str, Style]]:
+    """Yield a blocker and its fix."""
+    yield form.fitted(f"  {blocker.kind}: {blocker.message}"), "bad"
+    if form.width is None or not blocker.steps:
+        yield from _fitted((f"    -> {blocker.fix}", "plain"), form)
+        return
+    for step in blocker.steps:
+        yield from _step_lines(step, form)
+
+
+def _groups(summary: RunSummary, form: Form, room: int) -> Iterator[tuple[str, Style]]:
+    """Yield every blocker if there is room; else groups of them, and how many more there are.
+
+    :param room: the number of lines; the first group is shown even if there is none.
+    """
+    from pytest_migration_state.domain.groups import grouped
+
+    each = list(_every_blocker(summary, form))
+    if len(each) <= room:
+        yield from each
+        return
+    blockers = _blockers(summary)
+    groups = grouped(summary.document, blockers, summary.context)
+    shown = 0
+    for number, group in enumerate(groups):
+        part = list(_group_lines(group, form))
+        is_last = number == len(groups) - 1
+        if number and len(part) > room - (0 if is_last else 2):
+            break
+        room -= len(part)
+        shown += len(group.blockers)
+        yield from part
+    if rest := len(blockers) - shown:
+        yield from _fitted((f"  and {rest} more: {_gate_command(summary)}", "strong"), form)
+
+
+def _gate_command(summary: RunSummary) -> str:
+    return summary.context.commands(summary.context.state).gate()
+
+
+def _group_lines(group: Group, form: Form) -> Iterator[tuple[str, Style]]:
+    """Yield a group: a single blocker, or a title with the most frequent cause; and what to do about it."""
+    from pytest_migration_state.reports.gate_report import cause_in_words, counts_in_words, group_title
+
+    if len(group.blockers) == 1:
+        yield from _single(group.blockers[0], form)
+        return
+    cause = group.causes[0]
+    what = f"{cause.number} {form.symbols.times} {cause_in_words(group, cause)}"
+    yield form.fitted(f"  {group_title(group)}: {counts_in_words(group)}; {what}"), "bad"
+    yield from _step_lines(group.steps[0], form)
+
+
+def _step_lines(step: Step, form: Form) -> Iterator[tuple[str, Style]]:
+    from pytest_migration_state.reports.blocks import Command, cell_width, command_lines
+
+    whole = f"    -> {step.in_words()}"
+    if not step.command or form.width is None or cell_width(whole) <= form.width:
+        yield from _fitted((whole, "plain"), form)
+        return
+    yield from _fitted((f"    -> {step.words}{step.rest}:", "plain"), form)
+    yield from ((text, "plain") for text in command_lines(Command(step.command, 7), form.width))
+
+
+# --- problems, completion -----------------------------------------------------------------------------------
+
+
+def _problems(summary: RunSummary, form: Form) -> Iterator[tuple[str, Style]]:
+    for problem in _shortened(summary.problems, form, " problems"):
+        yield f"problem: {to_printable(problem)}", "bad"
+    for details in _shortened(summary.unrecorded, form, " not recorded"):
+        yield f"  not recorded: {to_printable(details)}", "bad"
+
+
+def _shortened(items: Sequence[str], form: Form, what: str) -> Iterable[str]:
+    shown, more = and_more(items, len(items) if form.is_full else _LISTED, what)
+    return [*shown, *more]
+
+
+def _completion(summary: RunSummary) -> Iterator[tuple[str, Style]]:
+    if summary.completion:
+        is_completed = summary.document.phase is Phase.COMPLETED
+        yield to_printable(summary.completion), "good" if is_completed else "bad"
 
 
 def write_fallback(sentences: Sequence[str]) -> None:

@@ -38,6 +38,11 @@ class ComponentCounts:
     stale: int = 0
     outstanding: int = 0
 
+    @property
+    def is_troubled(self) -> bool:
+        """True if a validation of the component did not pass, or has no valid verdict."""
+        return bool(self.failed or self.outstanding or self.stale)
+
 
 @dataclass(slots=True)
 class Status:
@@ -133,11 +138,12 @@ def overridden_in_words(document: Document) -> list[str]:
         return []
     count = "1 verdict was" if len(overridden) == 1 else f"{len(overridden)} verdicts were"
     shown, more = and_more([*overridden.items()], _NAMED, ": see 'migration-state gate --json'")
-    named = "; ".join([*(_override(key, mark) for key, mark in shown), *more])
+    named = "; ".join([*(override_in_words(key, mark) for key, mark in shown), *more])
     return [f"{count} set by hand over a run's failure: {named}"]
 
 
-def _override(key: Key, mark: JsonObject) -> str:
+def override_in_words(key: Key, mark: JsonObject) -> str:
+    """Return in words which verdict was set by hand, by whom, when and why."""
     component, test_name = key
     words = f"'{_shown(test_name)}' of '{_shown(component)}'"
     if mark.get("by"):

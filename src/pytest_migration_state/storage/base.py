@@ -156,6 +156,14 @@ class StateStore(Protocol):
         :raises OSError: it cannot be read.
         """
 
+    def lines_with(self, actions: Sequence[str]) -> Iterator[Line]:
+        """Yield the lines of the audit log with one of these actions, in order.
+
+        Of a long log, only the newest part may be looked through.
+
+        :raises OSError: the log cannot be read, or there is none.
+        """
+
     def foreign_lines(self, *, backwards: bool = False) -> Iterator[Line]:
         """Yield the lines of other programs in another log that may be about this state.
 

@@ -171,13 +171,14 @@ class RunWriter:
         """Return the gate's result on the state as it is now, or as it was seen last if it cannot be read."""
         with suppress(MigrationStateError):
             self._open_log.commit(lambda _: [])
-        return evaluate(self.document, policy, self._context(self.document))
+        return evaluate(self.document, policy, self.context(self.document))
 
     def liveness_of(self, document: Document) -> dict[str, Liveness]:
         """Return whether each open run of a document is alive, by id."""
         return self._store.liveness_of(document.open_runs)
 
-    def _context(self, document: Document) -> Context:
+    def context(self, document: Document) -> Context:
+        """Return the gate's context for a document."""
         return Context(str(self.path), self.liveness_of(document), self.run_id)
 
     def complete(self, policy: Policy, own: Sequence[Blocker] = ()) -> GateResult:
@@ -189,7 +190,7 @@ class RunWriter:
         results: list[GateResult] = []
 
         def decide(document: Document) -> list[Event]:
-            context = self._context(document)
+            context = self.context(document)
             if document.phase is Phase.COMPLETED:
                 results[:] = [_with(evaluate(document, policy, context).blockers, own)]
                 return []

@@ -11,6 +11,7 @@ from pytest_migration_state.domain import events
 from pytest_migration_state.domain.document import new_document
 from pytest_migration_state.domain.gate import Context, evaluate
 from pytest_migration_state.domain.operations import INITIALIZE, audit_entry
+from pytest_migration_state.domain.phase_history import ACTIONS, stays
 from pytest_migration_state.errors import GateBlockedError, InvalidArgumentError, StateNotFoundError
 from pytest_migration_state.importers.backup.record import import_backup
 from pytest_migration_state.importing import importing
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pytest_migration_state.domain.document import Document
     from pytest_migration_state.domain.events import Event
     from pytest_migration_state.domain.gate import GateResult
+    from pytest_migration_state.domain.phase_history import Stay
     from pytest_migration_state.domain.policy import Policy
     from pytest_migration_state.importers.backup.finding import BackupResult
     from pytest_migration_state.models import AuditEntry, MigrationState
@@ -344,6 +346,15 @@ class MigrationTracker:
         found = audit_lines(self._store, self._notices.add, last)
         self._notices.pass_on()
         return found
+
+    def phase_history(self, document: Document) -> list[Stay]:
+        """Return the times that a migration spent in each phase, as far as its log tells them."""
+        try:
+            lines = list(self._store.lines_with(ACTIONS))
+        except OSError:
+            lines = []
+        entries = [line.content for line in lines if line.content]
+        return stays(entries, document.phase, document.fields["started_at"])
 
     def verify(self) -> VerifyReport:
         """Check the hash chain, and the document against the log. Nothing is locked or changed.

@@ -36,10 +36,14 @@ def import_backup(options: Namespace) -> int:
     what the manifest says of its own success is never believed.
     Exit status 0 means that every backup is safe, 1 that one is not; both are recorded.
     """
-    from pytest_migration_state.reports import terminal
+    from pytest_migration_state.reports.records import backups
 
     tracker = tracker_of(options, create=True)
     with output.progress("checking the backup") as progress:
         results = tracker.check_backups(options.manifest, options.root, progress)
-    report(options, tracker.commit_backups(results), *terminal.backups(results))
+    document = tracker.commit_backups(results)
+    if options.json:
+        report(options, document)
+    else:
+        output.report(lambda form: backups(results, form))
     return 0 if all(result.passed for result in results) else 1

@@ -9,11 +9,13 @@ from pytest_migration_state.regular_files import open_to_read
 from pytest_migration_state.storage.records import NO_LINE_END, DamagedLineError, Line, parse_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 #: How much is read at once, in bytes.
 _BLOCK: Final = 1 << 16
+#: How much of the end of a log is searched for an action, in bytes: some 100,000 entries.
+_SEARCHED: Final = 1 << 25
 
 
 def read_lines(path: Path, *, backwards: bool = False) -> Iterator[Line]:
@@ -68,6 +70,32 @@ def _raw_backwards(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
                 yield offset, line + line_end
             offset -= 1
             line_end, reach = b"\n", _BLOCK
+
+
+def lines_with(path: Path, actions: Sequence[str]) -> Iterator[Line]:
+    """Yield the lines at the end of the log at ``path`` that have one of these actions, in order.
+
+    They are found without decoding the others, and in the last :data:`_SEARCHED` bytes only. Their ``number``
+    is 0.
+
+    :raises OSError: it cannot be read.
+    """
+    with open_to_read(path) as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _SEARCHED))
+        content = file.read()
+    first = content.find(b"\n") + 1 if size > _SEARCHED else 0
+    starts: set[int] = set()
+    for action in actions:
+        token = b'"%s"' % action.encode()
+        found = content.find(token, first)
+        while found >= 0:
+            starts.add(content.rfind(b"\n", 0, found) + 1)
+            found = content.find(token, found + len(token))
+    for start in sorted(starts):
+        line = _line(content[start : content.find(b"\n", start) + 1 or None], 0)
+        if line.content and line.content.get("action") in actions:
+            yield line
 
 
 def _lines_before(file: BinaryIO, offset: int) -> int:

@@ -26,7 +26,7 @@ from pytest_migration_state.storage.files.document_file import READ_PAUSE, Docum
 from pytest_migration_state.storage.files.journals import Journals
 from pytest_migration_state.storage.files.lock import StateLock
 from pytest_migration_state.storage.files.log_file import refuse_utf16
-from pytest_migration_state.storage.files.log_lines import read_lines
+from pytest_migration_state.storage.files.log_lines import lines_with, read_lines
 from pytest_migration_state.storage.files.paths import StatePaths
 from pytest_migration_state.storage.files.recovery import bring_up_to_date
 from pytest_migration_state.storage.files.run_journal import RunJournal
@@ -37,7 +37,7 @@ from pytest_migration_state.storage.records import Author
 from pytest_migration_state.text import utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pytest_migration_state.domain.document import Document
@@ -141,6 +141,10 @@ class FileStore:
         """Return every line of the audit log, in order or the last first."""
         refuse_utf16(self._paths.log)
         return read_lines(self._paths.log, backwards=backwards)
+
+    def lines_with(self, actions: Sequence[str]) -> Iterator[Line]:
+        """Yield the lines of the newest part of the audit log with one of these actions, in order."""
+        return lines_with(self._paths.log, actions)
 
     def foreign_lines(self, *, backwards: bool = False) -> Iterator[Line]:
         """Yield the lines of other programs in another log that may be about this state."""
