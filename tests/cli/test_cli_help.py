@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,14 +18,14 @@ from commandline import outstanding, walk
 from pytest_migration_state import __version__
 from pytest_migration_state.cli.commands import write
 from pytest_migration_state.cli.parser import parse
+from pytest_migration_state.cli.registry import COMMANDS
 from pytest_migration_state.domain import events, phases
 from pytest_migration_state.domain.policy import ALLOWABLE, SETTINGS
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from commandline import Run
 
+BACKUPS = Path(__file__).parents[1] / "data" / "powershell" / "backup" / "volume-failed" / "backups"
 POWERSHELL = {
     "init": "Initialize-MigrationState",
     "phase": "Set-MigrationPhase",
@@ -38,7 +42,16 @@ POWERSHELL = {
     "forget": "Remove-ValidationResult",
     "verify": "Test-MigrationState",
     "apply": "every function that writes",
+    "accept": "Approve-MigrationRecord",
+    "import-backup": "Import-MigrationBackup",
+    "powershell": "itself: . (migration-state powershell)",
 }
+
+
+def test_every_command_has_a_tested_example() -> None:
+    """A new command has an example, which is tested below."""
+    assert sorted(POWERSHELL) == sorted(command.name for command in COMMANDS)
+    assert [command.name for command in COMMANDS if not command.examples] == []
 
 
 def test_help_names_every_command(run: Run) -> None:
@@ -46,7 +59,7 @@ def test_help_names_every_command(run: Run) -> None:
     status, out, err = run("--help")
     assert (status, err) == (0, "")
     named = re.findall(r"^    ([a-z-]+) +[A-Z]", out, re.MULTILINE)
-    assert set(named) >= {*POWERSHELL}
+    assert sorted(named) == sorted(POWERSHELL)
     for line in ("0  done", "1  refused by the rules", "2  wrong usage", "3  the state cannot be used"):
         assert line in out
 
@@ -60,19 +73,41 @@ def test_each_example_in_the_help_works(run: Run, folder: Path, command: str) ->
     examples = re.findall(r"^  migration-state (.*)$", out, re.MULTILINE)
     assert examples
     for example in examples:
-        for path in folder.iterdir():
-            path.unlink()
-        if command != "init":
-            walk(run)
-            run("result", "guardian-hive", "native_execution_test", "--passed")
-        if "--allow skipped" in example:
-            outstanding(folder, {"test_name": "t.py::test_a", "reason": "skipped"})
-        if "BackupInProgress" in example:
-            run("init", "--force")
-        (folder / "operations.jsonl").write_text('{"operation": "set_error", "message": "m"}\n')
-        arguments = shlex.split(example)
+        shutil.rmtree(folder)
+        folder.mkdir()
+        _prepare(run, folder, example)
+        # An absolute path in an example is one of this test's folder.
+        arguments = shlex.split(example.replace(" /mnt/", f" {folder}/mnt/"))
         assert arguments[0] == command
         assert run(*arguments).status == 0, example
+
+
+def _prepare(run: Run, folder: Path, example: str) -> None:
+    """Make what an example needs: a state in Validation whose gate is open, and the files that it names."""
+    os.chdir(folder)
+    (folder / "operations.jsonl").write_text('{"operation": "set_error", "message": "m"}\n')
+    for backups in ("backups", "mnt/backups"):
+        _save_backup(folder / backups)
+    if example.startswith("init"):
+        return
+    walk(run)
+    run("result", "guardian-hive", "native_execution_test", "--passed")
+    if "--allow skipped" in example:
+        outstanding(folder, {"test_name": "t.py::test_a", "reason": "skipped"})
+    if "BackupInProgress" in example:
+        run("init", "--force")
+    if example.startswith("accept"):
+        (folder / "migration-audit.log").unlink()
+
+
+def _save_backup(folder: Path) -> None:
+    """Copy a sample backup whose first container is safe, and make it the only one of the manifest."""
+    shutil.copytree(BACKUPS, folder)
+    path = folder / "backup-manifest.json"
+    text = path.read_text(encoding="utf-8")
+    manifest = json.loads(text.replace("/srv/migration/backups", folder.as_posix()))
+    del manifest["containers"][1:]
+    path.write_text(json.dumps(manifest), encoding="utf-8")
 
 
 def test_version_is_that_of_the_package(run: Run) -> None:
@@ -81,7 +116,9 @@ def test_version_is_that_of_the_package(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--version"], ["--help"], ["phase", "--help"], ["phase", "Done"]], ids=" ".join
+    "arguments",
+    [["--version"], ["--help"], ["phase", "--help"], ["phase", "Done"], ["sho"], []],
+    ids=" ".join,
 )
 def test_help_and_wrong_usage_load_no_tracker(arguments: list[str]) -> None:
     """Help, version and wrong usage are answered before the tracker, filelock or pydantic is loaded."""

@@ -260,10 +260,10 @@ REFUSED = {
     ),
     "unknown reason": (
         (),
-        ("gate", "--allow", "failed"),
+        ("gate", "--allow", "failing"),
         2,
         (
-            "argument --allow: 'failed' cannot be used: it must be one of skipped, deselected, xfailed, "
+            "argument --allow: 'failing' cannot be used: it must be one of skipped, deselected, xfailed, "
             "stale (see 'migration-state gate --help')"
         ),
     ),
@@ -307,13 +307,16 @@ REFUSED = {
         (),
         ("result", "guardian-hive", "test"),
         2,
-        "one of the arguments --passed --failed is required (see 'migration-state result --help')",
+        (
+            "--passed or --failed is missing; example: migration-state result guardian-hive "
+            "native_execution_test --passed (see 'migration-state result --help')"
+        ),
     ),
     "two verdicts": (
         (),
         ("result", "guardian-hive", "test", "--passed", "--failed"),
         2,
-        "argument --failed: not allowed with argument --passed (see 'migration-state result --help')",
+        "--failed and --passed exclude each other; leave one out (see 'migration-state result --help')",
     ),
     "passed with an error": (
         (),
@@ -358,19 +361,26 @@ REFUSED = {
         2,
         "require '' cannot be used: it must not be empty",
     ),
-    "no command": ((), (), 2, "the following arguments are required: COMMAND (see 'migration-state --help')"),
     "missing argument": (
         (),
         ("container", "x"),
         2,
-        "the following arguments are required: ID (see 'migration-state container --help')",
+        (
+            "ID is missing; example: migration-state container guardian-hive abc123def456 (see "
+            "'migration-state container --help')"
+        ),
     ),
-    "surplus argument": ((), ("verify", "x"), 2, "unrecognized arguments: x (see 'migration-state --help')"),
+    "surplus argument": (
+        (),
+        ("verify", "x"),
+        2,
+        "'verify' does not take 'x'; example: migration-state verify --json (see 'migration-state verify --help')",
+    ),
     "abbreviated option": (
         (),
         ("init", "--forc"),
         2,
-        "unrecognized arguments: --forc (see 'migration-state --help')",
+        "there is no option '--forc'; did you mean '--force'? (see 'migration-state init --help')",
     ),
 }
 

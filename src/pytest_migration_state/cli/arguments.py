@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from pytest_migration_state.cli.errors import UsageError
 from pytest_migration_state.domain.policy import SETTINGS
 
 TYPE_CHECKING = False  # type checkers read it as typing's, which is not loaded: --help would pay for it
@@ -26,19 +25,46 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, width=100)
 
 
+class ParserError(Exception):
+    """An error in the words of argparse; see :mod:`~pytest_migration_state.cli.wrong_usage` for ours.
+
+    :ivar parser: the parser that found it: of the program or of a command.
+    :ivar message: what argparse says.
+    """
+
+    def __init__(self, parser: Parser, message: str) -> None:
+        super().__init__(parser, message)
+        self.parser = parser
+        self.message = message
+
+
 class Parser(argparse.ArgumentParser):
-    """A parser that raises its errors, so that they are handled where all others are."""
+    """A parser that raises its errors, so that they are put into words in one place."""
 
     def error(self, message: str) -> NoReturn:
         """Raise an error of the command line.
 
-        :raises UsageError: always.
+        :raises ParserError: always.
         """
-        raise UsageError(f"{message} (see '{self.prog} --help')")
+        raise ParserError(self, message)
+
+    @property
+    def options(self) -> list[str]:
+        """The options that it takes, as they are typed, without those that the help does not show."""
+        shown = self._option_string_actions.items()
+        return [option for option, action in shown if action.help != argparse.SUPPRESS]
+
+    @property
+    def takes_operands(self) -> bool:
+        """Whether it takes anything besides options."""
+        return any(not action.option_strings for action in self._actions)
 
 
-def add_state(parser: argparse.ArgumentParser, default: str | None) -> None:
-    """Add the option that names the state."""
+def add_common(parser: argparse.ArgumentParser, default: str | None) -> None:
+    """Add the options of every command.
+
+    :param default: the value of an option that is not given.
+    """
     parser.add_argument("-s", "--state", metavar="PATH", default=default, help="the state file")
 
 
@@ -69,15 +95,24 @@ def add_validation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("test_name", metavar="TEST", help="the test's name")
 
 
-def one_of(words: Sequence[str]) -> Callable[[str], str]:
+class OneOf:
+    """An argument type that accepts one of these words."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = words
+
+    def __call__(self, text: str) -> str:
+        if text in self.words:
+            return text
+        from pytest_migration_state.cli.suggestions import did_you_mean
+
+        reason = f"it must be one of {', '.join(self.words)}"
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be used: {reason}{did_you_mean(text, self.words)}")
+
+
+def one_of(words: Sequence[str]) -> OneOf:
     """Return an argument type that accepts one of these words."""
-
-    def check(text: str) -> str:
-        if text not in words:
-            raise argparse.ArgumentTypeError(f"{text!r} cannot be used: it must be one of {', '.join(words)}")
-        return text
-
-    return check
+    return OneOf(words)
 
 
 def integer_from(first: int) -> Callable[[str], int]:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pytest_migration_state.cli import output
 from pytest_migration_state.cli.arguments import PROGRAM
 from pytest_migration_state.cli.parser import parse
-from pytest_migration_state.cli.refusals import DONE, INTERRUPTED, Refusal
+from pytest_migration_state.cli.refusals import DONE, INTERRUPTED, WRONG_USAGE, Refusal
 
 TYPE_CHECKING = False  # type checkers read it as typing's, which is not loaded: --help would pay for it
 if TYPE_CHECKING:
@@ -34,6 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
+    if not arguments:
+        from pytest_migration_state.cli.short_help import TEXT
+
+        output.lines(TEXT.splitlines())
+        return WRONG_USAGE  # a script whose command is an empty variable must not look successful
     try:
         options = parse(arguments)
     except SystemExit:  # help and version

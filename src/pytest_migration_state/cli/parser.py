@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 
 from pytest_migration_state import __version__
-from pytest_migration_state.cli.arguments import PROGRAM, Formatter, Parser, add_state
+from pytest_migration_state.cli.arguments import PROGRAM, Formatter, Parser, ParserError, add_common
 from pytest_migration_state.cli.commands import apply, importers, powershell, read, write
+from pytest_migration_state.cli.errors import UsageError
 from pytest_migration_state.cli.registry import COMMANDS
 
 TYPE_CHECKING = False  # type checkers read it as typing's, which is not loaded: --help would pay for it
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
-    from typing import Final
+    from typing import Any, Final
+
+    from pytest_migration_state.cli.registry import Command
 
 #: The modules that register commands.
 _MODULES: Final[tuple[ModuleType, ...]] = (write, apply, importers, read, powershell)
@@ -32,17 +35,28 @@ exit status:
   3  the state cannot be used: missing, damaged, newer, locked, not writable"""
 
 
-def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Return the command to run (``run``) and its arguments.
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the arguments, the command to run (``run``), its ``parser`` and that of the ``program``.
 
-    :param arguments: as typed; by default those of this process.
+    :param arguments: as typed after the program's name.
     :raises UsageError: they are invalid.
     :raises SystemExit: help or version was asked for, and is printed.
     """
-    return _parser().parse_args(arguments)
+    try:
+        options, surplus = _program_parser().parse_known_args(arguments)
+    except ParserError as error:
+        from pytest_migration_state.cli.wrong_usage import explain
+
+        raise UsageError(explain(error.parser, error.message, arguments)) from error
+    if surplus:
+        from pytest_migration_state.cli.wrong_usage import explain_surplus
+
+        raise UsageError(explain_surplus(options.parser, surplus, arguments))
+    return options
 
 
-def _parser() -> Parser:
+def _program_parser() -> Parser:
+    """Return the parser of the program, with a parser for each command."""
     parser = Parser(
         prog=PROGRAM,
         description="Record, look at and gate a migration whose validations are pytest's verdicts.",
@@ -51,22 +65,47 @@ def _parser() -> Parser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    add_state(parser, None)
-    parsers = parser.add_subparsers(prog=PROGRAM, title="commands", metavar="COMMAND", required=True)
+    parser.set_defaults(program=parser)
+    add_common(parser, None)
+    parsers = parser.add_subparsers(
+        prog=PROGRAM, title="commands", metavar="COMMAND", required=True, parser_class=_CommandParser
+    )
     for command in sorted(COMMANDS, key=lambda command: _ORDER[command.run.__module__]):
+        summary = (command.run.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+        parsers.add_parser(command.name, help=summary, command=command)
+    return parser
+
+
+class _CommandParser(Parser):
+    """The parser of one command, which is filled when it is first used.
+
+    To fill the parsers of all commands would take a quarter of the time of --help.
+
+    :param settings: what argparse passes to each parser.
+    """
+
+    def __init__(self, *, command: Command, **settings: Any) -> None:
+        # argparse's own __init__ is what takes the time: __getattr__ calls it.
+        self._fill_with = command, settings
+
+    def __getattr__(self, name: str) -> Any:
+        """Fill the parser: no attribute that argparse's methods use is there before that."""
+        if "_fill_with" not in vars(self):
+            raise AttributeError(name)
+        command, settings = self._fill_with
+        del self._fill_with
         description = (command.run.__doc__ or "").strip()
         examples = "\n".join(f"  {PROGRAM} {command.name} {example}".rstrip() for example in command.examples)
-        added = parsers.add_parser(
-            command.name,
-            help=description.partition("\n")[0].rstrip("."),
+        super().__init__(
             description="\n".join(line.strip() for line in description.splitlines()),
             epilog=f"example:\n{examples}\n\nPowerShell: {command.powershell}",
             formatter_class=Formatter,
             allow_abbrev=False,
+            **settings,
         )
-        added.set_defaults(run=command.run)
-        # The option may come before or after the command. If it is not given after it, it must not override
-        # the one before.
-        add_state(added, argparse.SUPPRESS)
-        command.add_arguments(added)
-    return parser
+        self.set_defaults(run=command.run, parser=self)
+        # These options may come before or after the command. If one is not given after it, it must not
+        # override the one before.
+        add_common(self, argparse.SUPPRESS)
+        command.add_arguments(self)
+        return getattr(self, name)
