@@ -66,6 +66,13 @@ def add_common(parser: argparse.ArgumentParser, default: str | None) -> None:
     :param default: the value of an option that is not given.
     """
     parser.add_argument("-s", "--state", metavar="PATH", default=default, help="the state file")
+    parser.add_argument(
+        "--lock-timeout",
+        metavar="SECONDS",
+        default=default,
+        type=seconds,
+        help="how long to wait for another process that holds the state",
+    )
 
 
 def add_json(parser: argparse.ArgumentParser, what: str) -> None:
@@ -113,6 +120,15 @@ class OneOf:
 def one_of(words: Sequence[str]) -> OneOf:
     """Return an argument type that accepts one of these words."""
     return OneOf(words)
+
+
+def seconds(text: str) -> float:
+    """Return a number of seconds, which is not negative and may be a fraction."""
+    is_number = text.isascii() and text.replace(".", "", 1).isdecimal() and len(text) < 20
+    if not is_number:
+        reason = "it must be a number of seconds, such as 5 or 0.5"
+        raise argparse.ArgumentTypeError(f"{text[:200]!r} cannot be used: {reason}")
+    return float(text)
 
 
 def integer_from(first: int) -> Callable[[str], int]:

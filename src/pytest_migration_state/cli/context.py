@@ -29,13 +29,15 @@ def tracker_of(
 
     :param notify: called with each warning; by default it is printed.
     """
+    from functools import partial
+
     from pytest_migration_state.tracking.tracker import MigrationTracker
 
-    return MigrationTracker(state_path(options), create=create, notify=notify or warn)
+    tracker = partial(MigrationTracker, state_path(options), create=create, notify=notify or _warn)
+    return tracker() if options.lock_timeout is None else tracker(lock_timeout=options.lock_timeout)
 
 
-def warn(sentence: str) -> None:
-    """Print a warning."""
+def _warn(sentence: str) -> None:
     output.complain(f"warning: {sentence}")
 
 
