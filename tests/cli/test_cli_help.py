@@ -45,6 +45,7 @@ POWERSHELL = {
     "accept": "Approve-MigrationRecord",
     "import-backup": "Import-MigrationBackup",
     "powershell": "itself: . (migration-state powershell)",
+    "completion": "none",
 }
 
 

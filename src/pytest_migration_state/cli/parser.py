@@ -6,7 +6,7 @@ import argparse
 
 from pytest_migration_state import __version__
 from pytest_migration_state.cli.arguments import PROGRAM, Formatter, Parser, ParserError, add_common
-from pytest_migration_state.cli.commands import apply, importers, powershell, read, write
+from pytest_migration_state.cli.commands import apply, completion, importers, powershell, read, write
 from pytest_migration_state.cli.errors import UsageError
 from pytest_migration_state.cli.registry import COMMANDS
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pytest_migration_state.cli.registry import Command
 
 #: The modules that register commands.
-_MODULES: Final[tuple[ModuleType, ...]] = (write, apply, importers, read, powershell)
+_MODULES: Final[tuple[ModuleType, ...]] = (write, apply, importers, read, powershell, completion)
 #: The order of the commands in the help.
 _ORDER: Final = {module.__name__: position for position, module in enumerate(_MODULES)}
 
