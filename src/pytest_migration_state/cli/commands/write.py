@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from pytest_migration_state.cli import output
 from pytest_migration_state.cli.arguments import add_json, add_policy, add_validation, integer_from, one_of
-from pytest_migration_state.cli.context import report, state_path, tracker_of
+from pytest_migration_state.cli.context import on_terminal, report, state_path, tracker_of
 from pytest_migration_state.cli.errors import UsageError
 from pytest_migration_state.cli.registry import command
 from pytest_migration_state.domain.phases import PHASES
@@ -66,9 +67,24 @@ def init(options: Namespace) -> int:
 
     An existing state is refused; --force sets it aside and begins again. The audit log goes on.
     """
-    return _commit(
-        options, f"Migration state initialized: {state_path(options)}", "initialize", force=options.force
-    )
+    sentence = f"Migration state initialized: {state_path(options)}"
+    status = _commit(options, sentence, "initialize", force=options.force)
+    if not options.json and on_terminal():
+        output.lines(_next_steps(options))
+    return status
+
+
+def _next_steps(options: Namespace) -> list[str]:
+    """Return what a person may do next, each with its command."""
+    from pytest_migration_state.domain.commands import ShellCommands, as_operand
+
+    path = state_path(options)
+    where = "" if options.state is None else f" -s {as_operand(path)}"
+    return [
+        f"  next phase:     migration-state phase {PHASES[1]}{where}",
+        f"  run the tests:  {ShellCommands(path).run_all()}",
+        f"  look at it:     migration-state show{where}",
+    ]
 
 
 # --- phase --------------------------------------------------------------------------------------------------
