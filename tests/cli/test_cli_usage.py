@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from commandline import Run
 
-_COMMANDS = ", ".join(sorted(command.name for command in COMMANDS))
+_COMMANDS = ", ".join(sorted(name for command in COMMANDS for name in (command.name, *command.aliases)))
 
 
 def _one_of(argument: str, typed: str, words: str, hint: str) -> str:
@@ -41,7 +41,7 @@ MISTYPED = {
     "--versoin": ("there is no option '--versoin'; did you mean '--version'?", ""),
     "show --jsn": ("there is no option '--jsn'; did you mean '--json'?", "show"),
     "show -json": ("there is no option '-json'; did you mean '--json'?", "show"),
-    "show --xyz": ("there is no option '--xyz'", "show"),
+    "verify --xyz": ("there is no option '--xyz'", "verify"),
     "gate --requir x": ("there is no option '--requir'; did you mean '--require'?", "gate"),
     "gate --requir=x": ("there is no option '--requir'; did you mean '--require'?", "gate"),
     "--jsn show": ("there is no option '--jsn'; did you mean '--json'?", "show"),

@@ -374,7 +374,10 @@ REFUSED = {
         (),
         ("verify", "x"),
         2,
-        "'verify' does not take 'x'; example: migration-state verify --json (see 'migration-state verify --help')",
+        (
+            "'verify' does not take 'x'; example: migration-state verify --json (see "
+            "'migration-state verify --help')"
+        ),
     ),
     "abbreviated option": (
         (),

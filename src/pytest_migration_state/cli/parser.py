@@ -72,7 +72,7 @@ def _program_parser() -> Parser:
     )
     for command in sorted(COMMANDS, key=lambda command: _ORDER[command.run.__module__]):
         summary = (command.run.__doc__ or "").strip().partition("\n")[0].rstrip(".")
-        parsers.add_parser(command.name, help=summary, command=command)
+        parsers.add_parser(command.name, aliases=command.aliases, help=summary, command=command)
     return parser
 
 

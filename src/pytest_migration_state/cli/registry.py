@@ -15,6 +15,7 @@ class Command:
     """A command.
 
     :ivar name: as it is typed.
+    :ivar aliases: other names.
     :ivar run: carries it out and returns its exit status. Its docstring is the help.
     :ivar add_arguments: adds what it takes besides the state.
     :ivar powershell: the PowerShell function that it stands for.
@@ -22,9 +23,16 @@ class Command:
     """
 
     def __init__(
-        self, name: str, run: Run, add_arguments: AddArguments, powershell: str, examples: tuple[str, ...]
+        self,
+        name: str,
+        aliases: tuple[str, ...],
+        run: Run,
+        add_arguments: AddArguments,
+        powershell: str,
+        examples: tuple[str, ...],
     ) -> None:
         self.name = name
+        self.aliases = aliases
         self.run = run
         self.add_arguments = add_arguments
         self.powershell = powershell
@@ -36,12 +44,16 @@ COMMANDS: list[Command] = []
 
 
 def command(
-    name: str, *examples: str, powershell: str = "none", arguments: AddArguments = lambda _: None
+    name: str,
+    *examples: str,
+    powershell: str = "none",
+    arguments: AddArguments = lambda _: None,
+    aliases: tuple[str, ...] = (),
 ) -> Callable[[Run], Run]:
     """Return a decorator that registers a function as a command; see :class:`Command`."""
 
     def register(run: Run) -> Run:
-        COMMANDS.append(Command(name, run, arguments, powershell, examples or ("",)))
+        COMMANDS.append(Command(name, aliases, run, arguments, powershell, examples or ("",)))
         return run
 
     return register

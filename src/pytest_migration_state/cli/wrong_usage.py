@@ -160,11 +160,13 @@ def _about_operands(parser: Parser, surplus: Sequence[str]) -> str:
 
 
 def _command_names() -> list[str]:
-    return sorted(command.name for command in COMMANDS)
+    return sorted(name for command in COMMANDS for name in (command.name, *command.aliases))
 
 
 def _example(parser: Parser) -> str:
     """Return the first example of the parser's command, as the end of a sentence."""
     name = parser.prog.rpartition(" ")[2]
-    examples = next((command.examples for command in COMMANDS if command.name == name), ())
+    examples = next(
+        (command.examples for command in COMMANDS if name in (command.name, *command.aliases)), ()
+    )
     return f"; example: {parser.prog} {examples[0]}".rstrip() if examples else ""

@@ -39,6 +39,7 @@ def _show_arguments(parser: ArgumentParser) -> None:
     "--json",
     powershell="Get-MigrationState",
     arguments=_show_arguments,
+    aliases=("status",),
 )
 def show(options: Namespace) -> int:
     """Show the current state of the migration.
@@ -80,11 +81,10 @@ def _check_component(document: Document, options: Namespace) -> None:
     known = known_components(document)
     name = options.component = to_storable(options.component)
     if name not in known:
-        from difflib import get_close_matches
+        from pytest_migration_state.cli.suggestions import did_you_mean
 
-        close = get_close_matches(name, known, 1)
-        hint = f"did you mean '{close[0]}'?" if close else "'migration-state show' lists those that are"
-        raise UsageError(f"nothing is on record of a component '{name}'; {hint}")
+        hint = did_you_mean(name, known) or "; 'migration-state show' lists those that are"
+        raise UsageError(f"nothing is on record of a component '{name}'{hint}")
 
 
 # --- audit --------------------------------------------------------------------------------------------------
