@@ -18,12 +18,13 @@ FILES = {f"{NAME}.storage.files", f"{NAME}.tracking.tracker", f"{NAME}.tracking.
 
 #: The layers from the bottom up, with the layers that each may import. An import inside a function or for
 #: type checkers counts like any other.
-LEAVES = frozenset({"types", "text", "errors", "json_codec", "regular_files", "importing"})
+LEAVES = frozenset({"types", "text", "errors", "json_codec", "regular_files", "importing", "redaction"})
 TABLE = {
     "types": frozenset[str](),
     "text": frozenset[str](),
     "regular_files": frozenset[str](),
     "importing": frozenset[str](),
+    "redaction": frozenset[str](),
     "errors": frozenset({"types"}),
     "json_codec": frozenset({"types"}),
     "domain": LEAVES,

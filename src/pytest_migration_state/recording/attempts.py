@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Final, TypeGuard
 
+from pytest_migration_state.redaction import redact
+
 if TYPE_CHECKING:
     import pytest
 
@@ -32,7 +34,7 @@ class Attempt:
 
     :ivar outcome: the worst outcome so far of setup, call, teardown and subtests; ``None`` until the call, or
         a failed or skipped setup, is reported.
-    :ivar reason: the message of the first report with that outcome.
+    :ivar reason: the message of the first report with that outcome, without secrets.
     :ivar duration: the total duration of all reports, in seconds.
     :ivar number: the number of the attempt, counted from 1.
     :ivar is_over: True if the teardown has been reported.
@@ -97,7 +99,11 @@ def outcome_of(report: pytest.TestReport) -> Outcome | None:
 
 
 def short_reason(report: pytest.TestReport | pytest.CollectReport) -> str:
-    """Return the reason why a report is not passed, as short as possible."""
+    """Return the reason why a report is not passed, as short as possible and without secrets."""
+    return redact(_reason_of(report))
+
+
+def _reason_of(report: pytest.TestReport | pytest.CollectReport) -> str:
     longrepr = report.longrepr
     if hasattr(report, "wasxfail") and report.outcome == "skipped":
         return str(report.wasxfail).removeprefix("reason: ") or "xfail"
