@@ -9,6 +9,7 @@ import pytest
 
 from pytest_migration_state.text import (
     TEXT_LIMIT,
+    end_of,
     in_utc,
     numbered,
     parse_time,
@@ -64,6 +65,25 @@ def test_long_message_keeps_its_beginning_and_its_end(middle: str) -> None:
 def test_short_message_is_stored_like_a_name(text: str, expected: str) -> None:
     """Only what is too long differs."""
     assert expected == to_storable_message(text)
+
+
+ENDS: dict[str, tuple[str, int, str]] = {
+    "as long as it may be": ("x" * 20, 20, "x" * 20),
+    "at a line start": ("one\ntwo\nthree\nfour", 15, "[…]\nfour"),
+    "at a line start that is just the limit": ("one\ntwo\nthree\nfour", 16, "[…]\nthree\nfour"),
+    "within a line": ("one\n" + "x" * 30, 20, "[…]\n" + "x" * 14),
+    "within a line, when little is behind it": ("x" * 30 + "\nend", 20, "[…]\n" + "x" * 10 + "\nend"),
+    "never within a character": ("🐝" * 10, 20, "[…]\n" + "🐝" * 3),
+    "a lone surrogate": ("a\udc80b", 10, "a\\udc80b"),
+    "nothing": ("", 10, ""),
+}
+
+
+@pytest.mark.parametrize(("text", "limit", "expected"), ENDS.values(), ids=ENDS.keys())
+def test_end_of_a_text_is_cut_at_a_line_start(text: str, limit: int, expected: str) -> None:
+    """The end has at most the given number of bytes, with a line for what is missing."""
+    assert expected == end_of(text, limit, "[…]")
+    assert len(expected.encode()) <= limit
 
 
 def test_long_texts_with_a_common_beginning_stay_different() -> None:

@@ -55,6 +55,24 @@ def _storable(text: str, end: int) -> str:
     return first.decode("utf-8", "ignore") + mark + last.decode("utf-8", "ignore")
 
 
+def end_of(text: str, limit: int, mark: str) -> str:
+    """Return the end of ``text`` as it is stored, below a line with a mark if something is missing.
+
+    The end begins at the start of a line, unless that leaves less than half of the room.
+
+    :param limit: the size of the result, in bytes of UTF-8; more than that of the line with the mark.
+    """
+    encoded = text.encode("utf-8", "backslashreplace")
+    if len(encoded) <= limit:
+        return encoded.decode()
+    room = limit - len(f"{mark}\n".encode())
+    begin = len(encoded) - room
+    line = encoded.find(b"\n", begin - 1) + 1
+    if line and len(encoded) - line >= room // 2:
+        begin = line
+    return f"{mark}\n{encoded[begin:].decode('utf-8', 'ignore')}"
+
+
 # A CI service reads its commands from what a program prints: GitHub at the start of a line, Azure and
 # GitHub's older form anywhere in it, TeamCity at the start.
 _CI_COMMAND: Final = re.compile(r"^(?=\s*::)|(?<=#)(?=#(?:vso)?\[|#teamcity\[)")
