@@ -85,6 +85,15 @@ def test_stale_verdict_says_since_when(tmp_path: Path) -> None:
     assert (stale.stale_since, fresh.stale_since) == (started, None)
 
 
+def test_detail_is_a_text_or_none() -> None:
+    """Only a failure that pytest recorded has a detail; its lines stay as they are."""
+    verdict = {"component": "c", "test_name": "t", "passed": False}
+    results = [verdict, {**verdict, "test_name": "u", "detail": "E   é\n[…]\n"}]
+    document = Document({"phase": "Validation", "validation_results": results}).to_object()
+    found = MigrationState.model_validate(document)
+    assert [result.detail for result in found.validation_results] == [None, "E   é\n[…]\n"]
+
+
 def test_unknown_keys_are_kept() -> None:
     """They are extra attributes, at every level."""
     found = MigrationState.model_validate(

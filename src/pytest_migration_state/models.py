@@ -102,6 +102,7 @@ class ValidationResult(_Record):
     :ivar stale_since: when a newer process of the component was recorded, UTC; ``None`` if the verdict is
         about the newest one.
     :ivar overridden: by whom, when and why it was recorded in place of a failure of a run, or ``None``.
+    :ivar detail: the end of the traceback and the captured output of a failed test, or ``None``.
     """
 
     component: str
@@ -115,6 +116,7 @@ class ValidationResult(_Record):
     attempts: int | None = None
     stale_since: Moment | None = None
     overridden: Annotated[Override | None, BeforeValidator(_override)] = None
+    detail: str | None = None
 
 
 class OutstandingValidation(_Record):

@@ -369,6 +369,10 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
         json.dumps(document(validation_results=[{**RESULT, "overridden": []}])),
         "'validation_results[0].overridden' is []; expected an object with 'by', 'at' and 'reason'",
     ),
+    "a detail that is a list": (
+        json.dumps(document(validation_results=[{**RESULT, "detail": ["x"]}])),
+        "'validation_results[0].detail' is ['x']; expected a string or null",
+    ),
     "a component that is null": (
         json.dumps(document(validation_results=[{**RESULT, "component": None}])),
         "'validation_results[0].component' is None; expected a string",

@@ -112,6 +112,7 @@ EVENTS: dict[str, tuple[Event, str, str, str, dict[str, Any]]] = {
                 outcome="failed",
                 duration_seconds=1.5,
                 run_id="r",
+                detail="E   m\n--- Captured stdout call ---\nn",
             ),
         ),
         "ValidationResult",
@@ -128,6 +129,7 @@ EVENTS: dict[str, tuple[Event, str, str, str, dict[str, Any]]] = {
                     "outcome": "failed",
                     "duration_seconds": 1.5,
                     "run_id": "r",
+                    "detail": "E   m\n--- Captured stdout call ---\nn",
                 }
             ]
         },

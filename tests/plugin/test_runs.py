@@ -91,6 +91,7 @@ def test_log_records_each_verdict(suite: Suite) -> None:
         "outcome",
         "duration_seconds",
         "run_id",
+        "detail",
     ]
     assert (verdict["passed"], verdict["error_message"]) == (False, "assert 0")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import sys
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,11 @@ import pytest
 from powershell_runner import LONG
 from powershell_text import PATH
 from pytest_migration_state import MigrationTracker
+from pytest_migration_state.domain.run_events import outstanding
+from pytest_migration_state.domain.run_plan import RunPlan
+from pytest_migration_state.domain.verdict import Verdict
+from pytest_migration_state.text import utc_now
+from pytest_migration_state.tracking.run_writer import RunWriter
 
 if TYPE_CHECKING:
     from powershell_runner import PowerShell
@@ -252,6 +258,31 @@ def test_state_of_another_name_beside_the_old_functions(powershell: PowerShell) 
         (Get-MigrationAuditLog -StatePath 'other.json').action -join ' '
     """)
     assert printed == ["Old Initialize"]
+
+
+def test_detail_of_a_failure_survives_a_rewrite(powershell: PowerShell) -> None:
+    """PowerShell reads the detail, and a script that rewrites the document with its own means keeps it."""
+    detail = (
+        "E   assert 'é' == \"中 🚀\"\n\ttab \\ `$x\n--- Captured stdout call ---\n[…]\n2026-01-15T09:00:00Z"
+    )
+    run = RunWriter(powershell.state, "7f3c", notify=lambda _: None)
+    run.open(lambda _: None, {})
+    run.plan(RunPlan([outstanding(utc_now(), ("c", "t"), "pending")]))
+    run.verdict(Verdict(("c", "t"), passed=False, outcome="failed", run_id="7f3c", detail=detail))
+    run.finish(1, {})
+    run.close()
+    printed = powershell("""
+        [Convert]::ToBase64String([Text.Encoding]::UTF8.GetBytes((Get-MigrationState).validation_results[0].detail))
+        $document = Get-Content -Raw -Encoding utf8 migration-state.json | ConvertFrom-Json
+        $document | ConvertTo-Json -Depth 10 | Set-Content -Encoding utf8 migration-state.json
+        Add-PreservedData -DataKey k -BackupPath p
+    """)
+    assert base64.b64decode(printed[0]).decode() == detail
+    (verdict,) = powershell.document()["validation_results"]
+    assert verdict["detail"] == detail
+    tracker = MigrationTracker(powershell.state)
+    assert (detail, ()) == (tracker.state.validation_results[0].detail, tracker.verify().problems)
+    assert "ExternalChange" not in {entry.action for entry in tracker.read_audit()}
 
 
 @LONG

@@ -15,6 +15,7 @@ from powershell_writer import PowerShellError, PowerShellWriter
 from pytest_migration_state import MigrationTracker, Policy
 from pytest_migration_state.domain.run_events import outstanding
 from pytest_migration_state.domain.run_plan import RunPlan
+from pytest_migration_state.domain.verdict import Verdict
 from pytest_migration_state.text import utc_now
 from pytest_migration_state.tracking.run_writer import RunWriter
 from pytest_migration_state.verification import verify
@@ -578,3 +579,23 @@ def test_a_run_on_a_completed_migration_of_another_tool_is_sound(tmp_path: Path)
     run.close()
     assert key in run.document.verdicts
     assert [problem.message for problem in MigrationTracker(path).verify().problems] == []
+
+
+def test_a_detail_that_was_edited_is_reported(tmp_path: Path) -> None:
+    """The reason why a test failed is evidence too; a state whose log has none needs none."""
+    path = tmp_path / "migration-state.json"
+    in_validation(path)
+    run = RunWriter(path, "r", notify=lambda _: None)
+    run.open(lambda _: None, {})
+    run.plan(RunPlan([outstanding(utc_now(), ("c", name), "pending") for name in ("t", "u")]))
+    run.verdict(Verdict(("c", "t"), passed=False, detail="E   why"))
+    run.verdict(Verdict(("c", "u"), passed=False))
+    run.finish(1, {})
+    run.close()
+    tracker = MigrationTracker(path)
+    assert tracker.verify().problems == ()
+    first, second = read(path)["validation_results"]
+    edit(path, validation_results=[{**first, "detail": "E   nothing"}, second])
+    assert [problem.message.partition(":")[0] for problem in tracker.verify().problems] == [
+        "'detail' of 't' for 'c' is not what the log tells"
+    ]

@@ -123,6 +123,7 @@ _ITEMS: Final[dict[str, _Item]] = {
             "component": _STRING, "test_name": _STRING, "passed": _BOOLEAN, "error_message": _OPTIONAL_STRING,
             "tested_at": _TIME, "outcome": _OPTIONAL_STRING, "duration_seconds": _NUMBER,
             "run_id": _OPTIONAL_STRING, "attempts": _INTEGER, "stale_since": _TIME, "overridden": _OVERRIDE,
+            "detail": _OPTIONAL_STRING,
         },
         frozenset({"component", "test_name", "passed"}),
     ),

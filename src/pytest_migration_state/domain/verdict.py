@@ -24,6 +24,7 @@ class Verdict(NamedTuple):
     :ivar node_id: the node id of the test, if its validation has another name.
     :ivar overridden: the mark of a verdict that replaces the failure of a run (see
         :func:`~pytest_migration_state.domain.override.mark`), or ``None``.
+    :ivar detail: the end of the traceback and the captured output of a failed test, or ``None``.
     """
 
     key: Key
@@ -35,6 +36,7 @@ class Verdict(NamedTuple):
     attempts: int | None = None
     node_id: str | None = None
     overridden: JsonObject | None = None
+    detail: str | None = None
 
     def to_object(self, tested_at: str) -> JsonObject:
         """Return the verdict as the document holds it.
@@ -63,4 +65,6 @@ class Verdict(NamedTuple):
             verdict["node_id"] = self.node_id
         if self.overridden is not None:
             verdict["overridden"] = self.overridden
+        if self.detail is not None:
+            verdict["detail"] = self.detail
         return verdict

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Final, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
+from pytest_migration_state.recording.failure_detail import failure_detail, readable
 from pytest_migration_state.redaction import redact
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Attempt:
     :ivar duration: the total duration of all reports, in seconds.
     :ivar number: the number of the attempt, counted from 1.
     :ivar is_over: True if the teardown has been reported.
+    :ivar detail: the end of the traceback and the output of that report, if the test failed.
     """
 
     outcome: Outcome | None = None
@@ -45,6 +47,22 @@ class Attempt:
     duration: float = 0.0
     number: int = 1
     is_over: bool = False
+    detail: str | None = None
+
+    @classmethod
+    def continued(cls, before: dict[str, Any]) -> Attempt:
+        """Return the result of earlier reports, which a worker may have put together.
+
+        Secrets that only this process knows are replaced here.
+
+        :param before: the fields of the result.
+        """
+        attempt = cls(**before)
+        if attempt.reason:
+            attempt.reason = redact(attempt.reason)
+        if attempt.detail:
+            attempt.detail = redact(attempt.detail)
+        return attempt
 
     def add(self, report: pytest.TestReport) -> None:
         """Add a report to the result."""
@@ -63,6 +81,7 @@ class Attempt:
             # The report has no attempt number, for example because the worker crashed.
             self.number += rerun is None
             self.outcome, self.duration, self.is_over = None, 0.0, False
+            self.detail = None
             self.reason = f"its last outcome is '{report.outcome}', which is not a final one"
             return
         self.duration += report.duration
@@ -72,6 +91,8 @@ class Attempt:
         if is_worse(outcome, self.outcome):
             self.outcome = outcome
             self.reason = None if outcome == "passed" else short_reason(report)
+            # The environment is read now: a fixture may set a secret, and the teardown may take it back.
+            self.detail = failure_detail(report) if outcome == "failed" else None
 
     @property
     def is_enough(self) -> bool:
@@ -84,7 +105,7 @@ class Attempt:
     def absorb(self, other: Attempt) -> None:
         """Merge the result of the same test on another worker: the worse result counts."""
         if is_worse(other.outcome, self.outcome):
-            self.outcome, self.reason = other.outcome, other.reason
+            self.outcome, self.reason, self.detail = other.outcome, other.reason, other.detail
         self.duration = max(self.duration, other.duration)
         self.number = max(self.number, other.number)
 
@@ -107,8 +128,8 @@ def _reason_of(report: pytest.TestReport | pytest.CollectReport) -> str:
     longrepr = report.longrepr
     if hasattr(report, "wasxfail") and report.outcome == "skipped":
         return str(report.wasxfail).removeprefix("reason: ") or "xfail"
-    if isinstance(longrepr, tuple):
-        return str(longrepr[2]).removeprefix("Skipped: ")
+    if isinstance(longrepr, tuple) and len(longrepr) > 2:
+        return readable(longrepr[2]).removeprefix("Skipped: ")
     if crash := getattr(longrepr, "reprcrash", None):
         return _phase_prefix(report) + str(crash.message)
     return _last_line(longrepr) or report.outcome
@@ -122,5 +143,5 @@ def _phase_prefix(report: pytest.TestReport | pytest.CollectReport) -> str:
 
 def _last_line(longrepr: object) -> str:
     """Return the last line of a failure's text: in a text of several lines, the last one is the error."""
-    text = str(longrepr or "").strip()
+    text = readable(longrepr).strip()
     return text.rpartition("\n")[2].removeprefix("E").strip()

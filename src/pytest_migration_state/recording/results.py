@@ -76,7 +76,7 @@ class Results:
         if attempt is None:
             if name not in self._plan.tests:
                 return False
-            attempt = self._begin_attempt(name, slot, before or {})
+            attempt = self._begin_attempt(name, slot, before)
         attempt.add(report)
         recorded = self._recorded.get(name)
         if recorded is None:
@@ -86,8 +86,8 @@ class Results:
             return False
         return report.when == CRASHED or is_worse(attempt.outcome, recorded)
 
-    def _begin_attempt(self, name: str, slot: object, before: dict[str, Any]) -> Attempt:
-        attempt = self._attempts[name, slot] = Attempt(**before)
+    def _begin_attempt(self, name: str, slot: object, before: dict[str, Any] | None) -> Attempt:
+        attempt = self._attempts[name, slot] = Attempt.continued(before) if before else Attempt()
         if self._on_every_worker:
             # A worker's reports count even if the test was not in its plan, or the plan is missing.
             self._plan.slots[name].add(slot)
@@ -228,6 +228,7 @@ class Results:
             run_id=self._run.run_id,
             attempts=attempt.number if was_repeated else None,
             node_id=to_storable(node_id) if node_id != key[1] else None,
+            detail=attempt.detail,
         )
         self._run.verdict(verdict)
 

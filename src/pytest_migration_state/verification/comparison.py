@@ -79,12 +79,12 @@ def other_differences(expected: Document, actual: Document) -> Iterator[Problem]
 
 
 def _unmarked(expected: Document, actual: Document) -> Iterator[Problem]:
-    """Yield the verdicts of which a mark of this package is gone from the document or was changed."""
+    """Yield the verdicts of which a mark or the detail is gone from the document or was changed."""
     for key, verdict in expected.verdicts.items():
         found = actual.verdicts.get(key, {})
         if not _same(verdict.get("tested_at"), found.get("tested_at")):
             continue
-        for mark in ("stale_since", "overridden"):
+        for mark in ("stale_since", "overridden", "detail"):
             if meaning(verdict.get(mark)) != meaning(found.get(mark)):
                 message = f"'{mark}' of {_shown(key[1])!r} for {_shown(key[0])!r} is not what the log tells"
                 yield Problem("unexplained", None, message + _CAUSE)
