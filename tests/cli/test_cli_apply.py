@@ -57,7 +57,7 @@ FLOW: tuple[dict[str, Any], ...] = (
     {
         "operation": "forget_validation",
         "component": "guardian-hive",
-        "test_name": "old",
+        "test_name": ["old", "ol*"],
         "reason": "replaced",
     },
     {"operation": "set_phase", "phase": "Completed", "require": ["guardian-hive"], "allow": ["skipped"]},

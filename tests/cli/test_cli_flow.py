@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
 from commandline import document, entries, walk
 
 if TYPE_CHECKING:
@@ -195,6 +196,62 @@ def test_forgotten_validation_is_logged_as_a_warning(run: Run, folder: Path) -> 
     found = entries(folder)[-1]
     assert (found["level"], found["action"]) == ("WARNING", "ValidationForgotten")
     assert found["details"] == "Test 'old_test' for 'guardian-hive' forgotten: replaced"
+
+
+def test_several_validations_are_forgotten_in_one_commit(run: Run, folder: Path) -> None:
+    """Names and patterns: each validation has its entry, all are appended at once and named in the output."""
+    for name in ("t[1]", "t[2]", "new", "old a", "old b"):
+        run("result", "hive", name, "--passed")
+    assert run("forget", "hive", "t[*]", "new", "*[2]", "--reason", "gone") == (
+        0,
+        "3 validations of 'hive' forgotten\n  t[1]\n  t[2]\n  new\n",
+        "",
+    )
+    found = entries(folder)[-3:]
+    assert [entry["part"] for entry in found] == [[1, 3], [2, 3], [3, 3]]
+    assert {entry["action"] for entry in found} == {"ValidationForgotten"}
+    assert [one["test_name"] for one in document(folder)["validation_results"]] == ["old a", "old b"]
+    assert run("verify").status == 0
+
+
+def test_every_validation_of_a_component_is_forgotten_without_a_name(run: Run, folder: Path) -> None:
+    """Without TEST the whole component is off the record, even if one of its tests is called '*'."""
+    for component, name in (("hive", "*"), ("hive", "b"), ("proxy", "b")):
+        run("result", component, name, "--passed")
+    assert run("forget", "hive", "--reason", "gone").out == "2 validations of 'hive' forgotten\n  *\n  b\n"
+    assert [one["component"] for one in document(folder)["validation_results"]] == ["proxy"]
+    status, out, _ = run("forget", "proxy", "--reason", "gone", "--json")
+    assert (status, out.encode()) == (0, (folder / "migration-state.json").read_bytes())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("hive", "--reason", "r", "b"),
+        ("--reason", "r", "hive", "--json", "b"),
+        ("--reason=r", "--", "hive", "-a", "b"),
+        ("hive", "b", "--reason=r", "--", "-a", "--json"),
+    ],
+    ids=" ".join,
+)
+def test_options_stand_anywhere_between_the_names(run: Run, folder: Path, arguments: tuple[str, ...]) -> None:
+    """Options may stand before, between and after the names; behind '--' everything is a name."""
+    for name in ("-a", "b", "--json"):
+        run("result", "--passed", "--", "hive", name)
+    assert run("forget", *arguments).status == 0
+    behind = arguments[arguments.index("--") :] if "--" in arguments else ()
+    left = {one["test_name"] for one in document(folder)["validation_results"]}
+    assert left == {"-a", "b", "--json"} - {"b", *behind}
+
+
+def test_an_unknown_option_among_the_names_is_refused(run: Run) -> None:
+    """A name that begins with '-' needs '--' before it."""
+    run("result", "hive", "b", "--passed")
+    assert run("forget", "hive", "-a", "b", "--reason", "r") == (
+        2,
+        "",
+        "migration-state: error: unrecognized arguments: -a b (see 'migration-state --help')\n",
+    )
 
 
 def test_late_result_that_shuts_the_gate_is_a_warning(run: Run) -> None:

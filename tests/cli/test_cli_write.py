@@ -346,6 +346,27 @@ REFUSED = {
             "validation of this name"
         ),
     ),
+    "one of several that is not there": (
+        (("result", "guardian-hive", "test", "--failed"),),
+        ("forget", "guardian-hive", "test", "t[*]", "--reason", "gone"),
+        2,
+        (
+            "test_name 't[*]' cannot be used: 'guardian-hive' has neither a verdict nor an outstanding "
+            "validation that matches it"
+        ),
+    ),
+    "nothing of a component": (
+        (("result", "guardian-hive", "test", "--failed"),),
+        ("forget", "guardian", "--reason", "gone"),
+        2,
+        "component 'guardian' cannot be used: it has neither a verdict nor an outstanding validation",
+    ),
+    "nothing named": (
+        (),
+        ("forget", "--reason", "gone"),
+        2,
+        "the following arguments are required: COMPONENT (see 'migration-state forget --help')",
+    ),
     "key that differs in case": (
         (("data", "Config", "a"),),
         ("data", "config", "b"),

@@ -20,7 +20,7 @@ from journaled import (
 )
 
 from powershell_writer import PowerShellWriter
-from pytest_migration_state import StateDamagedError
+from pytest_migration_state import InvalidArgumentError, StateDamagedError
 from pytest_migration_state.domain.events import Event
 from pytest_migration_state.domain.phases import Phase
 from pytest_migration_state.domain.policy import Policy
@@ -239,6 +239,16 @@ def test_verdicts_of_a_forgotten_run_are_not_lost(path: Path, run: RunWriter) ->
     tracker(path).write_audit("Notice", "somebody commits")
     run.finish(1, {})
     assert blockers(path) == ["failed"]
+
+
+def test_a_pattern_means_a_run_that_was_killed_and_none_that_is_alive(path: Path, run: RunWriter) -> None:
+    """Not even every name of the component means a run that is alive."""
+    for pattern in ("*", "run *"):
+        with pytest.raises(InvalidArgumentError, match=f"it matches only run {RUN}, which is running now"):
+            tracker(path).forget_validation("(collection)", pattern, "it takes too long")
+    killed(run)
+    tracker(path).forget_validation("(collection)", ["run *"], "it was killed")
+    assert "open_runs" not in read(path)["metadata"]
 
 
 def test_what_a_forgotten_run_left_behind_is_kept(path: Path, run: RunWriter) -> None:

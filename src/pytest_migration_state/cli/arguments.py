@@ -9,10 +9,12 @@ from pytest_migration_state.domain.policy import SETTINGS
 TYPE_CHECKING = False  # type checkers read it as typing's, which is not loaded: --help would pay for it
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Final, NoReturn
+    from typing import Any, Final, NoReturn
 
 #: The name of the command, however it was started.
 PROGRAM: Final = "migration-state"
+#: The mark of an operand behind ``--``. No argument of a process can hold it.
+_MARK: Final = "\0"
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
@@ -39,7 +41,29 @@ class ParserError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that raises its errors, so that they are put into words in one place."""
+    """A parser that raises its errors, so that they are put into words in one place.
+
+    :ivar mixes_operands: whether operands may stand between options although the last one takes several.
+        Their type is then :func:`operand`.
+    """
+
+    mixes_operands = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse arguments, and return those that are unknown too.
+
+        The method for mixed operands takes no ``--``: what is behind it is marked, so that it is no option.
+        """
+        if not self.mixes_operands:
+            return super().parse_known_args(args, namespace)
+        end = args.index("--") if "--" in args else len(args)
+        marked = [*args[:end], *(_MARK + text for text in args[end + 1 :])]
+        # That method calls this one.
+        self.mixes_operands = False
+        try:
+            return self.parse_known_intermixed_args(marked, namespace)
+        finally:
+            self.mixes_operands = True
 
     def error(self, message: str) -> NoReturn:
         """Raise an error of the command line.
@@ -100,6 +124,11 @@ def add_validation(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that name a validation."""
     parser.add_argument("component", metavar="COMPONENT", help="the component that was validated")
     parser.add_argument("test_name", metavar="TEST", help="the test's name")
+
+
+def operand(text: str) -> str:
+    """Return an operand as it was typed; see :attr:`Parser.mixes_operands`."""
+    return text.removeprefix(_MARK)
 
 
 class OneOf:

@@ -85,13 +85,24 @@ class _CommandParser(Parser):
     """
 
     def __init__(self, *, command: Command, **settings: Any) -> None:
-        # argparse's own __init__ is what takes the time: __getattr__ calls it.
+        # argparse's own __init__ is what takes the time.
         self._fill_with = command, settings
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Fill the parser, and parse arguments."""
+        self._fill()
+        return super().parse_known_args(args, namespace)
 
     def __getattr__(self, name: str) -> Any:
         """Fill the parser: no attribute that argparse's methods use is there before that."""
         if "_fill_with" not in vars(self):
             raise AttributeError(name)
+        self._fill()
+        return getattr(self, name)
+
+    def _fill(self) -> None:
+        if "_fill_with" not in vars(self):
+            return
         command, settings = self._fill_with
         del self._fill_with
         description = (command.run.__doc__ or "").strip()
@@ -108,4 +119,3 @@ class _CommandParser(Parser):
         # override the one before.
         add_common(self, argparse.SUPPRESS)
         command.add_arguments(self)
-        return getattr(self, name)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # type checkers read it as typing's, which is not loaded: --help would pay for it
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
     from collections.abc import Callable
 
+    from pytest_migration_state.cli.arguments import Parser
+
     Run = Callable[[Namespace], int]
-    AddArguments = Callable[[ArgumentParser], object]
+    AddArguments = Callable[[Parser], object]
 
 
 class Command:

@@ -9,7 +9,7 @@ A request is a mapping of an operation's name and its arguments, as a JSON objec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pytest_migration_state.domain import events, override
@@ -21,11 +21,11 @@ from pytest_migration_state.domain.arguments import (
     require_path,
     require_text,
 )
-from pytest_migration_state.domain.gate import evaluate
+from pytest_migration_state.domain.forgetting import forget
+from pytest_migration_state.domain.gate import Context, evaluate
 from pytest_migration_state.domain.keys import clashing_key, is_reserved
 from pytest_migration_state.domain.phases import FINAL_PHASES, Phase, check_transition
-from pytest_migration_state.domain.policy import COLLECTION, RESERVED, SETTINGS, Policy
-from pytest_migration_state.domain.runs import run_name
+from pytest_migration_state.domain.policy import RESERVED, SETTINGS, Policy
 from pytest_migration_state.domain.verdict import Verdict
 from pytest_migration_state.errors import GateBlockedError, InvalidArgumentError, MigrationStateError
 
@@ -33,13 +33,14 @@ if TYPE_CHECKING:
     from pytest_migration_state.domain.acceptance import Findings
     from pytest_migration_state.domain.document import Document
     from pytest_migration_state.domain.events import Event
-    from pytest_migration_state.domain.gate import Context
     from pytest_migration_state.types import JsonObject
 
 #: The operation that begins a migration. It needs no document, so it is decided by the tracker.
 INITIALIZE: Final = "initialize"
 #: The operation that records a verdict.
 VERDICT: Final = "add_validation_result"
+#: The operation that removes validations from the record.
+FORGET: Final = "forget_validation"
 #: The operation that accepts a state whose record is not whole.
 ACCEPT: Final = "accept_record"
 #: Windows numbers processes in 32 bits, and no other system uses more.
@@ -210,19 +211,33 @@ def set_error(document: Document, now: str, message: str) -> Event:
     return events.error_set(now, require_message("message", message))
 
 
-def forget_validation(document: Document, now: str, component: str, test_name: str, reason: str) -> Event:
-    """Remove a validation, or an unfinished run, from the record.
+def forget_validation(
+    document: Document,
+    now: str,
+    component: str,
+    test_name: str | Sequence[str],
+    reason: str,
+    *,
+    context: Context | None = None,
+) -> list[Event]:
+    """Remove validations, or unfinished runs, from the record: all that are named, or none.
 
-    :raises InvalidArgumentError: nothing of this name is on record.
+    :param test_name: a name or a pattern, or several of them. In a pattern ``*`` stands for any text and
+        ``?`` for one character.
+    :raises InvalidArgumentError: one of them means nothing that is on record.
     """
-    key = require_name("component", component), require_name("test_name", test_name)
-    for run_id in document.open_runs:
-        if key == (COLLECTION, run_name(run_id)):
-            return events.run_forgotten(run_id, require_message("reason", reason))
-    if not document.is_known(key):
-        unknown = f"'{component}' has neither a verdict nor an outstanding validation of this name"
-        raise InvalidArgumentError("test_name", test_name, unknown)
-    return events.forgotten(*key, require_message("reason", reason))
+    component, tests = require_name("component", component), _test_names(test_name)
+    return forget(document, component, tests, require_message("reason", reason), context or Context())
+
+
+def _test_names(value: object) -> list[str]:
+    if isinstance(value, str):
+        return [require_name("test_name", value)]
+    if not isinstance(value, Sequence) or isinstance(value, bytes):
+        raise InvalidArgumentError("test_name", value, "it must be a string or a list of strings")
+    if not value:
+        raise InvalidArgumentError("test_name", value, "it must name at least one test; '*' means every test")
+    return [require_name("test_name", name) for name in value]
 
 
 def accept_record(
@@ -283,7 +298,7 @@ OPERATIONS: Final = {
     ),
     "set_rollback_availability": _Operation(set_rollback_availability, ("available",)),
     "set_error": _Operation(set_error, ("message",)),
-    "forget_validation": _Operation(forget_validation, ("component", "test_name", "reason")),
+    FORGET: _Operation(forget_validation, ("component", "test_name", "reason")),
     ACCEPT: _Operation(accept_record, ("by", "reason")),
     "write_audit": _Operation(write_audit, ("action", "details"), ("level",)),
 }
@@ -307,7 +322,7 @@ class Request(NamedTuple):
         decide = OPERATIONS[self.operation].decide
         assert decide is not None
         more: JsonObject = {}
-        if self.operation == "set_phase":
+        if self.operation in {"set_phase", FORGET}:
             more["context"] = context_of(document)
         elif self.operation == VERDICT:
             more["actor"] = actor

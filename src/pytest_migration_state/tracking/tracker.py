@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pytest_migration_state.domain import events
 from pytest_migration_state.domain.document import new_document
@@ -35,6 +35,17 @@ if TYPE_CHECKING:
     from pytest_migration_state.storage.base import Decide
     from pytest_migration_state.storage.records import Line
     from pytest_migration_state.verification.report import VerifyReport
+
+
+class CarriedOut(NamedTuple):
+    """The result of operations.
+
+    :ivar document: the state after them.
+    :ivar events: what they became, in order.
+    """
+
+    document: Document
+    events: list[Event]
 
 
 class MigrationTracker:
@@ -148,8 +159,19 @@ class MigrationTracker:
         """Record an error of the migration."""
         return self._do("set_error", message=message)
 
-    def forget_validation(self, component: str, test_name: str, reason: str) -> MigrationState:
-        """Remove a validation whose test no longer exists from the record; the log holds the reason."""
+    def forget_validation(
+        self, component: str, test_name: str | Sequence[str], reason: str
+    ) -> MigrationState:
+        """Remove validations whose tests no longer exist from the record; the log holds the reason.
+
+        A run that did not finish is removed as the validation ``run ID`` of the component ``(collection)``.
+        If it is alive, only its name means it, and no pattern.
+
+        :param test_name: a name or a pattern, or several of them; ``"*"``: every validation of the component.
+            A name that is on record means just that one. In a pattern ``*`` stands for any text, ``?`` for
+            one character, and every other character for itself, ``[`` and ``]`` too.
+        :raises InvalidArgumentError: also if one of them means nothing; then nothing is removed.
+        """
         return self._do("forget_validation", component=component, test_name=test_name, reason=reason)
 
     def accept_record(self, by: str, reason: str) -> MigrationState:
@@ -239,18 +261,26 @@ class MigrationTracker:
 
     def commit(self, requests: Iterable[Mapping[str, Any]]) -> Document:
         """Do the same as :meth:`apply`, without the snapshot."""
+        return self.carry_out(requests).document
+
+    def carry_out(self, requests: Iterable[Mapping[str, Any]]) -> CarriedOut:
+        """Do the same as :meth:`commit`, and return the events too."""
         parsed = with_findings(parse_all(requests), self._store)
         # A migration can be begun even if the state is damaged; every other operation needs a state that can
         # be read.
         begins = bool(parsed) and parsed[0].operation == INITIALIZE
+        decided: list[Event] = []
 
         def decide(document: Document, *, exists: bool = True) -> list[Event]:
-            return decide_all(parsed, document, self._store, self.context, exists=exists)
+            # The last call decides what is committed.
+            decided[:] = decide_all(parsed, document, self._store, self.context, exists=exists)
+            return list(decided)
 
         try:
             if begins:
                 blank = new_document(None, "", "")
-                return self._store.initialize(lambda exists: decide(blank, exists=exists)).document
+                begun = self._store.initialize(lambda exists: decide(blank, exists=exists)).document
+                return CarriedOut(begun, decided)
             document = self._committed(decide)
         except GateBlockedError as error:
             if not begins:
@@ -259,7 +289,7 @@ class MigrationTracker:
         else:
             for late in late_verdicts(parsed, document, self.context):
                 self._notices.add(f"{self.path}: {late}")
-            return document
+            return CarriedOut(document, decided)
         finally:
             self._notices.pass_on()
 

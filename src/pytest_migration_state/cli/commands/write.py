@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from pytest_migration_state.cli import output
-from pytest_migration_state.cli.arguments import add_json, add_policy, add_validation, integer_from, one_of
+from pytest_migration_state.cli.arguments import (
+    add_json,
+    add_policy,
+    add_validation,
+    integer_from,
+    one_of,
+    operand,
+)
 from pytest_migration_state.cli.context import on_terminal, report, state_path, tracker_of
 from pytest_migration_state.cli.errors import UsageError
 from pytest_migration_state.cli.registry import command
@@ -14,6 +21,8 @@ TYPE_CHECKING = False  # type checkers read it as typing's, which is not loaded:
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from typing import Any, Final
+
+    from pytest_migration_state.cli.arguments import Parser
 
 #: The levels of an entry of the audit log; those of :data:`~pytest_migration_state.domain.events.LEVELS`.
 _LEVELS: Final = ("INFO", "WARNING", "ERROR")
@@ -284,9 +293,24 @@ def log(options: Namespace) -> int:
 # --- forget -------------------------------------------------------------------------------------------------
 
 
-def _forget_arguments(parser: ArgumentParser) -> None:
+#: Every validation of a component, in patterns. One may be called ``*``, and its name means that one alone.
+_EVERY: Final = ["*", "?*"]
+
+
+def _forget_arguments(parser: Parser) -> None:
+    parser.mixes_operands = True
     _add_document(parser)
-    add_validation(parser)
+    parser.add_argument(
+        "component", metavar="COMPONENT", type=operand, help="the component that was validated"
+    )
+    parser.add_argument(
+        "tests",
+        metavar="TEST",
+        nargs="*",
+        default=[],
+        type=operand,
+        help="a test's name or a pattern; every test of the component if not given",
+    )
     parser.add_argument(
         "--reason", metavar="TEXT", required=True, help="why it no longer exists, for the audit log"
     )
@@ -295,14 +319,29 @@ def _forget_arguments(parser: ArgumentParser) -> None:
 @command(
     "forget",
     "guardian-hive native_execution_test --reason 'replaced by test_guardian_hive.py'",
+    "guardian-hive native_execution_test 'tests/test_old.py::*' --reason 'the file was deleted'",
+    "guardian-hive --reason 'it is no longer a component'",
     powershell="Remove-ValidationResult",
     arguments=_forget_arguments,
 )
 def forget(options: Namespace) -> int:
-    """Take a validation whose test no longer exists off the record."""
-    validation = {"component": options.component, "test_name": options.test_name}
-    sentence = f"Test '{options.test_name}' for '{options.component}' forgotten"
-    return _commit(options, sentence, "forget_validation", **validation, reason=options.reason)
+    """Take validations whose tests no longer exist off the record: all that are named, or none.
+
+    In a pattern * stands for any text and ? for one character; [ and ] stand for themselves. A name that is
+    on record means just that one, whatever characters it has. A run that did not finish is forgotten as
+    'run ID' of '(collection)'; one that is alive only by that name, not by a pattern.
+    """
+    from pytest_migration_state.domain.forgetting import name_in
+    from pytest_migration_state.text import counted
+
+    validations = {"component": options.component, "test_name": options.tests or _EVERY}
+    request = {"operation": "forget_validation", **validations, "reason": options.reason}
+    document, events = tracker_of(options, create=True).carry_out([request])
+    names = [name_in(event) for event in events]
+    if len(names) == 1:
+        return report(options, document, f"Test '{names[0]}' for '{options.component}' forgotten")
+    counts = f"{counted(len(names), 'validation')} of '{options.component}' forgotten"
+    return report(options, document, counts, *(f"  {name}" for name in names))
 
 
 # --- accept -------------------------------------------------------------------------------------------------
