@@ -68,7 +68,7 @@ def _function(name: str, body: str) -> Function:
     return Function(
         name,
         comment.split("<#")[1],
-        tuple(_parameters(parameters, re.findall(r"'(\w+)[ ?']", columns[1]) if columns else [])),
+        tuple(_parameters(parameters, re.findall(r"'(\w+)[ ?*']", columns[1]) if columns else [])),
         sent[2] if sent[1] == "operation" else None,
         sent[2] if sent[1] == "command" else None,
         frozenset(re.findall(r"(\w+) = ", sent[3] or "")),

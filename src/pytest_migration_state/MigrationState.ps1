@@ -186,6 +186,9 @@ function Add-MigrationOperation {
     foreach ($name in @($Operation.Keys)) {
         # Windows PowerShell writes a text that came from Get-Content as an object; a text of its own is what ToString() gives.
         if ($Operation[$name] -is [string]) { $Operation[$name] = $Operation[$name].ToString() }
+        if ($Operation[$name] -is [array]) {
+            $Operation[$name] = @(foreach ($one in $Operation[$name]) { if ($one -is [string]) { $one.ToString() } else { $one } })
+        }
     }
     if (-not $Call.Asks -or (Confirm-MigrationChange -Call $Call -Change $Change)) {
         $Call.Operations[$Call.Operations.Count] = $Operation
@@ -195,7 +198,8 @@ function Add-MigrationOperation {
 function Read-MigrationInput {
     # Gives the values of a call by the names of its parameters: a parameter that was given counts for every object of the
     # pipeline, the others are read from the object. Gives nothing, and refuses the call, if a value is missing or unusable.
-    # A column is the name of a parameter and its aliases; with '?' at its end it may be missing.
+    # A column is the name of a parameter and its aliases; with '?' at its end it may be missing. With '*' the parameter may
+    # have several values, and be missing where there is no pipeline.
     param([hashtable]$Call, $InputObject, [string[]]$Columns)
     # Where the caller is strict, each property that an object lacks would be an error of its own.
     Set-StrictMode -Off
@@ -209,8 +213,10 @@ function Read-MigrationInput {
     }
     $values = @{}
     foreach ($column in $Columns) {
-        $names = $column.TrimEnd('?').Split(' ')
+        $names = ($column -replace '[?*]$').Split(' ')
         $isGiven = $Call.Bound.Keys -contains $names[0]
+        $takesSeveral = $isGiven -and $column.EndsWith('*')
+        $mayMiss = $column.EndsWith('?') -or ($column.EndsWith('*') -and -not $isPiped -and -not $isGiven)
         $value = $null
         if ($isGiven) {
             $value = $Call.Bound[$names[0]]
@@ -229,9 +235,11 @@ function Read-MigrationInput {
             $Call.Refusal = "$which has { $value } in place of a text or a number for $($names[0]). Nothing was recorded."
             return
         }
-        $isThere = $found.Count -eq 1 -and "$found".Trim()
-        if ($found.Count -gt 1 -or -not ($isThere -or $column.EndsWith('?'))) {
-            $number = if ($found.Count -gt 1) { "$($found.Count) values for" } else { 'no' }
+        $empty = @(foreach ($one in $found) { if (-not "$one".Trim()) { $true } }).Count
+        $isThere = $found.Count -and -not $empty
+        $isTooMany = $found.Count -gt 1 -and -not $takesSeveral
+        if ($isTooMany -or -not ($isThere -or $mayMiss)) {
+            $number = if ($isTooMany) { "$($found.Count) values for" } else { 'no' }
             $hint = if ($isPiped -and $null -ne $InputObject) { " It has: $(@($InputObject.PSObject.Properties.Name) -join ', ')." }
             $Call.Refusal = "$which has $number $($names[0]).$hint Nothing was recorded."
             return
@@ -648,20 +656,34 @@ function Add-ValidationResult {
 function Remove-ValidationResult {
     <#
     .SYNOPSIS
-        Takes a validation whose test no longer exists off the record.
+        Takes validations whose tests no longer exist off the record.
+    .DESCRIPTION
+        All that are named are taken off the record, or none. Each has its entry in the audit log.
+
+        In a pattern, * stands for any text and ? for one character. [ and ] stand for themselves, other than in the patterns
+        of PowerShell, and so does `. A name that is on record means just that one, whatever characters it has.
+
+        A run that did not finish is 'run ID' of the component '(collection)'. One that is alive is taken off the record only
+        by that name, not by a pattern.
     .PARAMETER StatePath
         The state file. Default: $env:MIGRATION_STATE, else migration-state.json in the current folder.
     .PARAMETER Component
         The component that was validated.
     .PARAMETER TestName
-        The test's name.
+        The tests' names, or patterns. Without it, and without a pipeline, every validation of the component.
     .PARAMETER Reason
-        Why it no longer exists, for the audit log.
+        Why they no longer exist, for the audit log.
     .PARAMETER InputObject
         From the pipeline only: objects whose properties have the names of parameters, such as rows of Import-Csv. All are
         recorded, or none.
     .EXAMPLE
         Remove-ValidationResult -Component 'guardian-hive' -TestName 'native_execution_test' -Reason 'replaced by test_guardian_hive.py'
+    .EXAMPLE
+        Remove-ValidationResult -Component 'guardian-hive' -TestName 'api_test', 'tests/test_old.py::*' -Reason 'the files were deleted'
+    .EXAMPLE
+        Remove-ValidationResult -Component 'guardian-hive' -Reason 'it is no longer a component'
+    .EXAMPLE
+        (Get-MigrationState).validation_results | Where-Object component -eq 'old' | Remove-ValidationResult -Reason 'it was renamed'
     #>
     [CmdletBinding(SupportsShouldProcess = $true, DefaultParameterSetName = 'Single')]
     param(
@@ -670,10 +692,9 @@ function Remove-ValidationResult {
         [Parameter(Mandatory = $true, Position = 1, ParameterSetName = 'Single')]
         [Parameter(Position = 1, ParameterSetName = 'Pipeline')]
         [string]$Component,
-        [Parameter(Mandatory = $true, Position = 2, ParameterSetName = 'Single')]
-        [Parameter(Position = 2, ParameterSetName = 'Pipeline')]
+        [Parameter(Position = 2)]
         [Alias('test_name')]
-        [string]$TestName,
+        [string[]]$TestName,
         [Parameter(Mandatory = $true, Position = 3)]
         [string]$Reason,
         [Parameter(Mandatory = $true, ValueFromPipeline = $true, ParameterSetName = 'Pipeline')]
@@ -682,11 +703,18 @@ function Remove-ValidationResult {
     )
     begin { $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath }
     process {
-        $given = Read-MigrationInput -Call $call -InputObject $InputObject -Columns 'Component', 'TestName test_name'
+        $given = Read-MigrationInput -Call $call -InputObject $InputObject -Columns 'Component', 'TestName test_name*'
         if (-not $given) { return }
-        $component, $test = "$($given.Component)", "$($given.TestName)"
-        $operation = @{ operation = 'forget_validation'; component = $component; test_name = $test; reason = $Reason }
-        Add-MigrationOperation -Call $call -Change "Forget '$test' of '$component'" -Operation $operation
+        $component = "$($given.Component)"
+        $tests = @(foreach ($one in $given.TestName) { if ("$one") { "$one" } })
+        $change = "Forget '$($tests -join "', '")' of '$component'"
+        if (-not $tests) {
+            # A test may be called '*', and its name means that one alone.
+            $tests = @('*', '?*')
+            $change = "Forget every validation of '$component'"
+        }
+        $operation = @{ operation = 'forget_validation'; component = $component; test_name = $tests; reason = $Reason }
+        Add-MigrationOperation -Call $call -Change $change -Operation $operation
     }
     end { Complete-MigrationCall -Call $call }
 }

@@ -105,6 +105,23 @@ def test_verdicts_that_contradict_each_other_are_refused(ask: Ask, folder: Path)
     assert "says something else of 'k'; keep one of them" in reply.error["message"]
 
 
+def test_a_name_is_forgotten_by_one_object(ask: Ask, folder: Path) -> None:
+    """Named again it would be a pattern, and take the validations off the record that match it."""
+    begin(ask)
+    passed = {"operation": "add_validation_result", "component": "a", "passed": True}
+    names = ("t*", "t1", "u")
+    assert ask("apply", operations=[{**passed, "test_name": name} for name in names]).last == "end"
+    forget = {"operation": "forget_validation", "component": "a", "reason": "r"}
+    operations = [{**forget, "test_name": ["u", "t*"]}, {**forget, "test_name": ["t*"]}]
+    assert ask("apply", operations=operations).error["message"] == (
+        "object 2 of 2: test_name 't*' cannot be used: an object before it names it too, of 'a'; keep one of "
+        "them; nothing was recorded"
+    )
+    assert len(document(folder)["validation_results"]) == 3
+    assert ask("apply", operations=[{**forget, "test_name": ["t*", "t*"]}]).last == "end"
+    assert [one["test_name"] for one in document(folder)["validation_results"]] == ["t1", "u"]
+
+
 @pytest.mark.parametrize(
     ("command", "arguments"),
     [

@@ -133,6 +133,49 @@ def test_one_object_that_is_refused_refuses_all(powershell: PowerShell) -> None:
     assert document["data_preserved"] == {}
 
 
+def test_validations_are_removed_by_names_and_patterns(powershell: PowerShell) -> None:
+    """Several names, patterns, the whole component, and objects: what is empty never means everything."""
+    printed = powershell("""
+        $null = Initialize-MigrationState
+        function Get-Left { @((Get-MigrationState).validation_results | % { $_.test_name }) -join ' ' }
+        function Try-It($Call) { try { & $Call; 'taken' } catch { ("$_" -split ' \\(/')[0] } }
+        $names = '*', 't[1]', 't[2]', 't1', 'a', 'b1', 'b2', 'c', 'd'
+        $names | ForEach-Object { [pscustomobject]@{ Component = 'hive'; TestName = $_; Passed = $true } } |
+            Add-ValidationResult
+        Remove-ValidationResult -Component hive -TestName a, 'b*' -Reason r -WhatIf
+        Remove-ValidationResult -Component hive -Reason r -WhatIf
+        foreach ($empty in $null, @(), '', ' ', @('a', '')) {
+            Try-It { Remove-ValidationResult -Component hive -TestName $empty -Reason r }
+        }
+        Try-It { $null | Remove-ValidationResult -Component hive -Reason r }
+        Try-It { @{ Component = 'hive' } | Remove-ValidationResult -Reason r }
+        Try-It { Remove-ValidationResult -Component hive -TestName a, 'x*' -Reason r }
+        $twice = @{ Component = 'hive'; TestName = '*' }
+        Try-It { $twice, $twice | Remove-ValidationResult -Reason r }
+        Get-Left
+        Set-Content -Path names.txt -Value 'a', 'c'
+        Remove-ValidationResult -Component hive -TestName (Get-Content names.txt) -Reason r
+        Remove-ValidationResult migration-state.json hive 't[*]', 'b?' 'by position'
+        Get-Left
+        @{ TestName = '*' } | Remove-ValidationResult -Component hive -Reason r
+        Get-Left
+        Add-ValidationResult -Component hive -TestName '*' -Passed $true
+        Add-ValidationResult -Component proxy -TestName 'p' -Passed $true
+        Remove-ValidationResult -Component hive -Reason r
+        Get-Left
+    """)
+    assert [line.partition('"')[2].partition('"')[0] for line in printed[:2]] == [
+        "Forget 'a', 'b*' of 'hive'", "Forget every validation of 'hive'",
+    ]  # fmt: skip
+    assert printed[2:7] == ["The call has no TestName. Nothing was recorded."] * 5
+    piped, without, unknown, twice = printed[7:11]
+    assert piped == "Object 1 of the pipeline has no TestName. Nothing was recorded."
+    assert without.startswith("Object 1 of the pipeline has no TestName. ")
+    assert unknown.startswith("test_name 'x*' cannot be used: 'hive' has neither a verdict nor an ")
+    assert twice.startswith("object 2 of 2: test_name '*' cannot be used: an object before it names it too")
+    assert printed[11:] == ["* t[1] t[2] t1 a b1 b2 c d", "* t1 d", "t1 d", "p"]
+
+
 @LONG
 def test_pipeline_is_one_start_of_the_command(powershell: PowerShell) -> None:
     """300 objects are one start, one append and consecutive parts of one commit."""

@@ -24,7 +24,7 @@ KNOWN = {
     "Add-PreservedData": "StatePath DataKey!| BackupPath!| InputObject",
     "Add-NativeProcess": "StatePath ProcessName!| ProcessId| InputObject",
     "Add-ValidationResult": "StatePath Component!| TestName!| Passed!| ErrorMessage| Reason| InputObject",
-    "Remove-ValidationResult": "StatePath Component!| TestName!| Reason! InputObject",
+    "Remove-ValidationResult": "StatePath Component!| TestName| Reason! InputObject",
     "Set-RollbackAvailability": "StatePath Available!",
     "Set-MigrationError": "StatePath ErrorMessage!",
     "Approve-MigrationRecord": "StatePath By! Reason!",

@@ -22,7 +22,7 @@ from pytest_migration_state.cli.refusals import DONE, Refusal
 from pytest_migration_state.domain.commands import PowerShellCommands, in_powershell
 from pytest_migration_state.domain.gate import Context, evaluate
 from pytest_migration_state.domain.keys import in_one_case, is_reserved
-from pytest_migration_state.domain.operations import VERDICT
+from pytest_migration_state.domain.operations import FORGET, VERDICT
 from pytest_migration_state.domain.phases import PHASES
 from pytest_migration_state.domain.policy import SETTINGS, Policy
 from pytest_migration_state.errors import (
@@ -100,6 +100,7 @@ def _apply(tracker: MigrationTracker, request: JsonObject) -> Iterator[object]:
         if phase := _PHASES.get(str(operation.get("phase")).lower()):
             operation["phase"] = phase
     _refuse_contradictions(operations)
+    _refuse_repeated_names(operations)
     document = tracker.commit(operations)
     yield document.to_object() if request.get("wants_state") else {"phase": document.phase.value}
 
@@ -128,6 +129,25 @@ def _refuse_contradictions(operations: list[JsonObject]) -> None:
                 error = InvalidArgumentError(argument, value, reason)
                 error.position = position
                 raise error
+
+
+def _refuse_repeated_names(operations: list[JsonObject]) -> None:
+    """Refuse to forget by one name twice: once it is off the record, it could be taken for a pattern.
+
+    :raises InvalidArgumentError: there are such operations; its ``position`` is that of the second one.
+    """
+    named: set[tuple[object, object]] = set()
+    for position, operation in enumerate(operations, 1):
+        if operation.get("operation") == FORGET:
+            component, tests = operation.get("component"), operation.get("test_name")
+            if not isinstance(tests, list):
+                tests = [tests]
+            if again := [test for test in tests if (component, test) in named]:
+                reason = f"an object before it names it too, of '{component}'; keep one of them"
+                error = InvalidArgumentError("test_name", again[0], reason)
+                error.position = position
+                raise error
+            named.update((component, test) for test in tests)
 
 
 def _log(tracker: MigrationTracker, request: JsonObject) -> Iterator[object]:
