@@ -36,18 +36,16 @@ class Function:
     """A function that users call.
 
     :ivar help: the comment-based help.
-    :ivar operation: the operation that it requests, or ``None``.
+    :ivar operations: the operations that it requests, each with the arguments that it always sends.
     :ivar command: the command that it requests, or ``None``.
-    :ivar always: the arguments that it always sends.
     :ivar sometimes: the arguments that it sends only if they have a value.
     """
 
     name: str
     help: str
     parameters: tuple[Parameter, ...]
-    operation: str | None
+    operations: dict[str, frozenset[str]]
     command: str | None
-    always: frozenset[str]
     sometimes: frozenset[str]
 
 
@@ -63,15 +61,20 @@ def functions() -> dict[str, Function]:
 def _function(name: str, body: str) -> Function:
     comment, code = body.split("#>")
     parameters = _found(_PARAMETERS, code)[1]
-    sent = _found(_SENT, code)
+    sent = [found.groups() for found in _SENT.finditer(code)]
+    assert sent, f"{name} sends no request"
+    operations = {
+        word: frozenset(re.findall(r"(\w+) = ", rest or ""))
+        for kind, word, rest in sent
+        if kind == "operation"
+    }
     columns = re.search(r" -Columns (.+)", code)
     return Function(
         name,
         comment.split("<#")[1],
         tuple(_parameters(parameters, re.findall(r"'(\w+)[ ?*']", columns[1]) if columns else [])),
-        sent[2] if sent[1] == "operation" else None,
-        sent[2] if sent[1] == "command" else None,
-        frozenset(re.findall(r"(\w+) = ", sent[3] or "")),
+        operations,
+        next((word for kind, word, _ in sent if kind == "command"), None),
         frozenset(re.findall(r"\$(?:operation|request)\.(\w+) = ", code)),
     )
 

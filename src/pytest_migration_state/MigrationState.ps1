@@ -745,23 +745,39 @@ function Set-RollbackAvailability {
 function Set-MigrationError {
     <#
     .SYNOPSIS
-        Records an error of the migration.
+        Records an error of the migration, or takes it off the record.
+    .DESCRIPTION
+        The audit log keeps it. -Clear where there is no error changes nothing.
     .PARAMETER StatePath
         The state file. Default: $env:MIGRATION_STATE, else migration-state.json in the current folder.
     .PARAMETER ErrorMessage
         What went wrong.
+    .PARAMETER Clear
+        Take the error off the record.
     .EXAMPLE
         Set-MigrationError -ErrorMessage 'the disk of the new host is full'
+    .EXAMPLE
+        Set-MigrationError -Clear
     #>
-    [CmdletBinding(SupportsShouldProcess = $true)]
+    [CmdletBinding(SupportsShouldProcess = $true, DefaultParameterSetName = 'Message')]
     param(
+        [Parameter(Position = 0)]
         [string]$StatePath,
-        [Parameter(Mandatory = $true)]
-        [string]$ErrorMessage
+        [Parameter(Mandatory = $true, Position = 1, ParameterSetName = 'Message')]
+        [string]$ErrorMessage,
+        [Parameter(Mandatory = $true, ParameterSetName = 'Clear')]
+        [switch]$Clear
     )
     $call = New-MigrationCall -Caller $PSCmdlet -Bound $PSBoundParameters -StatePath $StatePath
     $operation = @{ operation = 'set_error'; message = $ErrorMessage }
-    Add-MigrationOperation -Call $call -Change "Record the error '$ErrorMessage'" -Operation $operation
+    $change = "Record the error '$ErrorMessage'"
+    if ($Clear) {
+        $operation = @{ operation = 'clear_error' }
+        $change = 'Take the error off the record'
+    } elseif (-not $PSBoundParameters.ContainsKey('ErrorMessage')) {
+        $call.Refusal = 'There is nothing to do with -Clear:$false: give an ErrorMessage, or -Clear.'
+    }
+    Add-MigrationOperation -Call $call -Change $change -Operation $operation
     Complete-MigrationCall -Call $call
 }
 

@@ -161,6 +161,11 @@ def _verdict_in(document: Document) -> bool | None:
     return bool(verdict["passed"]) if verdict else None
 
 
+def _error_in(document: Document) -> str | None:
+    error = document.fields["error"]
+    return error["message"] if error else None
+
+
 def _if_last(case: Situation) -> bool:
     """What shuts or adds counts from the document or from a line, whatever its writer knew."""
     return case.is_last
@@ -219,6 +224,16 @@ KINDS: Final = {
         lambda other: other.error("theirs"),
         {"operation": "set_error", "message": "ours"},
         lambda document: document.fields["error"]["message"], ("ours", "theirs"), _if_last,
+    ),
+    "error after another": Kind(
+        lambda other: other.error("theirs"),
+        {"operation": "clear_error"}, _error_in, (None, "theirs"), _if_last,
+        ({"operation": "set_error", "message": "ours"},),
+    ),
+    "error in the words of a cleared one": Kind(
+        lambda other: other.error("ours"),
+        {"operation": "clear_error"}, _error_in, (None, "ours"), _if_last,
+        ({"operation": "set_error", "message": "ours"},),
     ),
     "container": Kind(
         lambda other: other.container("theirs", "1"),

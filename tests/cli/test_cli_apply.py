@@ -37,6 +37,8 @@ FLOW: tuple[dict[str, Any], ...] = (
     {"operation": "add_native_process", "name": "guardian-hive", "process_id": 12345},
     {"operation": "set_phase", "phase": "Validation"},
     {"operation": "set_rollback_availability", "available": True},
+    {"operation": "set_error", "message": "it is slow"},
+    {"operation": "clear_error"},
     {"operation": "set_error", "message": "it answers 500"},
     {"operation": "write_audit", "action": "Notice", "details": "mended", "level": "WARNING"},
     {
@@ -87,9 +89,9 @@ def shape(folder: Path) -> tuple[Any, ...]:
 
 def test_one_apply_carries_out_the_whole_flow(run: Run, folder: Path) -> None:
     """Operations from standard input act like the single commands, and are appended as one block."""
-    assert run("apply", stdin=jsonl(*FLOW)) == (0, "16 operations applied; the phase is 'Completed'\n", "")
+    assert run("apply", stdin=jsonl(*FLOW)) == (0, "18 operations applied; the phase is 'Completed'\n", "")
     together = shape(folder)
-    assert [entry["seq"] for entry in entries(folder)] == list(range(1, 17))
+    assert [entry["seq"] for entry in entries(folder)] == list(range(1, 19))
     for path in folder.iterdir():
         path.unlink()
     for request in FLOW:

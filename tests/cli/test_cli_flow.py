@@ -198,6 +198,19 @@ def test_forgotten_validation_is_logged_as_a_warning(run: Run, folder: Path) -> 
     assert found["details"] == "Test 'old_test' for 'guardian-hive' forgotten: replaced"
 
 
+def test_an_error_is_cleared_once(run: Run, folder: Path) -> None:
+    """The log keeps its first line. Where there is no error, nothing is recorded and nothing is wrong."""
+    run("error", "the disk is full\nof logs")
+    assert run("error", "--clear") == (0, "Error cleared: the disk is full …\n", "")
+    assert document(folder)["error"] is None
+    found = entries(folder)[-1]
+    assert (found["level"], found["action"]) == ("INFO", "ErrorCleared")
+    assert found["details"] == "Error cleared: the disk is full …"
+    assert run("error", "--clear") == (0, "There is no error to clear\n", "")
+    assert entries(folder)[-1] == found
+    assert run("verify").status == 0
+
+
 def test_several_validations_are_forgotten_in_one_commit(run: Run, folder: Path) -> None:
     """Names and patterns: each validation has its entry, all are appended at once and named in the output."""
     for name in ("t[1]", "t[2]", "new", "old a", "old b"):

@@ -22,6 +22,7 @@ WRITING = {
     "result": ("result", "guardian-hive", "native_execution_test", "--passed"),
     "rollback": ("rollback", "unavailable"),
     "error": ("error", "the disk is full — völlig"),
+    "error --clear": ("error", "--clear"),
     "log": ("log", "Notice", ""),
     "apply": ("apply",),
 }
@@ -345,6 +346,18 @@ REFUSED = {
             "test_name 'test' cannot be used: 'guardian-hive' has neither a verdict nor an outstanding "
             "validation of this name"
         ),
+    ),
+    "an error to record and to clear": (
+        (("error", "slow"),),
+        ("error", "--clear", "slow"),
+        2,
+        "--clear takes the error off the record; leave it out, or the message",
+    ),
+    "no error": (
+        (),
+        ("error",),
+        2,
+        "say what went wrong, or take the error off the record with --clear",
     ),
     "one of several that is not there": (
         (("result", "guardian-hive", "test", "--failed"),),

@@ -169,6 +169,13 @@ EVENTS: dict[str, tuple[Event, str, str, str, dict[str, Any]]] = {
         "ERROR",
         {"error": {"message": "the message", "occurred_at": NOW}},
     ),
+    "error cleared": (
+        events.error_cleared("the message\nand more"),
+        "ErrorCleared",
+        "Error cleared: the message …",
+        "INFO",
+        {"error": None},
+    ),
     "forgotten": (
         events.forgotten("c", "t", "it was removed"),
         "ValidationForgotten",

@@ -40,7 +40,13 @@ def test_whole_migration_works(powershell: PowerShell) -> None:
         Add-NativeProcess -ProcessName 'guardian-hive' -ProcessId 12345
         Add-NativeProcess -ProcessName 'worker-aider'
         $null = Set-MigrationPhase -NewPhase Validation
-        Set-MigrationError -ErrorMessage 'slow'
+        Set-MigrationError -ErrorMessage 'full'
+        Set-MigrationError -Clear
+        Set-MigrationError -Clear
+        "error: '$((Get-MigrationState).error)'"
+        try { Set-MigrationError -Clear -ErrorMessage 'slow' } catch { 'not both' }
+        try { Set-MigrationError -Clear:$false } catch { ("$_" -split ':')[0] }
+        Set-MigrationError migration-state.json 'slow'
         Set-RollbackAvailability -Available $false
         Write-MigrationAuditLog -Action 'Notice' -Details 'almost done' -Level warning
         $failure = @{ Component = 'guardian-hive'; TestName = 'native'; ErrorMessage = 'it answers 500' }
@@ -59,13 +65,16 @@ def test_whole_migration_works(powershell: PowerShell) -> None:
         "NotStarted",
         "BackupInProgress",
         "ContainerTermination",
+        "error: ''",
+        "not both",
+        "There is nothing to do with -Clear",
         "open: False",
         "blockers: failed, missing_component",
         "open: True",
         "Completed 1 True",
         "backups/guardian-hive/config.json",
         "Transitioned from 'Validation' to 'Completed'",
-        "15",
+        "17",
     ]
     state = powershell.document()
     assert [process.get("process_id") for process in state["native_processes_started"]] == [12345, None]

@@ -26,7 +26,7 @@ KNOWN = {
     "Add-ValidationResult": "StatePath Component!| TestName!| Passed!| ErrorMessage| Reason| InputObject",
     "Remove-ValidationResult": "StatePath Component!| TestName| Reason! InputObject",
     "Set-RollbackAvailability": "StatePath Available!",
-    "Set-MigrationError": "StatePath ErrorMessage!",
+    "Set-MigrationError": "StatePath ErrorMessage! Clear?!",
     "Approve-MigrationRecord": "StatePath By! Reason!",
     "Import-MigrationBackup": "StatePath ManifestPath! Root",
     "Write-MigrationAuditLog": "StatePath Action! Details! Level",
@@ -55,7 +55,7 @@ def test_functions_have_the_parameters_of_the_contract() -> None:
 
 def test_every_operation_and_command_is_requested_by_one_function() -> None:
     """Every operation is requested by exactly one function, and so is every other command."""
-    operations = [function.operation for function in FUNCTIONS.values() if function.operation]
+    operations = [operation for function in FUNCTIONS.values() for operation in function.operations]
     # Write-MigrationAuditLog has a command of its own: it works before there is a state.
     assert sorted([*operations, "write_audit"]) == sorted(OPERATIONS)
     commands = [function.command for function in FUNCTIONS.values() if function.command]
@@ -63,16 +63,18 @@ def test_every_operation_and_command_is_requested_by_one_function() -> None:
 
 
 @pytest.mark.parametrize(
-    "function", [function for function in FUNCTIONS.values() if function.operation], ids=named
+    ("function", "operation"),
+    [(function, operation) for function in FUNCTIONS.values() for operation in function.operations],
+    ids=lambda value: value if isinstance(value, str) else value.name,
 )
-def test_request_has_valid_arguments(function: script.Function) -> None:
+def test_request_has_valid_arguments(function: script.Function, operation: str) -> None:
     """A request has all required arguments, and no unknown ones."""
-    assert function.operation
-    _, required, optional = OPERATIONS[function.operation]
-    assert {*required} <= function.always
-    sent = function.always | function.sometimes
+    _, required, optional = OPERATIONS[operation]
+    always = function.operations[operation]
+    assert {*required} <= always
+    sent = always | function.sometimes
     assert sent <= {*required, *optional}
-    method = inspect.signature(getattr(MigrationTracker, function.operation))
+    method = inspect.signature(getattr(MigrationTracker, operation))
     # In place of a policy, a request has its settings.
     assert sent - {setting.name for setting in SETTINGS} <= {*method.parameters}
 

@@ -34,6 +34,7 @@ CHANGES = """
         Remove-ValidationResult -Component c -TestName t -Reason r
         Set-RollbackAvailability -Available $false
         Set-MigrationError -ErrorMessage m
+        Set-MigrationError -Clear
         Approve-MigrationRecord -By b -Reason r
         Import-MigrationBackup -ManifestPath m.json
         Write-MigrationAuditLog -Action a -Details d
@@ -51,7 +52,7 @@ def test_what_if_of_a_script_changes_nothing(powershell: PowerShell, load: str) 
     )
     printed = powershell(f"& '{inner}' -WhatIf\n$WhatIfPreference = $true\n{CHANGES}", load=load)
     told = [line for line in printed if line.startswith("What if: ")]
-    assert len(told) == 26
+    assert len(told) == 28
     assert f'"Begin a migration" on target "{powershell.state}".' in told[0]
     assert [line for line in printed if line not in told] == ["0", "0"]
     assert sorted(path.name for path in powershell.folder.iterdir()) == ["inner.ps1", "script-2.ps1"]

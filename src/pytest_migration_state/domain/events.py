@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from pytest_migration_state.domain.runs import loses_verdict, runs_of, waiting_for
 from pytest_migration_state.domain.schema import APPENDED, raised_version
 from pytest_migration_state.domain.staleness import becoming_stale
+from pytest_migration_state.text import first_line
 from pytest_migration_state.types import key_of
 
 if TYPE_CHECKING:
@@ -312,6 +313,14 @@ def rollback_set(available: bool) -> Event:
 def error_set(now: str, message: str) -> Event:
     """Return the event that records an error of the migration."""
     return Event("Error", message, {"error": {"message": message, "occurred_at": now}}, "ERROR")
+
+
+def error_cleared(message: str) -> Event:
+    """Return the event that takes an error off the record.
+
+    :param message: that of the error.
+    """
+    return Event("ErrorCleared", f"Error cleared: {first_line(message)}", {"error": None})
 
 
 def forgotten(component: str, test_name: str, reason: str) -> Event:

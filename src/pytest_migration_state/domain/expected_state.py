@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pytest_migration_state.domain import schema
+from pytest_migration_state.domain.beside.identity import meaning
 from pytest_migration_state.domain.beside.past import what_it_says
 from pytest_migration_state.domain.events import apply_effects
 from pytest_migration_state.domain.facts import (
@@ -271,9 +272,17 @@ class ExpectedState:
             case "data":
                 self._add(("data", normalize_dates(said.about[0])), claim, normalize_dates(said.value))
             case "error":
-                self._add(ERROR, claim, {"message": said.value})
+                is_binding = claim.is_binding and not self._is_cleared(said.value)
+                self._add(ERROR, claim._replace(is_binding=is_binding), {"message": said.value})
             case _:
                 self._add(ROLLBACK, claim, said.value)
+
+    def _is_cleared(self, message: str) -> bool:
+        """Return True if an error of this message was on record and was cleared: its line may come later."""
+        values = [claim.value for claim in self.claims.get(ERROR, ()) if claim.is_entry]
+        if not values or values[-1] is not None:
+            return False
+        return any(value and meaning(value.get("message")) == meaning(message) for value in values)
 
     def _begin_elsewhere(self, claim: Claim) -> None:
         """Add the beginning of a migration by another program.

@@ -211,6 +211,12 @@ def set_error(document: Document, now: str, message: str) -> Event:
     return events.error_set(now, require_message("message", message))
 
 
+def clear_error(document: Document, now: str) -> list[Event]:
+    """Take the error of the migration off the record. If there is none, nothing is recorded."""
+    error = document.fields["error"]
+    return [events.error_cleared(error.get("message") or "it had no message")] if error else []
+
+
 def forget_validation(
     document: Document,
     now: str,
@@ -298,6 +304,7 @@ OPERATIONS: Final = {
     ),
     "set_rollback_availability": _Operation(set_rollback_availability, ("available",)),
     "set_error": _Operation(set_error, ("message",)),
+    "clear_error": _Operation(clear_error),
     FORGET: _Operation(forget_validation, ("component", "test_name", "reason")),
     ACCEPT: _Operation(accept_record, ("by", "reason")),
     "write_audit": _Operation(write_audit, ("action", "details"), ("level",)),

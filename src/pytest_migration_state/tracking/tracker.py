@@ -159,6 +159,10 @@ class MigrationTracker:
         """Record an error of the migration."""
         return self._do("set_error", message=message)
 
+    def clear_error(self) -> MigrationState:
+        """Take the error of the migration off the record. If there is none, nothing happens."""
+        return self._do("clear_error")
+
     def forget_validation(
         self, component: str, test_name: str | Sequence[str], reason: str
     ) -> MigrationState:

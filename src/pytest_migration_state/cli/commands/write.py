@@ -259,14 +259,29 @@ def rollback(options: Namespace) -> int:
 
 def _error_arguments(parser: ArgumentParser) -> None:
     _add_document(parser)
-    parser.add_argument("message", metavar="MESSAGE", help="what went wrong")
+    parser.add_argument("message", metavar="MESSAGE", nargs="?", help="what went wrong")
+    parser.add_argument("--clear", action="store_true", help="take the error off the record")
 
 
 @command(
-    "error", "'the disk of the new host is full'", powershell="Set-MigrationError", arguments=_error_arguments
+    "error",
+    "'the disk of the new host is full'",
+    "--clear",
+    powershell="Set-MigrationError",
+    arguments=_error_arguments,
 )
 def error(options: Namespace) -> int:
-    """Record an error of the migration."""
+    """Record an error of the migration, or take it off the record.
+
+    The audit log keeps it. --clear where there is no error changes nothing.
+    """
+    if options.clear and options.message is not None:
+        raise UsageError("--clear takes the error off the record; leave it out, or the message")
+    if options.clear:
+        document, events = tracker_of(options, create=True).carry_out([{"operation": "clear_error"}])
+        return report(options, document, events[0].details if events else "There is no error to clear")
+    if options.message is None:
+        raise UsageError("say what went wrong, or take the error off the record with --clear")
     return _commit(options, f"Error recorded: {options.message}", "set_error", message=options.message)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_migration_state.domain import schema
 from pytest_migration_state.domain.beside.change import NOT_KNOWN, NOT_OURS, RESERVED
 from pytest_migration_state.domain.beside.identity import identity, meaning
-from pytest_migration_state.domain.beside.past import Said
+from pytest_migration_state.domain.beside.past import Said, said_in
 from pytest_migration_state.domain.facts import normalize_dates
 from pytest_migration_state.domain.keys import in_one_case, is_reserved
 from pytest_migration_state.types import as_object, key_of
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from pytest_migration_state.domain.beside.case import Case
     from pytest_migration_state.domain.beside.change import Change
+    from pytest_migration_state.domain.beside.past import Entry
     from pytest_migration_state.domain.document import Document
     from pytest_migration_state.types import JsonObject
 
@@ -36,15 +37,39 @@ _LATER_FIELDS: Final = frozenset({"policy", "waivers", "holds", "shards"})
 
 def add_error(case: Case, change: Change) -> None:
     """Add the error that another program set: with its time from the document, else from its line."""
-    known = [entry.data["error"] for entry in case.entries if entry.data.get("error")]
+    known = [error for entry in case.entries if (error := _error_in(entry))]
     current = case.state.fields["error"]
     error = _new_error(case, known) or current
     known_messages = {meaning(other.get("message")) for other in (*known, error) if other}
-    told = [said for said in case.tail if said.kind == "error" and meaning(said.value) not in known_messages]
+    told = [
+        said
+        for said in case.tail
+        if said.kind == "error" and (meaning(said.value) not in known_messages or _is_again(case, said))
+    ]
     if told:
         error = {"message": told[-1].value, "occurred_at": told[-1].timestamp}
     if identity(error or {}) != identity(current or {}):
         change.data["error"] = error
+
+
+def _error_in(entry: Entry) -> JsonObject | None:
+    """Return the error that an entry puts on record."""
+    error: JsonObject | None = entry.data.get("adopted", entry.data).get("error")
+    return error or None
+
+
+def _is_again(case: Case, said: Said) -> bool:
+    """Return True if a line is about an error in the same words as one that was cleared.
+
+    An error that was taken from a document has a line of its own, which may come after it was cleared.
+    """
+    recorded = [entry for entry in case.entries if "error" in entry.data or "adopted" in entry.data]
+    if not recorded or _error_in(recorded[-1]):
+        return False
+    errors = [error for entry in recorded if entry.is_external and (error := _error_in(entry))]
+    owed = sum(meaning(error.get("message")) == meaning(said.value) for error in errors)
+    lines = [line for line in said_in(case.past) if line.kind == "error"]
+    return sum(meaning(line.value) == meaning(said.value) for line in lines) > owed
 
 
 def _new_error(case: Case, known: list[JsonObject]) -> JsonObject | None:
