@@ -774,7 +774,7 @@ function Set-MigrationError {
     if ($Clear) {
         $operation = @{ operation = 'clear_error' }
         $change = 'Take the error off the record'
-    } elseif (-not $PSBoundParameters.ContainsKey('ErrorMessage')) {
+    } elseif ($PSBoundParameters.Keys -notcontains 'ErrorMessage') {
         $call.Refusal = 'There is nothing to do with -Clear:$false: give an ErrorMessage, or -Clear.'
     }
     Add-MigrationOperation -Call $call -Change $change -Operation $operation

@@ -135,6 +135,13 @@ def test_constrained_language_mode(powershell: PowerShell, load: str) -> None:
         Write-MigrationAuditLog -Action 'Notice' -Details 'x'
         (Get-MigrationAuditLog -Last 1).details
         (Get-MigrationGate).open
+        Set-MigrationError 'migration-state.json' 'slow'
+        Set-MigrationError -Clear
+        try { Set-MigrationError -Clear:$false } catch { ("$_" -split ':')[0] }
+        'a', 'b[1]', 'b[2]', 'c' | % { Add-ValidationResult -Component x -TestName $_ -Passed $true }
+        Remove-ValidationResult -Component x -TestName 'a', 'b[*' -Reason r
+        Remove-ValidationResult -Component x -Reason r
+        (Get-MigrationState).validation_results.Count
         (Get-MigrationState).docker_containers_removed.Count
         Test-MigrationState
         """,
@@ -144,7 +151,7 @@ def test_constrained_language_mode(powershell: PowerShell, load: str) -> None:
     assert "Record that data 'clé' was preserved" in told
     assert [line for line in printed if line != told and not line.startswith("VERBOSE")] == [
         "NotStarted", "1.0", "Invalid phase transition from 'BackupInProgress' to 'Completed'", "True", "x",
-        "False", "2", "True",
+        "False", "There is nothing to do with -Clear", "0", "2", "True",
     ]  # fmt: skip
     assert powershell.document()["data_preserved"] == {"clé": "中"}
 
