@@ -263,7 +263,10 @@ def test_an_unknown_option_among_the_names_is_refused(run: Run) -> None:
     assert run("forget", "hive", "-a", "b", "--reason", "r") == (
         2,
         "",
-        "migration-state: error: unrecognized arguments: -a b (see 'migration-state --help')\n",
+        (
+            "migration-state: error: there is no option '-a'; a text that begins with '-' needs '--' before it "
+            "(see 'migration-state forget --help')\n"
+        ),
     )
 
 

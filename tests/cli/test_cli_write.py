@@ -378,7 +378,10 @@ REFUSED = {
         (),
         ("forget", "--reason", "gone"),
         2,
-        "the following arguments are required: COMPONENT (see 'migration-state forget --help')",
+        (
+            "COMPONENT is missing; example: migration-state forget guardian-hive native_execution_test "
+            "--reason 'replaced by test_guardian_hive.py' (see 'migration-state forget --help')"
+        ),
     ),
     "key that differs in case": (
         (("data", "Config", "a"),),

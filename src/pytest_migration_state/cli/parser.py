@@ -43,11 +43,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     :raises SystemExit: help or version was asked for, and is printed.
     """
     try:
-        options, surplus = _program_parser().parse_known_args(arguments)
+        parsed: tuple[argparse.Namespace, list[str]] = _program_parser().parse_known_args(arguments)
     except ParserError as error:
         from pytest_migration_state.cli.wrong_usage import explain
 
         raise UsageError(explain(error.parser, error.message, arguments)) from error
+    options, surplus = parsed
     if surplus:
         from pytest_migration_state.cli.wrong_usage import explain_surplus
 

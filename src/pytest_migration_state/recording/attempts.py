@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from pytest_migration_state.recording.failure_detail import failure_detail, readable
@@ -17,6 +18,8 @@ _ORDER: Final[tuple[Outcome, ...]] = ("passed", "skipped", "xfailed", "failed")
 #: The outcomes of pytest's own reports. Any other outcome is set by a plugin for an attempt that will be
 #: repeated: "rerun" by pytest-rerunfailures, "retried" (or the value of its option) by pytest-retry.
 _FINAL: Final = frozenset({"passed", "failed", "skipped"})
+#: A colour of a terminal (SGR of ECMA-48).
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def is_worse(outcome: Outcome | None, than: Outcome | None) -> TypeGuard[Outcome]:
@@ -120,8 +123,11 @@ def outcome_of(report: pytest.TestReport) -> Outcome | None:
 
 
 def short_reason(report: pytest.TestReport | pytest.CollectReport) -> str:
-    """Return the reason why a report is not passed, as short as possible and without secrets."""
-    return redact(_reason_of(report))
+    """Return the reason why a report is not passed, as short as possible, without colours and secrets.
+
+    On a terminal pytest colours the difference between two values, which is a part of its message.
+    """
+    return redact(_COLOUR.sub("", _reason_of(report)))
 
 
 def _reason_of(report: pytest.TestReport | pytest.CollectReport) -> str:
