@@ -264,8 +264,8 @@ def test_an_unknown_option_among_the_names_is_refused(run: Run) -> None:
         2,
         "",
         (
-            "migration-state: error: there is no option '-a'; a text that begins with '-' needs '--' before it "
-            "(see 'migration-state forget --help')\n"
+            "migration-state: error: there is no option '-a'; a text that begins with '-' needs '--' before "
+            "it (see 'migration-state forget --help')\n"
         ),
     )
 

@@ -38,10 +38,11 @@ class Commands(Protocol):
     def import_backup(self) -> str:
         """Return the command that records results of backups."""
 
-    def gate(self, component: str | None = None) -> str:
-        """Return the command that shows the blockers in full.
+    def gate(self, component: str | None = None, *, in_full: bool = False) -> str:
+        """Return the command that shows the blockers.
 
         :param component: the only component whose blockers are shown; ``None``: all.
+        :param in_full: whether it shows every blocker, and all that can be done about it.
         """
 
     def run_all(self, component: str | None = None) -> str:
@@ -82,10 +83,12 @@ class ShellCommands(Commands):
     def import_backup(self) -> str:
         return f"migration-state import-backup -s {self._state} MANIFEST"
 
-    def gate(self, component: str | None = None) -> str:
-        if component is None:
-            return f"migration-state gate -s {self._state} -v"
-        return f"migration-state gate -s {self._state} --component {as_operand(component)}"
+    def gate(self, component: str | None = None, *, in_full: bool = False) -> str:
+        command = f"migration-state gate -s {self._state}"
+        if component is not None:
+            # A name that begins with '-' is not taken for an option behind the '='.
+            command += f" {shlex.quote(f'--component={to_printable(component)}')}"
+        return f"{command} -v" if in_full else command
 
     def run_all(self, component: str | None = None) -> str:  # noqa: ARG002  # all tests are those of any
         return f"pytest --migration-state={self._state}"
@@ -122,7 +125,7 @@ class PowerShellCommands(Commands):
     def import_backup(self) -> str:
         return f"Import-MigrationBackup {self._state} -ManifestPath MANIFEST"
 
-    def gate(self, component: str | None = None) -> str:
+    def gate(self, component: str | None = None, *, in_full: bool = False) -> str:  # noqa: ARG002  # always
         gate = f"(Get-MigrationGate {self._state}).blockers"
         if component is None:
             return gate

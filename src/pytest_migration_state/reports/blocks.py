@@ -75,7 +75,7 @@ class Symbols(NamedTuple):
 
 #: The symbols, and those of a terminal that has only ASCII.
 UNICODE: Final = Symbols("✓", "✗", "!", "→", "×", "…")
-ASCII: Final = Symbols("+", "x", "!", "->", "x", "...")
+ASCII: Final = Symbols("+", "X", "!", "->", "x", "...")
 
 
 class Form(NamedTuple):

@@ -51,10 +51,7 @@ def headline(judged: Judged, form: Form, component: str | None = None) -> Line:
 
     :param component: the only component whose blockers are shown.
     """
-    words, style = result_in_words(judged)
-    if component is not None and not judged.gate.open:
-        own = sum(blocker.component == component for blocker in judged.gate.blockers)
-        words += f"; {own} of them in '{to_printable(component)}'"
+    words, style = result_in_words(judged, component)
     return line(mark(form, style), Span(words, style), hanging=2)
 
 
@@ -66,8 +63,11 @@ def mark(form: Form, style: Style) -> Span:
     return Span(f"{symbols[style]} ", style)
 
 
-def result_in_words(judged: Judged) -> tuple[str, Style]:
-    """Return the gate's result in words, and its style."""
+def result_in_words(judged: Judged, component: str | None = None) -> tuple[str, Style]:
+    """Return the gate's result in words, and its style.
+
+    :param component: the component whose blockers are counted too.
+    """
     document, gate = judged.document, judged.gate
     phase = document.phase
     if gate.open:
@@ -80,6 +80,9 @@ def result_in_words(judged: Judged) -> tuple[str, Style]:
             return "shut: the migration is rolled back", "bad"
         return f"shut: the phase is {phase}; nothing else keeps it shut", "doubt"
     words = f"shut: {counted(len(gate.blockers), 'blocker')}"
+    if component is not None:
+        own = sum(blocker.component == component for blocker in gate.blockers)
+        words += f", {own} of them in '{to_printable(component)}'"
     if phase is Phase.COMPLETED:
         return f"{words}, although the phase is Completed: {completion_in_words(document)}", "bad"
     return f"{words}; phase {phase}", "bad"
@@ -148,7 +151,7 @@ def blockers(
         yield EMPTY
         yield from _more(rest, judged.context, form)
     if any(len(group.steps) > 1 for group in shown):
-        command = judged.context.commands(judged.context.state).gate()
+        command = judged.context.commands(judged.context.state).gate(component, in_full=True)
         yield EMPTY
         yield from step_blocks(Step("every blocker, and what to do if its test is gone", command), form)
 

@@ -177,14 +177,18 @@ def _component_lines(status: Status, limit: int | None) -> Iterator[tuple[str, S
 
     If there are too many, those with troubles come first, and the rest are counted.
     """
+    from pytest_migration_state.reports.blocks import cell_width
+
     names = list(status.components)
     if limit is not None and len(names) > limit:
         names.sort(key=lambda name: not status.components[name].is_troubled)
     shown = names[:limit]
-    width = max((len(to_printable(name)) for name in shown), default=0)
+    width = max((cell_width(to_printable(name)) for name in shown), default=0)
     for name in shown:
         counts = status.components[name]
-        yield f"{to_printable(name):{width}}  {_counts_in_words(counts)}", _style_of(counts)
+        title = to_printable(name)
+        padding = " " * (width - cell_width(title))
+        yield f"{title}{padding}  {_counts_in_words(counts)}", _style_of(counts)
     if rest := [status.components[name] for name in names[len(shown) :]]:
         troubled = sum(counts.is_troubled for counts in rest)
         what = counted(len(rest), "more component")
@@ -279,7 +283,7 @@ def _groups(summary: RunSummary, form: Form, room: int) -> Iterator[tuple[str, S
 
 
 def _gate_command(summary: RunSummary) -> str:
-    return summary.context.commands(summary.context.state).gate()
+    return summary.context.commands(summary.context.state).gate(in_full=True)
 
 
 def _group_lines(group: Group, form: Form) -> Iterator[tuple[str, Style]]:
@@ -291,6 +295,8 @@ def _group_lines(group: Group, form: Form) -> Iterator[tuple[str, Style]]:
         return
     cause = group.causes[0]
     what = f"{cause.number} {form.symbols.times} {cause_in_words(group, cause)}"
+    if cause.number == 1:
+        what = "such as " + ": ".join([*cause.names, cause_in_words(group, cause)])
     yield form.fitted(f"  {group_title(group)}: {counts_in_words(group)}; {what}"), "bad"
     yield from _step_lines(group.steps[0], form)
 

@@ -156,15 +156,14 @@ class Terminal:
         indent = line.indent + line.hanging
         text.no_wrap = False
         first, *_ = text.wrap(self.console, width - line.indent, overflow="fold")
-        yield Text(" " * line.indent) + first
+        yield Text(" " * line.indent) + _without_end(first)
         rest = text[len(first) :]
         rest.no_wrap = False
         plain = rest.plain
         rest = rest[len(plain) - len(plain.lstrip()) :]
         if rest:
-            yield from (
-                Text(" " * indent) + part for part in rest.wrap(self.console, width - indent, overflow="fold")
-            )
+            for part in rest.wrap(self.console, width - indent, overflow="fold"):
+                yield Text(" " * indent) + _without_end(part)
 
     def _table(self, grid: Grid) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
@@ -176,3 +175,8 @@ class Terminal:
         for row in grid.rows:
             table.add_row(*(self._text([cell]) for cell in row))
         return table
+
+
+def _without_end(text: Text) -> Text:
+    """Return a text without the white space at its end."""
+    return text[: len(text.plain.rstrip())]
