@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pytest_migration_state.domain.gate import Context
     from pytest_migration_state.types import Blocker, JsonObject, Key
 
-#: The place of runs that did not finish, and of required components.
-_RUNS: Final = "runs"
+#: The places of runs that did not finish, and of required components.
+RUNS: Final = "runs"
 _REQUIRED: Final = "required components"
 #: What has to be dealt with before the tests are run again.
 _TO_BE_FIXED: Final = frozenset({"failed", "xfailed", "skipped", "collection_error"})
@@ -96,7 +96,7 @@ def _place_of(document: Document, blocker: Blocker) -> str | None:
         return None
     key = blocker.component, blocker.test_name
     if blocker.component == COLLECTION:
-        return None if key in document.outstanding else _RUNS
+        return None if key in document.outstanding else RUNS
     return file_of(key, _entry_of(document, key))
 
 
@@ -146,7 +146,7 @@ def _name_and_cause(document: Document, blocker: Blocker, place: str) -> tuple[s
     """Return the name of a blocker's validation within its group, and what is wrong with it."""
     if blocker.kind == "missing_component":
         return to_printable(blocker.component or ""), "no verdict"
-    if blocker.component is None or blocker.test_name is None or place == _RUNS:
+    if blocker.component is None or blocker.test_name is None or place == RUNS:
         return "", blocker.message
     key = blocker.component, blocker.test_name
     name = key[1]
@@ -173,7 +173,7 @@ def _steps(
         allow = ", ".join(f"'{kind}'" for kind in ALLOWABLE if kind in kinds)
     if place == _REQUIRED:
         return advice.on_all_missing()
-    if place == _RUNS:
+    if place == RUNS:
         return advice.on_runs()
     if component == COLLECTION:
         files = [blocker.test_name or "" for blocker in members]

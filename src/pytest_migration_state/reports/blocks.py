@@ -7,6 +7,7 @@ file, :mod:`~pytest_migration_state.reports.terminal` for a terminal, and
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
@@ -102,6 +103,21 @@ class Form(NamedTuple):
         # A word may not fit at the end of each line but the last.
         return cut(text, room - (lines - 1) * 12 if lines > 1 else room, self.symbols.ellipsis)
 
+    def is_long(self, blocks: Sequence[Block]) -> bool:
+        """Return True if a report is so long on a terminal that its end has to say the result again."""
+        if self.width is None:
+            return False
+        height = 0
+        for block in blocks:
+            match block:
+                case Grid():
+                    height += 1 + len(block.rows)
+                case Command():
+                    height += len(command_lines(block, self.width))
+                case Line():
+                    height += max(1, math.ceil(cell_width(block.text) / self.width))
+        return height > _LONG
+
     def on_one_line(self, line: Line) -> Line:
         """Return a line, cut to what fits on one."""
         if self.width is None:
@@ -124,6 +140,8 @@ class Form(NamedTuple):
         return self.fitted(_joined(names, 1), indent)
 
 
+#: A report of more lines ends with its headline too.
+_LONG: Final = 20
 #: How many names are tried in one line.
 _MANY: Final = 40
 
@@ -166,6 +184,8 @@ def cell_width(text: str) -> int:
 
 
 def _width_of(character: str) -> int:
+    if character.isascii():
+        return 1
     if unicodedata.category(character) in {"Mn", "Me"}:
         return 0
     return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
@@ -204,12 +224,13 @@ def wrapped(text: str, width: int | None, indent: int = 0, hanging: int = 0) -> 
 
 def _broken(text: str, width: int, indent: int) -> list[str]:
     """Return a text that begins a line, broken wherever the line ends."""
-    lines, current = [], ""
+    lines, current, taken = [], "", 0
     for character in text:
-        if cell_width(current + character) > width and current.strip():
+        if taken + _width_of(character) > width and current.strip():
             lines.append(current)
-            current = " " * indent
+            current, taken = " " * indent, indent
         current += character
+        taken += _width_of(character)
     return [*lines, current]
 
 
@@ -243,17 +264,20 @@ def _folded(text: str, width: int) -> list[str]:
     The shell joins the parts: outside of quotes and between double ones it removes a backslash with the line
     end after it, and between single ones the quotes are closed before and opened again behind.
     """
-    lines, current, quote = [], "", ""
+    if cell_width(text) <= width - 2:
+        return [text]
+    lines, current, taken, quote = [], "", 0, ""
     for character in text:
         is_escaped = current.endswith("\\") and quote != "'"
         # Room for a quote and the backslash.
-        if cell_width(current + character) > width - 2 and not current.isspace() and not is_escaped:
+        if taken + _width_of(character) > width - 2 and not current.isspace() and not is_escaped:
             closed = "'" if quote == "'" else ""
             lines.append(f"{current}{closed}\\")
-            current = closed
+            current, taken = closed, len(closed)
         if not quote and character in "'\"":
             quote = character
         elif character == quote:
             quote = ""
         current += character
+        taken += _width_of(character)
     return [*lines, current]

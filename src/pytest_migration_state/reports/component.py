@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytest_migration_state.domain.override import mark_of
 from pytest_migration_state.reports.blocks import EMPTY, Span, line, sections
-from pytest_migration_state.reports.gate_report import LONG, detail, mark
+from pytest_migration_state.reports.gate_report import detail, mark
 from pytest_migration_state.reports.status import ComponentCounts, override_in_words, status_of
 from pytest_migration_state.reports.times import when
 from pytest_migration_state.text import first_line, to_printable
@@ -51,7 +51,7 @@ def component(document: Document, name: str, form: Form) -> Iterator[Block]:
     whole = [*sections([first, *_origin(document, name)], _outstanding(document, name, form),
                        _verdicts(document, name, form))]  # fmt: skip
     yield from whole
-    if form.width is not None and len(whole) > LONG:
+    if form.is_long(whole):
         yield EMPTY
         yield first
 

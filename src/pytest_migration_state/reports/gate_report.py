@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pytest_migration_state.domain.gate import completion_in_words, let_pass
-from pytest_migration_state.domain.groups import grouped, shared_causes
+from pytest_migration_state.domain.groups import RUNS, grouped, shared_causes
 from pytest_migration_state.domain.phases import Phase
 from pytest_migration_state.reports.blocks import EMPTY, Command, Line, Span, cell_width, line
 from pytest_migration_state.reports.status import notes_of, rewritten_names, status_of
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 GROUPS: Final = 10
 CAUSES: Final = 3
 _SHARED: Final = 3
-#: A report of more lines ends with its headline too.
-LONG: Final = 20
 _MARKS: Final = {"good": "good", "bad": "bad", "doubt": "doubt"}
 
 
@@ -108,7 +106,7 @@ def gate_report(judged: Judged, form: Form, component: str | None = None) -> Ite
     yield first
     rest = [*blockers(judged, form, component), *_notes(judged)]
     yield from rest
-    if form.width is not None and len(rest) > LONG:
+    if form.is_long(rest):
         yield EMPTY
         yield first
 
@@ -240,6 +238,8 @@ def group_blocks(group: Group, form: Form, limit: int = CAUSES) -> Iterator[Bloc
 
 def group_title(group: Group) -> str:
     """Return the component and the place of a group; empty if it has neither."""
+    if group.place == RUNS:
+        return group.place
     names = [to_printable(group.component)] if group.component else []
     if group.place:
         names.append(to_printable(group.place))

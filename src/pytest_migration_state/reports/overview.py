@@ -10,7 +10,7 @@ from pytest_migration_state.domain.phases import FINAL_PHASES, Phase
 from pytest_migration_state.domain.policy import COLLECTION
 from pytest_migration_state.domain.runs import run_in_words
 from pytest_migration_state.reports.blocks import EMPTY, Grid, Line, Span, line, sections
-from pytest_migration_state.reports.gate_report import LONG, blockers, headline, mark, same_date
+from pytest_migration_state.reports.gate_report import blockers, headline, mark, same_date
 from pytest_migration_state.reports.records import entry_line, short_entry
 from pytest_migration_state.reports.status import ComponentCounts, notes_of, rewritten_names, status_of
 from pytest_migration_state.reports.times import duration, when
@@ -65,7 +65,7 @@ def overview(found: Overview, form: Form) -> Iterator[Block]:
         )
     ]
     yield from whole
-    if form.width is not None and len(whole) > LONG:
+    if form.is_long(whole):
         yield EMPTY
         yield first
 

@@ -11,6 +11,7 @@ from pytest_migration_state.domain.gate import completion_in_words, let_pass
 from pytest_migration_state.domain.phases import Phase
 from pytest_migration_state.reports.status import notes_of, status_of
 from pytest_migration_state.text import and_more, counted, to_printable
+from pytest_migration_state.types import Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,13 +25,15 @@ if TYPE_CHECKING:
     from pytest_migration_state.domain.policy import Policy
     from pytest_migration_state.reports.blocks import Form, Style
     from pytest_migration_state.reports.status import ComponentCounts, Status
-    from pytest_migration_state.types import Blocker, Key, Step
+    from pytest_migration_state.types import Blocker, Key
 
 #: How many lines the section has at most, its title included, however many blockers there are.
 LINES: Final = 25
 #: How many components, flaky validations, notes and problems are shown; the rest are counted.
 _COMPONENTS: Final = 5
-_LISTED: Final = 3
+_LISTED: Final = 2
+#: How many causes that groups of blockers share are shown.
+_SHARED: Final = 2
 #: The markup of pytest's terminal writer for each style.
 _MARKUP: Final[dict[Style, dict[str, bool]]] = {
     "plain": {},
@@ -136,7 +139,7 @@ def lines(
     elif verbosity == 0:
         yield from _groups(summary, form, LINES - 1 - taken)
     elif _blockers(summary):
-        yield from _fitted((f"see: {_gate_command(summary)}", "faint"), form)
+        yield from _step_lines(Step("see", _gate_command(summary)), form, "")
     for part in last:
         yield from _fitted(part, form)
 
@@ -246,40 +249,61 @@ def _every_blocker(summary: RunSummary, form: Form) -> Iterator[tuple[str, Style
         yield from _single(blocker, form)
 
 
-def _single(blocker: Blocker, form: Form) -> Iterator[tuple[str, Style]]:
-    """Yield a blocker and its fix."""
-    yield form.fitted(f"  {blocker.kind}: {blocker.message}"), "bad"
+def _single(blocker: Blocker, form: Form, steps: int | None = None) -> Iterator[tuple[str, Style]]:
+    """Yield a blocker and its fix.
+
+    :param steps: how many steps of the fix are shown on a terminal; ``None``: all.
+    """
+    message = f"  {blocker.kind}: {blocker.message}"
+    yield from _fitted((form.fitted(message), "bad"), form)
     if form.width is None or not blocker.steps:
         yield from _fitted((f"    -> {blocker.fix}", "plain"), form)
         return
-    for step in blocker.steps:
+    for step in blocker.steps[:steps]:
         yield from _step_lines(step, form)
 
 
 def _groups(summary: RunSummary, form: Form, room: int) -> Iterator[tuple[str, Style]]:
     """Yield every blocker if there is room; else groups of them, and how many more there are.
 
-    :param room: the number of lines; the first group is shown even if there is none.
+    :param room: the number of lines.
     """
-    from pytest_migration_state.domain.groups import grouped
+    from pytest_migration_state.domain.groups import grouped, shared_causes
+    from pytest_migration_state.reports.blocks import cell_width
 
-    each = list(_every_blocker(summary, form))
-    if len(each) <= room:
-        yield from each
-        return
     blockers = _blockers(summary)
+    if len(blockers) <= room // 2:
+        each = list(_every_blocker(summary, form))
+        if len(each) <= room:
+            yield from each
+            return
     groups = grouped(summary.document, blockers, summary.context)
-    shown = 0
-    for number, group in enumerate(groups):
+    for what, number, sharing in shared_causes(groups)[:_SHARED]:
+        room -= 1
+        where = f" (in {sharing} groups)"
+        text = f"  {number} {form.symbols.times} {what}"
+        yield form.fitted(text, cell_width(where)) + where, "strong"
+    rest = len(blockers)
+    for group in groups:
         part = list(_group_lines(group, form))
-        is_last = number == len(groups) - 1
-        if number and len(part) > room - (0 if is_last else 2):
+        left = rest - len(group.blockers)
+        if len(part) + len(_more(left, summary, form)) > room:
             break
         room -= len(part)
-        shown += len(group.blockers)
+        rest = left
         yield from part
-    if rest := len(blockers) - shown:
-        yield from _fitted((f"  and {rest} more: {_gate_command(summary)}", "strong"), form)
+    words = "and {} more" if rest < len(blockers) else "{} blockers"
+    yield from _more(rest, summary, form, words)
+
+
+def _more(
+    number: int, summary: RunSummary, form: Form, words: str = "and {} more"
+) -> list[tuple[str, Style]]:
+    """Return the lines that say how many blockers are not shown, and which command shows them."""
+    if not number:
+        return []
+    step = Step(words.format(number), _gate_command(summary))
+    return list(_step_lines(step, form, "  "))
 
 
 def _gate_command(summary: RunSummary) -> str:
@@ -291,7 +315,7 @@ def _group_lines(group: Group, form: Form) -> Iterator[tuple[str, Style]]:
     from pytest_migration_state.reports.gate_report import cause_in_words, counts_in_words, group_title
 
     if len(group.blockers) == 1:
-        yield from _single(group.blockers[0], form)
+        yield from _single(group.blockers[0], form, 1)
         return
     cause = group.causes[0]
     what = f"{cause.number} {form.symbols.times} {cause_in_words(group, cause)}"
@@ -301,14 +325,18 @@ def _group_lines(group: Group, form: Form) -> Iterator[tuple[str, Style]]:
     yield from _step_lines(group.steps[0], form)
 
 
-def _step_lines(step: Step, form: Form) -> Iterator[tuple[str, Style]]:
+def _step_lines(step: Step, form: Form, before: str = "    -> ") -> Iterator[tuple[str, Style]]:
+    """Yield one way to deal with blockers.
+
+    :param before: what its first line begins with.
+    """
     from pytest_migration_state.reports.blocks import Command, cell_width, command_lines
 
-    whole = f"    -> {step.in_words()}"
+    whole = f"{before}{step.in_words()}"
     if not step.command or form.width is None or cell_width(whole) <= form.width:
         yield from _fitted((whole, "plain"), form)
         return
-    yield from _fitted((f"    -> {step.words}{step.rest}:", "plain"), form)
+    yield from _fitted((f"{before}{step.words}{step.rest}:", "plain"), form)
     yield from ((text, "plain") for text in command_lines(Command(step.command, 7), form.width))
 
 

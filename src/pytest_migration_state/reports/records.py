@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pytest_migration_state.reports.blocks import EMPTY, Span, line
-from pytest_migration_state.reports.gate_report import LONG, mark
+from pytest_migration_state.reports.gate_report import mark
 from pytest_migration_state.text import and_more, counted, in_utc, to_printable
 from pytest_migration_state.types import as_object
 
@@ -79,12 +79,11 @@ def verification(report: VerifyReport, form: Form) -> Iterator[Block]:
         verdict = f"not sound, {counted(len(report.problems), 'problem')}"
         style = "bad"
     first = line(mark(form, style), Span(f"{verdict}: {lines}", style), hanging=2)
-    yield first
-    yield from (line(f"- {problem.message}", indent=2, hanging=2) for problem in report.problems)
-    yield from (line(f"note: {note}", hanging=2) for note in report.notes)
-    if form.width is not None and len(report.problems) + len(report.notes) > LONG:
-        yield EMPTY
-        yield first
+    rest = [line(f"- {problem.message}", indent=2, hanging=2) for problem in report.problems]
+    rest += [line(f"note: {note}", hanging=2) for note in report.notes]
+    yield from (first, *rest)
+    if form.is_long(rest):
+        yield from (EMPTY, first)
 
 
 def backups(results: Sequence[BackupResult], form: Form) -> Iterator[Line]:

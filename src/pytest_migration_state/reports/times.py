@@ -29,14 +29,14 @@ def ago(seconds: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration in its two largest units, such as ``2 h 5 min``. Less than a second is ``0 s``."""
+    """Return a duration in its two largest units, such as ``2h5min``. Less than a second is ``0s``."""
     rest = max(0, int(seconds))
     for position, (unit, length) in enumerate(_UNITS):
         if rest >= length or length == 1:
-            words = f"{rest // length} {unit}"
+            words = f"{rest // length}{unit}"
             below = _UNITS[position + 1 : position + 2]
             # Seconds say nothing beside minutes that a person can use.
             if below and below[0][0] != "s" and (smaller := rest % length // below[0][1]):
-                words += f" {smaller} {below[0][0]}"
+                words += f"{smaller}{below[0][0]}"
             return words
     raise AssertionError
