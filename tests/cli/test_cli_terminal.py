@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
+from commandline import walk
+
+from pseudo_terminal import SEQUENCE, PseudoTerminal, at_terminal
+from pytest_migration_state.reports.blocks import cell_width
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,24 +19,14 @@ if TYPE_CHECKING:
 if sys.platform == "win32":
     pytest.skip("Windows has no pseudo-terminals in Python", allow_module_level=True)
 
-import pty
+PROGRAM = "pytest_migration_state"
 
 
 def at_a_terminal(folder: Path, *arguments: str, **environment: str) -> list[str]:
     """Run a command whose standard output is a terminal, and return the lines that it prints."""
-    controller, terminal = pty.openpty()
-    command = [sys.executable, "-m", "pytest_migration_state", *arguments]
-    env = {**os.environ, **environment}
-    with subprocess.Popen(command, cwd=folder, stdout=terminal, env=env) as process:
-        os.close(terminal)
-        printed = b""
-        # Linux reports the end of the output as an error.
-        with suppress(OSError):
-            while read := os.read(controller, 4096):
-                printed += read
-    os.close(controller)
-    assert process.returncode == 0
-    return printed.decode().splitlines()
+    terminal = at_terminal(folder, PROGRAM, *arguments, environment=environment)
+    assert terminal.status == 0
+    return terminal.lines
 
 
 @pytest.mark.parametrize(
@@ -92,3 +83,114 @@ def test_init_prints_json_alone(folder: Path) -> None:
     """With --json nothing follows the document."""
     lines = at_a_terminal(folder, "init", "--json")
     assert (lines[0], lines[-1]) == ("{", "}")
+
+
+# --- what is printed fits the terminal ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def failed(run: Run, folder: Path) -> Path:
+    """The folder of a migration in Validation with a failure that was recorded by hand."""
+    walk(run)
+    message = "the queue of the worker did not drain within the 30 seconds that the test waits for it"
+    run("result", "worker-aider", "the queue is drained", "--failed", "--error", message)
+    run("result", "guardian-hive", "answers", "--passed")
+    return folder
+
+
+@pytest.mark.parametrize("columns", [60, 120])
+@pytest.mark.parametrize(("command", "status"), [("show", 0), ("gate", 1), ("audit", 0), ("verify", 0)])
+def test_output_fits_the_terminal(failed: Path, command: str, status: int, columns: int) -> None:
+    """No line is wider, and the status is the command's own."""
+    terminal = at_terminal(failed, PROGRAM, command, columns=columns)
+    assert terminal.status == status
+    assert terminal.lines
+    assert [text for text in terminal.lines if cell_width(text) > columns] == []
+
+
+def test_columns_is_obeyed(failed: Path) -> None:
+    """``COLUMNS`` counts for more than the size of the terminal."""
+    lines = at_terminal(failed, PROGRAM, "gate", columns=200, environment={"COLUMNS": "60"}).lines
+    assert max(map(cell_width, lines)) <= 60 < cell_width(" ".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_coloured"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+    ids=["colours", "NO_COLOR", "dumb"],
+)
+def test_colours_are_those_that_are_wanted(
+    failed: Path, environment: dict[str, str], is_coloured: bool
+) -> None:
+    """The words are the same with and without colours."""
+    terminal = at_terminal(failed, PROGRAM, "gate", environment=environment)
+    assert ("\x1b[31m" in terminal.printed) == is_coloured
+    assert terminal.lines[0] == "✗ shut: 1 blocker; phase Validation"
+    if environment.get("TERM") == "dumb":
+        assert SEQUENCE.search(terminal.printed) is None
+
+
+def test_force_color_makes_a_pipe_a_terminal(run: Run, failed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with other programs; without it nothing in a pipe is coloured or cut."""
+    assert failed.exists()
+    assert SEQUENCE.search(run("gate").out) is None
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "60")
+    coloured = run("gate").out
+    assert "\x1b[31m" in coloured
+    assert max(cell_width(text) for text in SEQUENCE.sub("", coloured).splitlines()) <= 60
+
+
+def test_ascii_terminal_is_given_ascii(failed: Path) -> None:
+    """The symbols are ASCII, and what it cannot show is escaped before the lines are laid out."""
+    at_terminal(failed, PROGRAM, "result", "監護", "t", "--failed")
+    terminal = at_terminal(failed, PROGRAM, "gate", columns=60, environment={"PYTHONIOENCODING": "ascii"})
+    assert terminal.printed.isascii()
+    assert terminal.lines[0] == "X shut: 2 blockers; phase Validation"
+    assert "X \\u76e3\\u8b77: 1 failed" in terminal.lines
+    assert max(map(len, terminal.lines)) <= 60
+
+
+# --- show --watch -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("phase", "status"), [("Completed", 0), ("RolledBack", 1)])
+def test_watch_ends_with_the_migration(run: Run, failed: Path, phase: str, status: int) -> None:
+    """It shows each change, ends with the exit status of ``gate``, and leaves the last screen."""
+    with PseudoTerminal(failed, PROGRAM, "show", "--watch", columns=100) as terminal:
+        terminal.wait_for("shut: 1 blocker; phase Validation")
+        run("result", "worker-aider", "the queue is drained", "--passed")
+        terminal.wait_for("open: nothing keeps this migration from Completed")
+        run("phase", phase)
+        assert terminal.end() == status
+    last_screen = terminal.printed.rpartition("\x1b[?1049l")[2]
+    expected = {
+        "Completed": "✓ open: the migration is in phase Completed",
+        "RolledBack": "✗ shut: the migration is rolled back",
+    }
+    assert expected[phase] in SEQUENCE.sub("", last_screen)
+    assert "\x1b[?25h" in terminal.printed  # the cursor is shown again
+
+
+def test_watch_ends_cleanly_with_ctrl_c(failed: Path) -> None:
+    """No traceback; the terminal is as before, and the status says that it was interrupted."""
+    with PseudoTerminal(failed, PROGRAM, "show", "--watch") as terminal:
+        terminal.wait_for("Ctrl-C ends it")
+        terminal.type(b"\x03")
+        assert terminal.end() == 130
+    assert "Traceback" not in terminal.printed
+    assert "\x1b[?1049l" in terminal.printed
+    assert terminal.printed.rindex("\x1b[?25h") > terminal.printed.rindex("\x1b[?25l")
+
+
+def test_watch_goes_on_while_the_state_cannot_be_read(run: Run, failed: Path) -> None:
+    """Another program may be writing it: what was last read stays, and the reason is above it."""
+    path = failed / "migration-state.json"
+    whole = path.read_bytes()
+    with PseudoTerminal(failed, PROGRAM, "show", "--watch", columns=120) as terminal:
+        terminal.wait_for("shut: 1 blocker")
+        path.write_bytes(whole[: len(whole) // 2])
+        terminal.wait_for("cannot be read now, this is how it was")
+        path.write_bytes(whole)
+        run("phase", "RolledBack")
+        assert terminal.end() == 1
