@@ -144,7 +144,5 @@ def test_rich_is_loaded_only_for_a_terminal(state: Path, arguments: str) -> None
         f"main({arguments.split()!r})\n"
         "sys.exit('rich is loaded' if 'rich' in sys.modules else 0)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=state, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    done = subprocess.run([sys.executable, "-c", program], cwd=state, capture_output=True, check=False)
+    assert done.returncode == 0
