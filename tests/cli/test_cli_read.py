@@ -125,7 +125,7 @@ def test_show_reports_the_empty_parts_of_a_new_state(run: Run) -> None:
     run("init")
     out = run("show").out
     assert re.fullmatch(
-        r"Phases      \[NotStarted \d s\] > BackupInProgress > ContainerTermination > NativeDeployment > "
+        r"Phases      \[NotStarted \ds\] > BackupInProgress > ContainerTermination > NativeDeployment > "
         r"Validation > Completed",
         section(out, "Phases")[0],
     )

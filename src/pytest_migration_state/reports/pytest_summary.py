@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
 #: How many lines the section has at most, its title included, however many blockers there are.
 LINES: Final = 25
-#: How many components, flaky validations, notes and problems are shown; the rest are counted.
-_COMPONENTS: Final = 5
+#: How many components, problems and lost verdicts, and flaky validations and notes are shown; the rest are
+#: counted.
+_COMPONENTS: Final = 4
+_PROBLEMS: Final = 4
 _LISTED: Final = 2
 #: How many causes that groups of blockers share are shown.
 _SHARED: Final = 2
@@ -351,7 +353,7 @@ def _problems(summary: RunSummary, form: Form) -> Iterator[tuple[str, Style]]:
 
 
 def _shortened(items: Sequence[str], form: Form, what: str) -> Iterable[str]:
-    shown, more = and_more(items, len(items) if form.is_full else _LISTED, what)
+    shown, more = and_more(items, len(items) if form.is_full else _PROBLEMS, what)
     return [*shown, *more]
 
 
