@@ -9,7 +9,7 @@ import pytest
 
 from pytest_migration_state import MigrationTracker
 from pytest_migration_state.storage.files import log_lines
-from pytest_migration_state.storage.files.log_lines import read_lines
+from pytest_migration_state.storage.files.log_lines import lines_with, read_lines
 from pytest_migration_state.storage.records import NO_LINE_END
 from state_files import DOCUMENT, FOREIGN, in_validation
 
@@ -90,3 +90,54 @@ def test_the_last_lines_of_a_large_log_are_read_alone(
     entries = MigrationTracker(path).read_audit(last=10)
     assert len(entries) == 10
     assert _Counting.count < 1 << 18
+
+
+# --- the lines with an action -------------------------------------------------------------------------------
+
+PHASE = b'{"timestamp":"2026-01-15T09:00:00Z","level":"INFO","action":"PhaseTransition","details":"%d"}\n'
+OTHER = PHASE.replace(b"PhaseTransition", b"Note").replace(b"%d", b"\\\"PhaseTransition\\\"")
+    b'{"timestamp":"2026-01-15T09:00:00Z","level":"INFO","action":"Note","details":"\\"PhaseTransition\\""}\n'
+)
+
+
+def details_of(path: Path) -> list[object]:
+    """The details of the lines about transitions."""
+    return [(line.content or {})["details"] for line in lines_with(path, ["PhaseTransition", "Initialize"])]
+
+
+def test_lines_with_an_action_are_found_in_order(tmp_path: Path) -> None:
+    """Whoever wrote them and however; a line that only mentions the action is none of them."""
+    path = tmp_path / "migration-audit.log"
+    spaced = b'\xef\xbb\xbf{ "action" : "Initialize", "details" : "spaced" }\r\n'
+    path.write_bytes(PHASE % 1 + OTHER + b'no JSON "PhaseTransition"\n' + spaced + PHASE % 2)
+    assert details_of(path) == ["1", "spaced", "2"]
+
+
+def test_torn_last_line_with_an_action_is_read_as_far_as_it_is_there(tmp_path: Path) -> None:
+    """A last line without a line end is whole or none."""
+    path = tmp_path / "migration-audit.log"
+    path.write_bytes(PHASE % 1 + (PHASE % 2)[:-1])
+    assert details_of(path) == ["1", "2"]
+    path.write_bytes(PHASE % 1 + (PHASE % 2)[:-9])
+    assert details_of(path) == ["1"]
+
+
+def test_only_the_newest_part_of_a_long_log_is_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line that begins before it is not found."""
+    monkeypatch.setattr(log_lines, "_SEARCHED", len(PHASE % 1) * 2 - 1)
+    path = tmp_path / "migration-audit.log"
+    path.write_bytes(PHASE % 1 + PHASE % 2 + PHASE % 3)
+    assert details_of(path) == ["3"]
+    path.write_bytes(PHASE % 1)
+    assert details_of(path) == ["1"]
+
+
+def test_empty_log_has_no_lines(tmp_path: Path) -> None:
+    """And a missing one is an error."""
+    path = tmp_path / "migration-audit.log"
+    path.write_bytes(b"")
+    assert details_of(path) == []
+    with pytest.raises(FileNotFoundError):
+        details_of(tmp_path / "missing.log")
