@@ -95,9 +95,7 @@ def test_the_last_lines_of_a_large_log_are_read_alone(
 # --- the lines with an action -------------------------------------------------------------------------------
 
 PHASE = b'{"timestamp":"2026-01-15T09:00:00Z","level":"INFO","action":"PhaseTransition","details":"%d"}\n'
-OTHER = PHASE.replace(b"PhaseTransition", b"Note").replace(b"%d", b"\\\"PhaseTransition\\\"")
-    b'{"timestamp":"2026-01-15T09:00:00Z","level":"INFO","action":"Note","details":"\\"PhaseTransition\\""}\n'
-)
+OTHER = PHASE.replace(b"PhaseTransition", b"Note").replace(b"%d", rb"\"PhaseTransition\"")
 
 
 def details_of(path: Path) -> list[object]:
