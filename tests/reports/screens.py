@@ -14,6 +14,7 @@ from pytest_migration_state.domain.gate import Context, evaluate
 from pytest_migration_state.domain.phase_history import Stay
 from pytest_migration_state.domain.phases import Phase
 from pytest_migration_state.domain.policy import Policy
+from pytest_migration_state.reports import times
 from pytest_migration_state.reports.blocks import ASCII, UNICODE, Form
 from pytest_migration_state.reports.gate_report import Judged, gate_report
 from pytest_migration_state.reports.overview import Overview, overview
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 
     from pytest_migration_state.reports.blocks import Block
 
-#: When everything happened. What is printed of it depends on the clock, and is replaced.
+#: When everything happened, and when it is looked at.
 BEGAN = datetime(2026, 1, 15, 9, tzinfo=UTC)
+NOW = BEGAN + timedelta(hours=1, minutes=5)
 MESSAGES = (
     "AssertionError: assert 500 == 200",
     "ConnectionRefusedError: [Errno 111] Connection refused",
@@ -39,8 +41,6 @@ MESSAGES = (
 )
 NAMES = ("worker", "监护蜂巢", "アゲント🚀", "wörker")
 SEQUENCE = re.compile(r"\x1b\[[0-9;]*m")
-#: An age, and the time in the current phase.
-_CLOCK = re.compile(r"\((?:just now|\d+ [a-z]+ ago)\)|(?<=\[Validation )[^\]]+")
 
 
 @lru_cache
@@ -149,17 +149,18 @@ class Screen:
     def printed(
         self, monkeypatch: pytest.MonkeyPatch, blocks: Iterable[Block], *, is_full: bool = False
     ) -> str:
-        """What is printed on it, without what depends on the clock."""
+        """What is printed on it."""
         monkeypatch.setenv("COLUMNS", str(self.width))
         monkeypatch.setenv("TERM", "xterm-256color")
         for name in ("NO_COLOR", "FORCE_COLOR"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("FORCE_COLOR" if self.is_coloured else "NO_COLOR", "1")
         buffer = io.BytesIO()
+        monkeypatch.setattr(times, "now", lambda: NOW)
         file = io.TextIOWrapper(buffer, self.encoding, errors="strict", newline="\n")
         Terminal(file, is_full=is_full).print(blocks)
         file.flush()
-        return _CLOCK.sub("-", buffer.getvalue().decode(self.encoding))
+        return buffer.getvalue().decode(self.encoding)
 
     @property
     def form(self) -> Form:

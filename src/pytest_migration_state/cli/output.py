@@ -47,7 +47,8 @@ def report(blocks_of: Callable[[Form], Iterable[Block]], *, is_full: bool = Fals
         from pytest_migration_state.reports.blocks import Form
         from pytest_migration_state.reports.plain import plain
 
-        return lines(plain(blocks_of(Form(is_full=is_full))))
+        form = Form(is_full=is_full)
+        return lines(plain(blocks_of(form), form))
     from pytest_migration_state.reports.terminal import Terminal
 
     terminal = Terminal(sys.stdout, is_full=is_full)

@@ -59,6 +59,19 @@ class Grid(NamedTuple):
     head: tuple[str, ...]
     rows: tuple[tuple[Span, ...], ...]
 
+    def lines(self, form: Form) -> Iterator[Line]:
+        """Yield the lines of the table; the first column is cut to what the terminal leaves for it."""
+        rows = [tuple(Span(text, "strong") for text in self.head), *self.rows]
+        widths = [max(cell_width(cell.text) for cell in column) for column in zip(*rows, strict=True)]
+        if form.width is not None:
+            widths[0] = min(widths[0], max(8, form.width - sum(widths[1:]) - 2 * len(widths[1:])))
+        for first, *rest in rows:
+            name = cut(first.text, widths[0], form.symbols.ellipsis)
+            spans = [first._replace(text=name + " " * (widths[0] - cell_width(name)))]
+            for cell, width in zip(rest, widths[1:], strict=True):
+                spans.append(cell._replace(text=" " * (2 + width - cell_width(cell.text)) + cell.text))
+            yield Line(tuple(spans))
+
 
 Block = Line | Command | Grid
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pytest_migration_state.domain.events import AVAILABILITY
 from pytest_migration_state.domain.phases import FINAL_PHASES, Phase
 from pytest_migration_state.domain.policy import COLLECTION
 from pytest_migration_state.domain.runs import run_in_words
+from pytest_migration_state.reports import times
 from pytest_migration_state.reports.blocks import EMPTY, Grid, Line, Span, line, sections
 from pytest_migration_state.reports.gate_report import blockers, headline, mark, same_date
 from pytest_migration_state.reports.records import entry_line, short_entry
@@ -143,7 +143,7 @@ def _time_in(phase: Phase, history: Sequence[Stay]) -> str:
     seconds, is_known = 0.0, False
     for stay in history:
         if stay.phase is phase:
-            until = datetime.now(UTC) if stay is history[-1] else stay.until
+            until = times.now() if stay is history[-1] else stay.until
             if stay.since is None or until is None:
                 return ""
             seconds += max(0.0, (until - stay.since).total_seconds())

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
 from pytest_migration_state.reports.blocks import ASCII, UNICODE, Command, Form, Grid, Line, command_lines
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
     from typing import NoReturn, TextIO
-
-    from rich.console import RenderableType
 
     from pytest_migration_state.reports.blocks import Block, Span, Style
 
@@ -33,7 +30,7 @@ _STYLES: Final[dict[Style, str]] = {
     "strong": "bold",
 }
 #: The narrowest width that a report is laid out for, in columns.
-_NARROWEST: Final = 30
+_NARROWEST: Final = 40
 
 
 class _Console(Console):
@@ -74,9 +71,8 @@ class Terminal:
 
     def print(self, blocks: Iterable[Block]) -> None:
         """Print a report."""
-        width = self.form.width
         for part in self.rendered(blocks):
-            self.console.print(part, soft_wrap=isinstance(part, Text), width=width)
+            self.console.print(part, soft_wrap=True)
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Callable[[int, int], None]]:
@@ -108,30 +104,25 @@ class Terminal:
 
             yield show
 
-    def _fitting(self, parts: Iterable[RenderableType]) -> list[RenderableType]:
-        """Return the parts that the terminal has lines for, and how many lines there are beyond them."""
+    def _fitting(self, parts: Iterable[Text]) -> list[Text]:
+        """Return the lines that the terminal has room for, and how many more there are."""
         room = shutil.get_terminal_size().lines - 1
-        shown: list[RenderableType] = []
-        rest = 0
-        for part in parts:
-            lines = part.row_count + 1 if isinstance(part, Table) else 1
-            if rest or lines > room - 1:
-                rest += lines
-            else:
-                shown.append(part)
-                room -= lines
-        if rest:
-            shown.append(Text(f"and {rest} more lines: migration-state show", "dim"))
-        return shown
+        lines = list(parts)
+        if len(lines) <= room:
+            return lines
+        rest = Text(f"and {len(lines) - room + 1} more lines: migration-state show", "dim")
+        return [*lines[: room - 1], rest]
 
-    def rendered(self, blocks: Iterable[Block]) -> Iterator[RenderableType]:
-        """Yield the parts of a report as the console prints them."""
-        width = self.form.width
+    def rendered(self, blocks: Iterable[Block]) -> Iterator[Text]:
+        """Yield the lines of a report as the console prints them."""
+        form = self.form
+        width = form.width
         assert width is not None
         for block in blocks:
             match block:
                 case Grid():
-                    yield self._table(block)
+                    shown_cells = block._replace(rows=tuple(map(self._shown_cells, block.rows)))
+                    yield from (self._text(line.spans) for line in shown_cells.lines(form))
                 case Command():
                     shown = Command(self._shown(block.text), block.indent)
                     yield from (Text(text) for text in command_lines(shown, width))
@@ -141,6 +132,9 @@ class Terminal:
     def _shown(self, text: str) -> str:
         """Return a text without what the terminal would take for an instruction, or cannot show."""
         return to_printable(text).encode(self._encoding, "backslashreplace").decode(self._encoding)
+
+    def _shown_cells(self, row: tuple[Span, ...]) -> tuple[Span, ...]:
+        return tuple(cell._replace(text=self._shown(cell.text)) for cell in row)
 
     def _text(self, spans: Iterable[Span]) -> Text:
         text = Text(no_wrap=True)
@@ -164,17 +158,6 @@ class Terminal:
         if rest:
             for part in rest.wrap(self.console, width - indent, overflow="fold"):
                 yield Text(" " * indent) + _without_end(part)
-
-    def _table(self, grid: Grid) -> Table:
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        for number, heading in enumerate(grid.head):
-            if number:
-                table.add_column(heading, justify="right", no_wrap=True, min_width=len(heading))
-            else:
-                table.add_column(heading, no_wrap=True, overflow="ellipsis" if self._has("…") else "crop")
-        for row in grid.rows:
-            table.add_row(*(self._text([cell]) for cell in row))
-        return table
 
 
 def _without_end(text: Text) -> Text:

@@ -11,11 +11,16 @@ from pytest_migration_state.text import counted, in_utc, parse_time
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
+def now() -> datetime:
+    """Return the current time."""
+    return datetime.now(UTC)
+
+
 def when(time: object) -> str:
     """Return a time in UTC, and how long ago it was."""
     if not isinstance(time, str):
         return "not known"
-    seconds = (datetime.now(UTC) - parse_time(time)).total_seconds()
+    seconds = (now() - parse_time(time)).total_seconds()
     words = in_utc(time)
     return f"{words} ({ago(seconds)})" if seconds >= 0 else words
 
