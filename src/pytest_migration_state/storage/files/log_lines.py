@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 #: How much is read at once, in bytes.
 _BLOCK: Final = 1 << 16
-#: How much of the end of a log is searched for an action, in bytes: some 100,000 entries.
-_SEARCHED: Final = 1 << 25
+#: How much of the end of a log is searched for an action, in bytes: some 50,000 entries.
+_SEARCHED: Final = 1 << 24
 
 
 def read_lines(path: Path, *, backwards: bool = False) -> Iterator[Line]:
