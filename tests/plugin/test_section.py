@@ -61,7 +61,7 @@ def test_quiet_run_prints_the_result_alone(suite: Suite) -> None:
     """The counts, the gate, and the command that says more."""
     suite.write(FEW)
     assert section(suite.run("-q").lines)[1:] == [
-        "validations: 1 passed, 1 failed, 1 outstanding in 1 component",
+        "validations: 1 passed, 1 failed, 1 outstanding in 1 component; not all passed: guardian-hive",
         "gate: shut, 2 blockers; phase Validation",
         f"see: migration-state gate -s {suite.path} -v",
     ]

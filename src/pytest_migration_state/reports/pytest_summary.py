@@ -161,8 +161,7 @@ def _head(summary: RunSummary, verbosity: int, *, is_ci: bool) -> Iterator[tuple
     if is_ci:
         yield f"state: {to_printable(summary.address)}, phase {document.phase}, {_totals(status)}", "plain"
     if verbosity < 0:
-        components = counted(len(status.components), "component")
-        yield f"validations: {_totals(status)} in {components}", "plain"
+        yield f"validations: {_totals(status)} in {_components_in_short(status)}", "plain"
     else:
         yield from _component_lines(status, None if verbosity > 0 else _COMPONENTS)
     limit = len(summary.flaky) if verbosity > 0 else _LISTED
@@ -175,6 +174,14 @@ def _head(summary: RunSummary, verbosity: int, *, is_ci: bool) -> Iterator[tuple
     shown, more = and_more(notices, len(notices) if verbosity > 0 else _LISTED, " notes; -v shows them")
     yield from ((f"note: {to_printable(notice)}", "doubt") for notice in shown)
     yield from ((words, "doubt") for words in more)
+
+
+def _components_in_short(status: Status) -> str:
+    """Return the number of components, and the names of those with troubles."""
+    words = counted(len(status.components), "component")
+    troubled = [to_printable(name) for name, counts in status.components.items() if counts.is_troubled]
+    names, more = and_more(troubled, _COMPONENTS)
+    return "; not all passed: ".join(filter(None, [words, " ".join([", ".join(names), *more])]))
 
 
 def _component_lines(status: Status, limit: int | None) -> Iterator[tuple[str, Style]]:
