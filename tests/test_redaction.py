@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from typing import TYPE_CHECKING
+
 import pytest
 
 from pytest_migration_state.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ENVIRONMENT = {
     "DEPLOY_TOKEN": "d3ploy-t0ken",
@@ -81,3 +87,19 @@ def test_environment_is_that_of_the_moment(monkeypatch: pytest.MonkeyPatch) -> N
     assert redact("set-just-now and") == "*** and"
     monkeypatch.delenv("NEW_SECRET")
     assert redact("set-just-now") == "set-just-now"
+
+
+@pytest.mark.parametrize("secret", ["pa'ss\\wo\"rd1", "line\nend12345", "pässwörd-1"])
+@pytest.mark.parametrize("shown", [repr, json.dumps, "it is '{}'".format, "{}".format])
+def test_secret_is_found_as_python_and_json_show_it(secret: str, shown: Callable[[str], str]) -> None:
+    """pytest's own message about an assertion shows a text as Python does."""
+    text = redact(f"assert {shown(secret)} == 'x'", {"DB_PASSWORD": secret})
+    assert "***" in text
+    assert secret[:4] not in text
+
+
+def test_secret_within_a_text_with_other_quotes_is_found() -> None:
+    """Python escapes the quotes by what else is in the text."""
+    secret = "pa'ssword1"
+    text = repr(f'say "{secret}" to me')
+    assert secret[:3] not in redact(text, {"DB_PASSWORD": secret})

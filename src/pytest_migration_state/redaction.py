@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from binascii import Error as Base64Error
@@ -40,7 +41,8 @@ def redact(text: str, environment: Mapping[str, str] = os.environ) -> str:
 
     Pass the whole text: of a secret that was cut before, a part would remain. The environment is that of this
     process, as it is now. Not covered are values that only another process has in its environment, such as an
-    xdist worker whose test has set it, and values that are encoded, shortened or split over lines.
+    xdist worker whose test has set it, and values that are encoded, shortened or split over lines. As Python
+    and JSON show a text, with backslashes before some characters, it is no other value.
     """
     for secret in _secrets_of(environment):
         text = text.replace(secret, _REPLACEMENT)
@@ -55,7 +57,15 @@ def _secrets_of(environment: Mapping[str, str]) -> list[str]:
     names = [name for name in environment if any(word in name.upper() for word in _WORDS)]
     # Another thread may have removed a variable meanwhile.
     values = {environment.get(name, "").strip() for name in names}
-    return sorted((value for value in values if len(value) >= _SHORTEST), key=len, reverse=True)
+    forms = {form for value in values if len(value) >= _SHORTEST for form in _forms_of(value)}
+    return sorted(forms, key=len, reverse=True)
+
+
+def _forms_of(value: str) -> set[str]:
+    """Return a value as it is, as Python shows it between quotes, and as JSON does."""
+    forms = {value, repr(value)[1:-1], json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
+    # Python chooses the quotes by what is in the whole text, of which the value may be a part.
+    return forms | {form.replace("'", "\\'") for form in forms if "\\'" not in form}
 
 
 def _without_credentials(found: re.Match[str]) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from commandline import walk
@@ -195,7 +194,7 @@ def test_interrupt_ends_it_without_a_traceback(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="head(1) is not there")
 def test_reader_that_has_gone_ends_it(folder: Path, tracker: MigrationTracker) -> None:
-    """It does not go on for nobody."""
+    """It does not go on for nobody, and the migration has not ended: its status is no success."""
     command = [sys.executable, "-m", "pytest_migration_state", "audit", "--follow"]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -203,7 +202,93 @@ def test_reader_that_has_gone_ends_it(folder: Path, tracker: MigrationTracker) -
         process.stdout.close()
         for number in range(3):
             tracker.write_audit("Note", f"number {number}")
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=60) == 1
         assert process.stderr is not None
         assert process.stderr.read() == b""
-    assert os.name == "posix"
+
+
+def test_entry_that_comes_while_it_begins_is_printed(
+    run: Run, tracker: MigrationTracker, meanwhile: list[Callable[[], object]]
+) -> None:
+    """Between the first look at the log and the next nothing is lost."""
+    read = MigrationTracker.audit_lines
+    looks = 0
+
+    def audit_lines(self: MigrationTracker, *arguments: Any, **options: Any) -> Any:
+        nonlocal looks
+        found = read(self, *arguments, **options)
+        looks += 1
+        if looks == 1:
+            tracker.write_audit("Note", "after the first look")
+        return found
+
+    meanwhile.append(lambda: tracker.set_phase("RolledBack"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MigrationTracker, "audit_lines", audit_lines)
+        out = run("audit", "--follow", "--last", "1", "--json").out
+    assert [json.loads(line)["action"] for line in out.splitlines()] == [
+        "ValidationResult",
+        "Note",
+        "PhaseTransition",
+    ]
+
+
+def test_log_that_is_away_for_a_moment_is_not_printed_again(
+    run: Run, folder: Path, tracker: MigrationTracker, meanwhile: list[Callable[[], object]]
+) -> None:
+    """Another program may rewrite it; what was printed is remembered."""
+    log = folder / "migration-audit.log"
+    whole = log.read_bytes()
+    meanwhile += [
+        lambda: log.write_bytes(whole[: len(whole) // 3]),
+        lambda: log.write_bytes(whole),
+        lambda: tracker.set_phase("RolledBack"),
+    ]
+    out = run("audit", "--follow", "--last", "2", "--json").out
+    assert [json.loads(line)["seq"] for line in out.splitlines()] == [5, 6, 7]
+
+
+def test_log_that_cannot_be_read_is_said_once_and_waited_for(
+    run: Run,
+    tracker: MigrationTracker,
+    meanwhile: list[Callable[[], object]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another program may have opened it so that nobody else can."""
+    read = MigrationTracker.audit_lines
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "it is open in another program", "migration-audit.log")
+
+    def give_back() -> None:
+        monkeypatch.setattr(MigrationTracker, "audit_lines", read)
+        tracker.set_phase("RolledBack")
+
+    meanwhile += [
+        lambda: monkeypatch.setattr(MigrationTracker, "audit_lines", refuse),
+        lambda: None,
+        lambda: None,
+        give_back,
+    ]
+    status, out, err = run("audit", "--follow", "--last", "1")
+    assert (status, len(out.splitlines())) == (1, 2)
+    assert err == "warning: migration-audit.log: it is open in another program\n"
+
+
+def test_warnings_are_printed_while_it_is_watched(
+    run: Run, folder: Path, tracker: MigrationTracker, meanwhile: list[Callable[[], object]]
+) -> None:
+    """Each once, on standard error."""
+    assert tracker.state.phase == "Validation"
+    log = folder / "migration-audit.log"
+    meanwhile += [log.unlink, lambda: None, lambda: tracker.set_phase("RolledBack")]
+    _, _, err = run("show", "--watch")
+    assert err.count("there is no audit log") <= 1
+    assert err.splitlines() == list(dict.fromkeys(err.splitlines()))
+
+
+def test_component_that_is_watched_must_be_known(run: Run, tracker: MigrationTracker) -> None:
+    """A misspelt name is refused at once."""
+    assert tracker.state.phase == "Validation"
+    status, _, err = run("show", "guardian-hiv", "--watch")
+    assert (status, "did you mean 'guardian-hive'?" in err) == (2, True)

@@ -16,7 +16,7 @@ import pytest
 from commandline import outstanding, walk
 
 from pytest_migration_state import __version__
-from pytest_migration_state.cli.commands import write
+from pytest_migration_state.cli import arguments
 from pytest_migration_state.cli.parser import parse
 from pytest_migration_state.cli.registry import COMMANDS
 from pytest_migration_state.domain import events, phases
@@ -158,7 +158,7 @@ def test_a_command_loads_no_models(folder: Path, arguments: list[str]) -> None:
 def test_the_parser_accepts_the_values_of_the_domain() -> None:
     """Phases, levels and reasons that the parser accepts are those of the domain."""
     assert tuple(phases.Phase) == phases.PHASES
-    assert write._LEVELS == events.LEVELS
+    assert arguments.LEVELS == events.LEVELS
     assert {setting.name: setting.choices for setting in SETTINGS}["allow"] == ALLOWABLE
 
 

@@ -22,7 +22,6 @@ WRITING = {
     "result": ("result", "guardian-hive", "native_execution_test", "--passed"),
     "rollback": ("rollback", "unavailable"),
     "error": ("error", "the disk is full — völlig"),
-    "error --clear": ("error", "--clear"),
     "log": ("log", "Notice", ""),
     "apply": ("apply",),
 }
@@ -36,6 +35,15 @@ def test_json_output_is_the_document_on_the_disk(run: Run, folder: Path, argumen
     assert out.isascii()
     assert json.loads(out) == json.loads((folder / "migration-state.json").read_bytes())
     assert run("show", "--json") == (0, out, "")
+
+
+def test_clearing_an_error_creates_no_state(run: Run, folder: Path) -> None:
+    """Where there is none, its path is misspelt. Otherwise the document is printed without an error."""
+    status, out, err = run("error", "--clear")
+    assert (status, out, "there is no migration state" in err) == (3, "", True)
+    assert list(folder.iterdir()) == []
+    run("error", "the disk is full")
+    assert json.loads(run("error", "--clear", "--json").out)["error"] is None
 
 
 @pytest.mark.parametrize(

@@ -318,9 +318,8 @@ MESSAGES: dict[str, tuple[Document, Policy | None, str]] = {
         None,
         (
             "'\\x1b[2J' of 'hive' failed: \\::error::x\\u202e; fix it, then check it and "
-            "record what you see: "
-            "migration-state result -s 'my state.json' hive '\\x1b[2J' --passed (or --failed); "
-            f"{GONE} '\\x1b[2J' {REASON}"
+            "record what you see under its exact name, which cannot be typed; if it no longer exists, "
+            "forget it by its exact name, which cannot be typed"
         ),
     ),
     "a name like an option": (

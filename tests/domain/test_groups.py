@@ -50,10 +50,7 @@ def test_failures_of_one_file_are_one_group() -> None:
     )
     assert (group.component, group.place, group.counts) == ("hive", "tests/t.py", {"failed": 3})
     assert group.causes == (("failed: it answers 500", 2, ("b", "c")), ("failed: assert 0", 1, ("a",)))
-    assert [step.in_words() for step in group.steps] == [
-        f"fix them, then run: {PYTEST} tests/t.py",
-        f"if the file is gone: migration-state forget -s {STATE} hive 'tests/t.py::*' --reason TEXT",
-    ]
+    assert group.step.in_words() == f"fix them, then run: {PYTEST} tests/t.py"
 
 
 def test_components_and_files_are_told_apart() -> None:
@@ -72,8 +69,8 @@ def test_components_and_files_are_told_apart() -> None:
 def test_single_blocker_keeps_its_own_fix() -> None:
     """The command runs only its test."""
     (group,) = groups_of([{**FAILED, "test_name": "t.py::a"}])
-    assert group.steps[0].command == f"{PYTEST} t.py::a"
-    assert group.steps == group.blockers[0].steps
+    assert group.step.command == f"{PYTEST} t.py::a"
+    assert group.step == group.blockers[0].steps[0]
 
 
 def test_validation_with_a_name_of_its_own_belongs_to_its_file() -> None:
@@ -89,12 +86,17 @@ def test_validation_with_a_name_of_its_own_belongs_to_its_file() -> None:
 
 def test_results_recorded_by_hand_are_one_group() -> None:
     """No test can be run: what is seen is recorded."""
-    by_hand = f"migration-state result -s {STATE} hive TEST --passed (or --failed)"
+    by_hand = f"migration-state result -s {STATE} hive TEST --passed"
     (group,) = groups_of([{**FAILED, "test_name": "a"}, {**FAILED, "test_name": "b"}])
-    assert (group.place, [step.in_words() for step in group.steps]) == (
-        "",
-        [f"fix them, then check each and record what you see: {by_hand}"],
-    )
+    assert group.place == ""
+    assert group.step == ("fix them, then check each and record what you see", by_hand, " (or --failed)")
+
+
+def test_backup_is_no_result_like_others() -> None:
+    """It is imported again: nobody is told to set a broken backup to passed."""
+    backup, by_hand = groups_of([{**FAILED, "test_name": "backup"}, {**FAILED, "test_name": "answers"}])
+    assert (backup.place, by_hand.place) == ("backup", "")
+    assert backup.step.command == f"migration-state import-backup -s {STATE} MANIFEST"
 
 
 @pytest.mark.parametrize(
@@ -111,14 +113,14 @@ def test_outstanding_validations_are_counted_by_their_reason(reason: str, before
     passed = {**FAILED, "component": "agent", "test_name": "x", "passed": True}
     (group,) = groups_of([passed], entries)
     assert group.counts == {reason: 2}
-    assert group.steps[0] == (before, f"{PYTEST} t.py", after)
+    assert group.step == (before, f"{PYTEST} t.py", after)
 
 
 def test_allowing_one_reason_is_no_fix_for_a_mixed_group() -> None:
     """A skipped test may be allowed, a failed one not."""
     skipped = {**PENDING, "reason": "skipped", "test_name": "t.py::b"}
     (group,) = groups_of([{**FAILED, "test_name": "t.py::a"}], [skipped])
-    assert (group.counts, group.steps[0].rest) == ({"failed": 1, "skipped": 1}, "")
+    assert (group.counts, group.step.rest) == ({"failed": 1, "skipped": 1}, "")
 
 
 def test_validations_of_a_run_that_is_alive_may_be_waited_for() -> None:
@@ -126,7 +128,7 @@ def test_validations_of_a_run_that_is_alive_may_be_waited_for() -> None:
     entries = [{**PENDING, "test_name": f"t.py::{name}", "run_id": "r1"} for name in "ab"]
     groups = groups_of([], entries, liveness={"r1": "alive"}, open_runs={"r1": {"host": "ci"}})
     (group,) = (group for group in groups if group.place == "t.py")
-    assert group.steps[0].words == "let it finish, or run"
+    assert group.step.words == "let it finish, or run"
 
 
 def test_files_that_were_not_collected_are_one_group() -> None:
@@ -137,18 +139,45 @@ def test_files_that_were_not_collected_are_one_group() -> None:
         (group,) = groups_of([passed], [{**broken, "test_name": f"t{index}.py"} for index in range(number)])
         assert group.counts == {"collection_error": number}
         assert group.causes[0].what == "could not be collected (SyntaxError)"
-        assert group.steps[0] == ("fix them, then run", command, "")
+        assert group.step == ("fix them, then run", command, "")
 
 
 def test_runs_that_did_not_finish_are_one_group() -> None:
-    """Those that are alive can be waited for, and a pattern never takes them off the record."""
+    """Those that are alive can be waited for; the command names the others, and nothing else of its kind."""
     runs = {f"r{number}": {"collecting": True} for number in range(3)}
-    groups = groups_of([{**FAILED, "test_name": "x", "passed": True}], open_runs=runs)
-    (group,) = groups
+    passed = {**FAILED, "test_name": "x", "passed": True}
+    (group,) = groups_of([passed], open_runs=runs, liveness={"r1": "alive"})
     assert (group.place, group.counts) == ("runs", {"unfinished run": 3})
-    assert group.steps[0].command == (
-        f"migration-state forget -s {STATE} '(collection)' 'run *' --reason TEXT"
-    )
+    forget = f"migration-state forget -s {STATE} '(collection)' 'run r0' 'run r2' --reason TEXT"
+    assert group.step.command == forget
+    (alive,) = groups_of([passed], open_runs=runs, liveness=dict.fromkeys(runs, "alive"))
+    assert alive.step == ("let them finish", "", "")
+
+
+def test_tests_that_claim_one_validation_are_run_each() -> None:
+    """Their command names the tests, and not the name under which they are outstanding."""
+    entries = [
+        {**PENDING, "component": "(collection)", "reason": "collection_error", "test_name": name}
+        for name in ("t.py", "a.py::a and b.py::b")
+    ]
+    (group,) = groups_of([{**FAILED, "test_name": "x", "passed": True}], entries)
+    assert group.step.command == f"{PYTEST} t.py a.py::a b.py::b"
+
+
+@pytest.mark.parametrize("name", ["by\nhand", "t.py::a[\x1b]", "t.py::a[👩\u200d👧]"])
+def test_no_command_names_what_cannot_be_typed(name: str) -> None:
+    """It would be about another validation."""
+    (group,) = groups_of([{**FAILED, "test_name": name}])
+    (blocker,) = group.blockers
+    commands = [step.command for step in blocker.steps]
+    assert commands == ([PYTEST, ""] if "::" in name else ["", ""])
+    assert "its exact name, which cannot be typed" in blocker.fix
+
+
+def test_name_that_looks_like_a_pattern_is_forgotten_once() -> None:
+    """When it is gone, the same command would forget others."""
+    (group,) = groups_of([{**FAILED, "test_name": "t.py::a[*.py]"}])
+    assert group.blockers[0].fix.endswith(" --reason TEXT (only once: then it would be a pattern)")
 
 
 def test_missing_components_are_one_group() -> None:
@@ -160,7 +189,7 @@ def test_missing_components_are_one_group() -> None:
         "required components",
         (("no verdict", 2, ("agent", "worker")),),
     )
-    assert group.steps[0].in_words() == f"run their marked tests: {PYTEST}"
+    assert group.step.in_words() == f"run their marked tests: {PYTEST}"
 
 
 def test_no_blocker_is_lost() -> None:
@@ -175,7 +204,7 @@ def test_no_blocker_is_lost() -> None:
     groups = grouped(document, blockers, context)
     assert [blocker for group in groups for blocker in group.blockers] == blockers
     (rule,) = (group for group in groups if group.blockers == (own[0],))
-    assert [step.in_words() for step in rule.steps] == ["wait"]
+    assert rule.step.in_words() == "wait"
 
 
 def test_causes_that_groups_share_are_counted_together() -> None:

@@ -107,3 +107,17 @@ def test_nothing_is_made_up_where_the_log_says_nothing(entries: list[dict[str, A
 def test_entry_that_names_no_phase_is_passed_over(entry: dict[str, Any]) -> None:
     """Other programs may write anything."""
     assert stays([entry], Phase.NOT_STARTED, BEGINNING) == [Stay(Phase.NOT_STARTED, at(0))]
+
+
+def test_late_line_of_another_program_changes_nothing() -> None:
+    """The state refused it: it does not begin where the migration is."""
+    entries = [moved(1, "NotStarted", "Validation"), moved(2, "BackupInProgress", "ContainerTermination")]
+    assert stays(entries, Phase.VALIDATION, BEGINNING)[-1] == Stay(Phase.VALIDATION, at(1))
+
+
+@pytest.mark.parametrize("action", ["Initialize", "PhaseTransition"])
+def test_entry_of_somebody_who_uses_our_words_changes_nothing(action: str) -> None:
+    """``log`` writes any action, without a change."""
+    own = {**moved(2, "Validation", "RolledBack"), "action": action, "data": {}, "hash": "9f2c"}
+    entries = [moved(1, "NotStarted", "Validation"), own]
+    assert stays(entries, Phase.VALIDATION, BEGINNING)[-1] == Stay(Phase.VALIDATION, at(1))

@@ -18,8 +18,7 @@ from pytest_migration_state.reports import times
 from pytest_migration_state.reports.blocks import ASCII, UNICODE, Form
 from pytest_migration_state.reports.gate_report import Judged, gate_report
 from pytest_migration_state.reports.overview import Overview, overview
-from pytest_migration_state.reports.pytest_summary import Judged as JudgedRun
-from pytest_migration_state.reports.pytest_summary import RunSummary, lines
+from pytest_migration_state.reports.pytest_summary import GateAndCounts, RunSummary, lines
 from pytest_migration_state.reports.status import status_of
 from pytest_migration_state.reports.terminal import Terminal
 
@@ -134,6 +133,13 @@ def gate(document: Document, form: Form) -> Iterable[Block]:
     return gate_report(judged(document), form)
 
 
+class _File(io.TextIOWrapper):
+    """A file that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 @dataclass
 class Screen:
     """A terminal that a test prints on.
@@ -157,7 +163,7 @@ class Screen:
         monkeypatch.setenv("FORCE_COLOR" if self.is_coloured else "NO_COLOR", "1")
         buffer = io.BytesIO()
         monkeypatch.setattr(times, "now", lambda: NOW)
-        file = io.TextIOWrapper(buffer, self.encoding, errors="strict", newline="\n")
+        file = _File(buffer, self.encoding, errors="strict", newline="\n")
         Terminal(file, is_full=is_full).print(blocks)
         file.flush()
         return buffer.getvalue().decode(self.encoding)
@@ -168,19 +174,24 @@ class Screen:
         return Form(self.width, UNICODE if self.encoding == "utf-8" else ASCII)
 
 
-def section(document: Document, width: int, verbosity: int = 0) -> list[str]:
-    """The lines of pytest's section."""
+def section(document: Document, width: int, verbosity: int = 0, problems: int = 0) -> list[str]:
+    """The lines of pytest's section.
+
+    :param problems: how many problems there were, and lost verdicts.
+    """
     found = judged(document)
     summary = RunSummary(
         document=document,
-        judged=JudgedRun(found.gate, status_of(document)),
+        judged=GateAndCounts(found.gate, status_of(document)),
         context=found.context,
         policy=Policy(),
         address="/srv/migration-state.json",
         flaky={("worker-00", f"test_{number}"): 2 for number in range(9)},
         notices=[f"notice {number}" for number in range(9)],
-        problems=[],
-        unrecorded=[],
+        problems=[
+            f"the verdict could not be written: {number} " + "because " * 30 for number in range(problems)
+        ],
+        unrecorded=[f"Test 'test_{number}' for 'worker-00': PASSED" * 4 for number in range(problems)],
         completion="not completed: the gate is shut" if found.gate.blockers else None,
     )
     return [text for text, _ in lines(summary, Form(width, is_full=verbosity > 0), verbosity)]

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from pytest_migration_state.reports.blocks import (
     Command,
     Form,
+    Line,
+    Span,
     cell_width,
     command_lines,
     cut,
@@ -53,17 +55,24 @@ def test_cut_text_fits(text: str, width: int) -> None:
     assert cell_width(cut(text, width)) <= width
 
 
+def joined(spans: tuple[Span, ...]) -> str:
+    """The text of spans."""
+    return "".join(span.text for span in spans)
+
+
 @given(text=TEXT, width=st.integers(8, 40), indent=st.integers(0, 3), hanging=st.integers(0, 3))
 def test_wrapped_text_fits_and_loses_nothing(text: str, width: int, indent: int, hanging: int) -> None:
     """Each line fits, and together they hold every character but spaces."""
-    lines = wrapped(text, width, indent, hanging)
+    spans = (Span(text[: len(text) // 2]), Span(text[len(text) // 2 :], "bad"))
+    lines = [joined(part) for part in wrapped(Line(spans, indent, hanging), width)]
     assert [part for part in lines if cell_width(part) > width] == []
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
 
 
 def test_text_is_not_wrapped_without_a_width() -> None:
     """In a pipe a text stays on one line."""
-    assert wrapped("word " * 100, None, indent=2) == ["  " + "word " * 100]
+    (only,) = wrapped(line("word " * 100, indent=2), None)
+    assert joined(only) == "  " + "word " * 100
 
 
 # --- commands -----------------------------------------------------------------------------------------------

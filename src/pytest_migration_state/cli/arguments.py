@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: The name of the command, however it was started.
 PROGRAM: Final = "migration-state"
+#: The levels of an entry of the audit log; those of :data:`~pytest_migration_state.domain.events.LEVELS`.
+LEVELS: Final = ("INFO", "WARNING", "ERROR")
 #: The mark of an operand behind ``--``. No argument of a process can hold it.
 _MARK: Final = "\0"
 
@@ -124,6 +126,13 @@ def add_validation(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that name a validation."""
     parser.add_argument("component", metavar="COMPONENT", help="the component that was validated")
     parser.add_argument("test_name", metavar="TEST", help="the test's name")
+
+
+def component_name(text: str) -> str:
+    """Return the name of a component as it is stored."""
+    from pytest_migration_state.text import to_storable
+
+    return to_storable(text)
 
 
 def operand(text: str) -> str:

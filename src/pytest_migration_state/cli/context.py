@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from pytest_migration_state.cli import output
 
@@ -40,11 +39,6 @@ def tracker_of(
 
 def _warn(sentence: str) -> None:
     output.complain(f"warning: {sentence}")
-
-
-def on_terminal() -> bool:
-    """Return whether standard output is a terminal, which a person reads."""
-    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def report(options: Namespace, document: Document, *sentences: str) -> int:

@@ -1,6 +1,6 @@
 """``show --watch`` and ``audit --follow``: a migration, looked at again and again until it ends.
 
-Nothing is waited for but time, so that this works over every store.
+The state is polled, since not every store can notify.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pytest_migration_state.cli import output
 from pytest_migration_state.cli.context import state_path, tracker_of
 from pytest_migration_state.cli.refusals import DONE, REFUSED, Refusal
-from pytest_migration_state.cli.views import judge, print_entries, view_of
+from pytest_migration_state.cli.views import check_component, judge, print_entries, view_of
 from pytest_migration_state.domain.phases import FINAL_PHASES
 from pytest_migration_state.errors import MigrationStateError, StateNotFoundError
 from pytest_migration_state.reports.blocks import EMPTY, Span, line
@@ -36,19 +36,32 @@ INTERVAL: Final = 2.0
 #: How many entries are printed before the new ones, and how many are looked at first for new ones.
 _BEFORE: Final = 10
 _WINDOW: Final = 100
+#: How many entries are remembered as printed.
+_REMEMBERED: Final = 20_000
 
 
-class _Warnings:
-    """Warnings of a tracker that is asked again and again: each is printed once."""
+class _Sentences:
+    """Warnings of a tracker that is asked again and again, each once."""
 
     def __init__(self) -> None:
-        self._said: set[str] = set()
+        self.said: list[str] = []
 
     def add(self, sentence: str) -> None:
+        """Keep a warning if it is new."""
+        if sentence not in self.said:
+            self.said.append(sentence)
+
+    def print(self, sentence: str) -> None:
         """Print a warning if it is new."""
-        if sentence not in self._said:
-            self._said.add(sentence)
+        if sentence not in self.said:
+            self.said.append(sentence)
             output.complain(f"warning: {sentence}")
+
+
+def _status_of(judged: Judged) -> int:
+    """Return the exit status of ``gate``; of a migration that has not ended, that of a shut one."""
+    is_over = judged.document.phase in FINAL_PHASES
+    return DONE if is_over and judged.gate.open else REFUSED
 
 
 # --- show --watch -------------------------------------------------------------------------------------------
@@ -60,39 +73,31 @@ class _Seen(NamedTuple):
     judged: Judged
     view: Callable[[Form], Iterable[Block]]
 
-    @property
-    def is_final(self) -> bool:
-        """True if the migration has ended."""
-        return self.judged.document.phase in FINAL_PHASES
-
-    @property
-    def exit_status(self) -> int:
-        """The exit status of ``gate``."""
-        return DONE if self.judged.gate.open else REFUSED
-
 
 def watch(options: Namespace) -> int:
     """Show the state again and again until the migration ends. Return the exit status of ``gate``."""
-    warnings: list[str] = []
-    tracker = tracker_of(options, notify=warnings.append)
+    warnings = _Sentences()
+    tracker = tracker_of(options, notify=warnings.add)
 
     def look() -> _Seen:
-        document = tracker.read()
-        return _Seen(judge(tracker, document), view_of(tracker, document, options.component))
+        judged = judge(tracker, tracker.read())
+        check_component(judged, options)
+        return _Seen(judged, view_of(tracker, judged, options.component))
 
     first = look()
-    if not output.is_terminal():
-        return _print_changes(options, look, first)
-    from pytest_migration_state.reports.terminal import Terminal
+    if output.is_terminal():
+        from pytest_migration_state.reports.terminal import Terminal
 
-    terminal = Terminal(sys.stdout)
-    if not terminal.is_redrawn:
-        return _print_changes(options, look, first)
-    with terminal.redrawing() as redraw:
-        for seen, problem in _looks(look, first):
-            redraw([*_status_lines(problem, warnings), EMPTY, *seen.view(terminal.form)])
-    output.report(seen.view)
-    return seen.exit_status
+        terminal = Terminal(sys.stdout)
+        if terminal.is_redrawn:
+            seen = first
+            with output.writing(), terminal.redrawing() as redraw:
+                for seen, problem in _looks(look, first):
+                    redraw([*_status_lines(problem, warnings.said), EMPTY, *seen.view(terminal.form)])
+            output.report(seen.view)
+            output.complain(*(f"warning: {sentence}" for sentence in warnings.said))
+            return _status_of(seen.judged)
+    return _print_changes(options, look, first, warnings)
 
 
 def _looks(look: Callable[[], _Seen], first: _Seen) -> Iterator[tuple[_Seen, str | None]]:
@@ -103,7 +108,7 @@ def _looks(look: Callable[[], _Seen], first: _Seen) -> Iterator[tuple[_Seen, str
     seen, problem = first, None
     while True:
         yield seen, problem
-        if seen.is_final and problem is None:
+        if seen.judged.document.phase in FINAL_PHASES and problem is None:
             return
         sleep(INTERVAL)
         problem = None
@@ -113,26 +118,29 @@ def _looks(look: Callable[[], _Seen], first: _Seen) -> Iterator[tuple[_Seen, str
             problem = Refusal(error).lines[0]
 
 
-def _status_lines(problem: str | None, warnings: list[str]) -> Iterator[Block]:
+def _status_lines(problem: str | None, warnings: Sequence[str]) -> Iterator[Block]:
     now = f"{datetime.now().astimezone():%H:%M:%S}"
     yield line(Span(f"{now}, every {INTERVAL:.0f} s; Ctrl-C ends it, the migration goes on", "faint"))
     if problem:
         yield line(Span(f"cannot be read now, this is how it was: {problem}", "bad"), hanging=2)
-    for warning in dict.fromkeys(warnings):
+    for warning in warnings:
         yield line(Span(f"warning: {to_printable(warning)}", "doubt"), hanging=2)
 
 
-def _print_changes(options: Namespace, look: Callable[[], _Seen], first: _Seen) -> int:
+def _print_changes(options: Namespace, look: Callable[[], _Seen], first: _Seen, warnings: _Sentences) -> int:
     """Print a line whenever the result changes: for a pipe, or a terminal that cannot be redrawn."""
-    before = None
+    before, printed = None, 0
+    seen = first
     for seen, problem in _looks(look, first):
-        words = problem or result_in_words(seen.judged)[0]
+        words = problem or result_in_words(seen.judged, options.component)[0]
+        output.complain(*(f"warning: {sentence}" for sentence in warnings.said[printed:]))
+        printed = len(warnings.said)
         if words != before:
             before = words
             now = f"{datetime.now().astimezone():%Y-%m-%dT%H:%M:%S%z}"
             if not output.lines([f"{now}  {state_path(options)}  {words}"]):
                 break
-    return seen.exit_status
+    return _status_of(seen.judged)
 
 
 # --- audit --follow -----------------------------------------------------------------------------------------
@@ -140,30 +148,34 @@ def _print_changes(options: Namespace, look: Callable[[], _Seen], first: _Seen) 
 
 def follow(options: Namespace) -> int:
     """Print the entries of the audit log as they come. Return the exit status of ``gate``."""
-    tracker = tracker_of(options, notify=_Warnings().add)
-    last = _BEFORE if options.last is None else options.last
+    warnings = _Sentences()
+    tracker = tracker_of(options, notify=warnings.print)
     entries = _Entries(tracker)
-    found = [*entries.first(last)]
+    last = _BEFORE if options.last is None else options.last
+    found = entries.first(last)
     while True:
-        document = _document_of(tracker)
-        found += entries.new()
+        # The document is read first: what led to its phase is then among the entries.
+        document: Document | None = None
+        try:
+            document = _document_of(tracker)
+            found = [*found, *entries.new()]
+        except (MigrationStateError, OSError) as error:
+            document = None
+            warnings.print(Refusal(error).lines[0])
         is_read = print_entries(found, options)
         found = []
         if document is not None and (document.phase in FINAL_PHASES or not is_read):
-            return DONE if judge(tracker, document).gate.open else REFUSED
+            return _status_of(judge(tracker, document))
         if not is_read:
             return REFUSED
         sleep(INTERVAL)
 
 
 def _document_of(tracker: MigrationTracker) -> Document | None:
-    """Return the state; ``None`` if the migration has not begun or the state cannot be read now."""
+    """Return the state; ``None`` if the migration has not begun."""
     try:
         return tracker.read()
     except StateNotFoundError:
-        return None
-    except (MigrationStateError, OSError) as error:
-        output.complain(f"warning: {Refusal(error).lines[0]}")
         return None
 
 
@@ -181,10 +193,9 @@ class _Entries:
         :param last: how many; 0: all.
         :raises MigrationStateError: there is neither a log nor a state.
         """
-        found = self._tracker.audit_lines(last, must_exist=True)
-        window = self._tracker.audit_lines(max(_WINDOW, len(found)))
-        self._seen = Counter(line.raw for line in window)
-        return found
+        window = self._tracker.audit_lines(max(last, _WINDOW) if last else 0, must_exist=True)
+        self._seen = _counted(window)
+        return window[-last:]
 
     def new(self) -> Sequence[AuditLine]:
         """Return the entries that came since."""
@@ -194,10 +205,22 @@ class _Entries:
             unseen = self._seen.copy()
             found = []
             for entry in window:
-                unseen[entry.raw] -= 1
-                if unseen[entry.raw] < 0:
+                unseen[_bytes_of(entry)] -= 1
+                if unseen[_bytes_of(entry)] < 0:
                     found.append(entry)
             if len(found) < len(window) or len(window) < size:
-                self._seen = Counter(line.raw for line in window)
+                # The log may be shorter for a moment, while another program writes it.
+                self._seen |= _counted(window)
+                if len(self._seen) > _REMEMBERED:
+                    self._seen = _counted(window)
                 return found
             size *= 10
+
+
+def _counted(entries: Iterable[AuditLine]) -> Counter[bytes]:
+    return Counter(map(_bytes_of, entries))
+
+
+def _bytes_of(entry: AuditLine) -> bytes:
+    """Return the bytes of an entry without its line end, which may come later."""
+    return entry.raw.rstrip(b"\r\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -39,11 +40,13 @@ def lines(texts: Iterable[str]) -> bool:
 def report(blocks_of: Callable[[Form], Iterable[Block]], *, is_full: bool = False) -> bool:
     """Print a report for people: laid out for a terminal, or as plain text for a pipe or a file.
 
+    ``FORCE_COLOR`` colours a pipe too (see https://force-color.org); nothing else changes by it.
+
     :param blocks_of: returns the report in a form.
-    :param is_full: whether the form is the full one.
+    :param is_full: whether every blocker is shown, with the details of failures.
     :returns: False if nobody reads any more.
     """
-    if not is_terminal():
+    if not is_terminal() and not os.environ.get("FORCE_COLOR"):
         from pytest_migration_state.reports.blocks import Form
         from pytest_migration_state.reports.plain import plain
 
@@ -51,21 +54,18 @@ def report(blocks_of: Callable[[Form], Iterable[Block]], *, is_full: bool = Fals
         return lines(plain(blocks_of(form), form))
     from pytest_migration_state.reports.terminal import Terminal
 
+    if sys.stdout is None:  # it was closed before this process was started
+        return True
     terminal = Terminal(sys.stdout, is_full=is_full)
-    with _writing():
+    with writing():
         terminal.print(blocks_of(terminal.form))
         return True
     return False
 
 
 def is_terminal() -> bool:
-    """Return True if standard output is a terminal, or is to be taken for one.
-
-    ``FORCE_COLOR`` says so: see https://force-color.org.
-    """
-    if sys.stdout is None:
-        return False
-    return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
+    """Return True if standard output is a terminal."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def raw(pieces: Iterable[bytes]) -> bool:
@@ -153,7 +153,7 @@ def _write(content: str | Iterable[bytes]) -> bool:
     """Write to standard output. Return False if nobody reads it any more."""
     if sys.stdout is None:  # it was closed before this process was started
         return True
-    with _writing():
+    with writing():
         if isinstance(content, str):
             sys.stdout.write(content)
         else:
@@ -164,16 +164,25 @@ def _write(content: str | Iterable[bytes]) -> bool:
 
 
 @contextmanager
-def _writing() -> Iterator[None]:
-    """Turn an error of writing to standard output into an :class:`OutputError`."""
+def writing() -> Iterator[None]:
+    """Turn an error of writing to standard output into an :class:`OutputError`.
+
+    If nobody reads any more, as after head(1), the rest of the context is left out without an error.
+    """
     try:
         yield
-    except BrokenPipeError:
-        # The reader stopped reading, as head(1) does. The exit status stays that of the command.
-        _silence(sys.stdout)
     except OSError as error:
         _silence(sys.stdout)
-        raise OutputError(f"standard output cannot be written ({error.strerror})") from error
+        # The exit status stays that of the command.
+        if not _is_gone(error):
+            raise OutputError(f"standard output cannot be written ({error.strerror})") from error
+
+
+def _is_gone(error: OSError) -> bool:
+    """Return True if an error says that nobody reads any more: the pipe is closed, or the terminal is."""
+    # Windows reports a closed pipe as an invalid argument.
+    is_closed_pipe = sys.platform == "win32" and error.errno == errno.EINVAL
+    return isinstance(error, BrokenPipeError) or is_closed_pipe
 
 
 def _silence(stream: TextIO) -> None:

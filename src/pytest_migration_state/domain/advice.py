@@ -123,37 +123,46 @@ class Advice:
 
     # --- one fix for several blockers -----------------------------------------------------------------------
 
-    def on_file(self, component: str, file: str, first: str, allow: str) -> tuple[Step, ...]:
+    def on_file(self, file: str, first: str, allow: str) -> Step:
         """Return what to do about several validations of one file.
 
         :param first: what to do before they are run again.
         :param allow: what may be allowed in place of it, quoted and separated by commas; empty: nothing.
         """
-        gone = Step("if the file is gone", self._commands.forget((component, f"{file}::*")))
-        return Step(f"{first}run", self._commands.run((file,)), _or_allow(allow)), gone
+        return Step(f"{first}run", self._commands.run((file,)), _or_allow(allow))
 
-    def on_records(self, component: str, first: str, allow: str) -> tuple[Step, ...]:
+    def on_records(self, component: str, first: str) -> Step:
         """Return what to do about several validations that were recorded by hand."""
         words = f"{first}check each and record what you see"
-        return (Step(words, self._commands.record((component, "TEST")), _or_allow(allow)),)
+        return Step(words, self._commands.record((component, "TEST")), self._commands.or_failed)
 
-    def on_collection(self, files: Sequence[str], first: str, allow: str) -> tuple[Step, ...]:
+    def on_collection(self, files: Sequence[str], first: str, allow: str) -> Step:
         """Return what to do about files that were not collected; all tests are run if no file is given."""
-        return (Step(f"{first}run", self._commands.run(files), _or_allow(allow)),)
+        return Step(f"{first}run", self._commands.run(files), _or_allow(allow))
 
-    def on_runs(self) -> tuple[Step, ...]:
-        """Return what to do about several runs that have not finished."""
+    def on_runs(self, ended: Sequence[str]) -> Step:
+        """Return what to do about several runs that have not finished.
+
+        :param ended: the names of those that are not known to be alive.
+        """
+        if not ended:
+            return Step("let them finish")
         words = "let those that are running finish, and run the same as the others again, or"
-        return (Step(words, self._commands.forget((COLLECTION, run_name("*")))),)
+        return Step(words, self._commands.forget((COLLECTION, *ended)))
 
-    def on_all_missing(self) -> tuple[Step, ...]:
+    def on_all_missing(self) -> Step:
         """Return what to do about several required components without a verdict."""
-        return (Step("run their marked tests", self._commands.run_all()),)
+        return Step("run their marked tests", self._commands.run_all())
 
     # --- parts of sentences ---------------------------------------------------------------------------------
 
     def _if_gone(self, key: Key) -> Step:
-        return Step("if it no longer exists", self._commands.forget(key))
+        words = "if it no longer exists"
+        if not _can_be_typed(*key):
+            return Step(f"{words}, forget it by its exact name, which cannot be typed")
+        # A name that is no longer on record would be a pattern.
+        once = " (only once: then it would be a pattern)" if {"*", "?"} & set(key[1]) else ""
+        return Step(words, self._commands.forget(key), once)
 
     def _run(self, key: Key, entry: JsonObject, first: str = "", allow: str = "") -> Step:
         """Return the command that runs only this validation.
@@ -163,17 +172,26 @@ class Advice:
         :param first: what to do before.
         :param allow: what may be allowed in place of it; empty: nothing.
         """
-        words, command = "run", ""
+        words, command, rest = "run", "", ""
         file = file_of(key, entry)
         if key[1] == BACKUP:
             command = self._commands.import_backup()
         elif is_rest(key):
             command = self._commands.run(())
         elif file is not None:
-            command = self._commands.run(clashing(key) or (entry.get("node_id", key[1]),))
-        else:
+            tests = clashing(key) or (entry.get("node_id", key[1]),)
+            command = self._commands.run(tests if _can_be_typed(*tests) else ())
+        elif _can_be_typed(*key):
             words, command = "check it and record what you see", self._commands.record(key)
-        return Step(f"{first}{words}", command, _or_allow(f"'{allow}'" if allow else ""))
+            rest = self._commands.or_failed
+        else:
+            words = "check it and record what you see under its exact name, which cannot be typed"
+        return Step(f"{first}{words}", command, rest + _or_allow(f"'{allow}'" if allow else ""))
+
+
+def _can_be_typed(*names: str) -> bool:
+    """Return True if names are printed as they are: a shell reads an escaped one as another name."""
+    return all(to_printable(name) == name for name in names)
 
 
 def _or_allow(allow: str) -> str:

@@ -18,7 +18,12 @@ _PLAIN: Final = re.compile(r"[A-Za-z_/\\][A-Za-z0-9_./\\:-]*")
 
 
 class Commands(Protocol):
-    """The commands over one state."""
+    """The commands over one state.
+
+    :ivar or_failed: what is said after the command that records a passed result by hand.
+    """
+
+    or_failed: str
 
     def begin_again(self) -> str:
         """Return the command that begins another migration."""
@@ -29,8 +34,11 @@ class Commands(Protocol):
     def accept(self) -> str:
         """Return the command that accepts a record that is not whole."""
 
-    def forget(self, key: Key) -> str:
-        """Return the command that removes a validation from the record."""
+    def forget(self, names: Sequence[str]) -> str:
+        """Return the command that removes validations from the record.
+
+        :param names: the component and the names of the tests.
+        """
 
     def record(self, key: Key) -> str:
         """Return the command that records a result by hand."""
@@ -61,6 +69,8 @@ class ShellCommands(Commands):
     :param state: the address of the state as a person would type it.
     """
 
+    or_failed = " (or --failed)"
+
     def __init__(self, state: str) -> None:
         self._state = as_operand(state)
 
@@ -73,12 +83,11 @@ class ShellCommands(Commands):
     def accept(self) -> str:
         return f"migration-state accept -s {self._state} --by WHO --reason TEXT"
 
-    def forget(self, key: Key) -> str:
-        return f"migration-state forget -s {self._state} {_operands(*key, options='--reason TEXT')}"
+    def forget(self, names: Sequence[str]) -> str:
+        return f"migration-state forget -s {self._state} {_operands(*names, options='--reason TEXT')}"
 
     def record(self, key: Key) -> str:
-        operands = _operands(*key, options="--passed")
-        return f"migration-state result -s {self._state} {operands} (or --failed)"
+        return f"migration-state result -s {self._state} {_operands(*key, options='--passed')}"
 
     def import_backup(self) -> str:
         return f"migration-state import-backup -s {self._state} MANIFEST"
@@ -103,6 +112,8 @@ class PowerShellCommands(Commands):
     :param state: the address of the state as a person would type it.
     """
 
+    or_failed = " (or $false)"
+
     def __init__(self, state: str) -> None:
         self._state = f"-StatePath {in_powershell(state)}"
         self._pytest = "pytest " + in_powershell(f"--migration-state={state}", "--migration-state=")
@@ -116,11 +127,13 @@ class PowerShellCommands(Commands):
     def accept(self) -> str:
         return f"Approve-MigrationRecord {self._state} -By WHO -Reason TEXT"
 
-    def forget(self, key: Key) -> str:
-        return f"Remove-ValidationResult {self._state} {_named(key)} -Reason TEXT"
+    def forget(self, names: Sequence[str]) -> str:
+        component, *tests = map(in_powershell, names)
+        named = f"-Component {component} -TestName {', '.join(tests)}"
+        return f"Remove-ValidationResult {self._state} {named} -Reason TEXT"
 
     def record(self, key: Key) -> str:
-        return f"Add-ValidationResult {self._state} {_named(key)} -Passed $true (or $false)"
+        return f"Add-ValidationResult {self._state} {_named(key)} -Passed $true"
 
     def import_backup(self) -> str:
         return f"Import-MigrationBackup {self._state} -ManifestPath MANIFEST"
@@ -133,7 +146,7 @@ class PowerShellCommands(Commands):
 
     def run_all(self, component: str | None = None) -> str:
         named = in_powershell(component) if component else "NAME"
-        verdict = f"-Component {named} -TestName TEXT -Passed $true (or $false)"
+        verdict = f"-Component {named} -TestName TEXT -Passed $true{self.or_failed}"
         return f"{self._pytest}, or record what you see: Add-ValidationResult {self._state} {verdict}"
 
     def run(self, tests: Sequence[str]) -> str:

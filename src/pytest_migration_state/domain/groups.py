@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pytest_migration_state.domain.advice import Advice, file_of, name_of
+from pytest_migration_state.domain.advice import BACKUP, Advice, file_of, name_of
 from pytest_migration_state.domain.policy import ALLOWABLE, COLLECTION
-from pytest_migration_state.domain.runs import is_rest, runs_of
+from pytest_migration_state.domain.runs import clashing, is_rest, run_name, runs_of
 from pytest_migration_state.text import to_printable
 from pytest_migration_state.types import Step
 
@@ -47,14 +47,14 @@ class Group(NamedTuple):
     :ivar place: the file, or another heading; empty if there is none.
     :ivar counts: how many there are of each kind; what is outstanding is counted by its reason.
     :ivar causes: what is wrong, each cause once.
-    :ivar steps: what to do about all of them.
+    :ivar step: what to do about all of them.
     """
 
     component: str | None
     place: str
     counts: dict[str, int]
     causes: tuple[Cause, ...]
-    steps: tuple[Step, ...]
+    step: Step
     blockers: tuple[Blocker, ...]
 
 
@@ -71,6 +71,7 @@ def grouped(document: Document, blockers: Iterable[Blocker], context: Context) -
         if place == _REQUIRED:
             key = (None, place)
         elif component is None:
+            # What concerns no component is a group of its own.
             key = (None, blocker.kind, len(collected))
         collected.setdefault(key, []).append(blocker)
     advice = Advice(context.commands(context.state))
@@ -81,12 +82,12 @@ def _group(document: Document, members: list[Blocker], context: Context, advice:
     first = members[0]
     place = _place_of(document, first) or ""
     if len(members) == 1:
-        steps = first.steps or (Step(first.fix),)
+        step = first.steps[0] if first.steps else Step(first.fix)
     else:
-        steps = _steps(document, members, place, context, advice)
+        step = _step(document, members, place, context, advice)
     counts = Counter(_kind_of(document, blocker) for blocker in members)
     component = None if place == _REQUIRED else first.component
-    return Group(component, place, dict(counts), _causes(document, members, place), steps, tuple(members))
+    return Group(component, place, dict(counts), _causes(document, members, place), step, tuple(members))
 
 
 def _place_of(document: Document, blocker: Blocker) -> str | None:
@@ -97,6 +98,9 @@ def _place_of(document: Document, blocker: Blocker) -> str | None:
     key = blocker.component, blocker.test_name
     if blocker.component == COLLECTION:
         return None if key in document.outstanding else RUNS
+    if blocker.test_name == BACKUP:
+        # It is imported again, and never set by hand with others.
+        return BACKUP
     return file_of(key, _entry_of(document, key))
 
 
@@ -161,9 +165,7 @@ def _name_and_cause(document: Document, blocker: Blocker, place: str) -> tuple[s
 # --- what to do ---------------------------------------------------------------------------------------------
 
 
-def _steps(
-    document: Document, members: list[Blocker], place: str, context: Context, advice: Advice
-) -> tuple[Step, ...]:
+def _step(document: Document, members: list[Blocker], place: str, context: Context, advice: Advice) -> Step:
     """Return what to do about several blockers of one group."""
     component = members[0].component or ""
     kinds = {_kind_of(document, blocker) for blocker in members}
@@ -174,14 +176,27 @@ def _steps(
     if place == _REQUIRED:
         return advice.on_all_missing()
     if place == RUNS:
-        return advice.on_runs()
+        return advice.on_runs(_ended_runs(document, members, context))
     if component == COLLECTION:
-        files = [blocker.test_name or "" for blocker in members]
-        is_named = len(files) <= _FILES_NAMED and not any(is_rest((component, file)) for file in files)
-        return advice.on_collection(files if is_named else (), first, allow)
+        return advice.on_collection(_files_of(members), first, allow)
     if place:
-        return advice.on_file(component, place, first, allow)
-    return advice.on_records(component, first, allow)
+        return advice.on_file(place, first, allow)
+    return advice.on_records(component, first)
+
+
+def _ended_runs(document: Document, members: Sequence[Blocker], context: Context) -> list[str]:
+    """Return the names of the unfinished runs that are not known to be alive."""
+    alive = {run_name(run_id) for run_id in document.open_runs if context.liveness_of(run_id) == "alive"}
+    names = [blocker.test_name or "" for blocker in members]
+    return [name for name in names if name not in alive]
+
+
+def _files_of(members: Sequence[Blocker]) -> list[str]:
+    """Return the files and tests that settle what was not collected; none if everything has to be run."""
+    keys = [(blocker.component or "", blocker.test_name or "") for blocker in members]
+    if len(keys) > _FILES_NAMED or any(map(is_rest, keys)):
+        return []
+    return [name for key in keys for name in clashing(key) or (key[1],)]
 
 
 def _before(document: Document, members: Sequence[Blocker], kinds: set[str], context: Context) -> str:

@@ -45,14 +45,23 @@ def stays(entries: Iterable[JsonObject], current: Phase, started_at: object) -> 
     """
     found: list[Stay] = []
     for entry in entries:
-        if entry.get("action") == "Initialize":
+        data = as_object(entry.get("data"))
+        is_ours = "hash" in entry
+        if entry.get("action") == "Initialize" and (not is_ours or "initialize" in data):
             found = []
+            continue
+        if is_ours and "phase" not in data:
+            # Somebody's own entry, which changes nothing.
             continue
         phase = _phase_after(entry)
         if phase is None or (found and found[-1].phase is phase):
             continue
+        before = _phase_before(entry)
+        if not data and found and before is not found[-1].phase:
+            # A late line of another program, which the state refused.
+            continue
         at = time_of(entry.get("timestamp"))
-        if not found and (before := _phase_before(entry)):
+        if not found and before:
             began = time_of(started_at) if before is Phase.NOT_STARTED else None
             found.append(Stay(before, began))
         if found:

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_migration_state.domain.phases import Phase
 from pytest_migration_state.errors import MigrationStateError
-from pytest_migration_state.reports.pytest_summary import Judged
+from pytest_migration_state.reports.pytest_summary import GateAndCounts
 from pytest_migration_state.reports.status import status_of
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Completion:
 
     def __init__(self, policy: Policy, *, is_wanted: bool) -> None:
         self.policy = policy
-        self._judged: Judged | None = None
+        self._judged: GateAndCounts | None = None
         self.sentence: str | None = None
         self._is_wanted = is_wanted
         self._is_done = False
@@ -73,7 +73,7 @@ class Completion:
         except MigrationStateError as error:
             self.sentence = f"not completed: {error}"
             return
-        self._judged = Judged(gate, status_of(run.document))
+        self._judged = GateAndCounts(gate, status_of(run.document))
         self._is_done = gate.open
         if was_completed:
             words = "its gate is still open" if gate.open else "its gate is shut"
@@ -83,7 +83,7 @@ class Completion:
         else:
             self.sentence = "not completed: the gate is shut"
 
-    def judged(self, run: RunWriter) -> Judged | None:
+    def judged(self, run: RunWriter) -> GateAndCounts | None:
         """Return the gate's result after the end of the run; ``None`` if it was not evaluated.
 
         Others may have changed the state since the run was judged. A gate that was shut then stays shut: it
@@ -93,5 +93,5 @@ class Completion:
             self._judged = self._judge(run)
         return self._judged
 
-    def _judge(self, run: RunWriter) -> Judged:
-        return Judged(run.gate(self.policy), status_of(run.document))
+    def _judge(self, run: RunWriter) -> GateAndCounts:
+        return GateAndCounts(run.gate(self.policy), status_of(run.document))

@@ -1,13 +1,13 @@
 """The parts that a report for people is made of, whatever prints them.
 
 A report is a sequence of blocks. :mod:`~pytest_migration_state.reports.plain` prints them for a pipe or a
-file, :mod:`~pytest_migration_state.reports.terminal` for a terminal, and
-:mod:`~pytest_migration_state.reports.pytest_summary` with pytest's own writer.
+file, and :mod:`~pytest_migration_state.reports.terminal` for a terminal.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import re
 import unicodedata
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
@@ -44,10 +44,20 @@ class Line(NamedTuple):
 
 
 class Command(NamedTuple):
-    """A command to copy. Where it is too long for a line, it is continued as a shell reads it."""
+    """A command to copy. Where it is too long for a line, it is continued as a shell reads it.
+
+    :ivar words: what is said before it, on the same line if both fit.
+    """
 
     text: str
     indent: int = 0
+    words: str = ""
+
+    @property
+    def whole(self) -> str:
+        """The command with the words before it, on one line."""
+        words = f"{self.words}: " if self.words else ""
+        return f"{' ' * self.indent}{words}{self.text}"
 
 
 class Grid(NamedTuple):
@@ -175,6 +185,13 @@ def line(*spans: str | Span, indent: int = 0, hanging: int = 0) -> Line:
 EMPTY: Final = Line(())
 
 
+def closed(first: Line, rest: Sequence[Block], form: Form) -> Iterator[Block]:
+    """Yield a report, with its first line again at the end if it is long."""
+    yield from (first, *rest)
+    if form.is_long(rest):
+        yield from (EMPTY, first)
+
+
 def sections(*parts: Iterable[Block]) -> Iterator[Block]:
     """Yield the blocks of each part that has some, with an empty line between two parts."""
     is_first = True
@@ -199,6 +216,8 @@ def cell_width(text: str) -> int:
 def _width_of(character: str) -> int:
     if character.isascii():
         return 1
+    if character == "\ufe0f":
+        return 1  # it makes an emoji of the character before, which is then twice as wide
     if unicodedata.category(character) in {"Mn", "Me"}:
         return 0
     return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
@@ -215,38 +234,50 @@ def cut(text: str, width: int, ellipsis: str = "…") -> str:
     return f"{text[:end].rstrip()}{ellipsis}"
 
 
-def wrapped(text: str, width: int | None, indent: int = 0, hanging: int = 0) -> list[str]:
-    """Return a text over as many lines as it needs; a word that is longer than a line is broken.
+def wrapped(line: Line, width: int | None) -> list[tuple[Span, ...]]:
+    """Return a line over as many lines as it needs; a word that is longer than a line is broken.
 
-    :param width: the width of the terminal in columns; ``None``: the text stays on one line.
+    :param width: the width of the terminal in columns; ``None``: it stays on one line.
     """
-    lines = [" " * indent]
-    is_first = True
-    for word in text.split(" "):
-        joined = lines[-1] + word if is_first else f"{lines[-1]} {word}"
-        is_first = False
-        if width is None or cell_width(joined) <= width:
-            lines[-1] = joined
-            continue
-        if lines[-1].strip():
-            joined = " " * (indent + hanging) + word
-            lines.append("")
-        lines[-1:] = _broken(joined, width, indent + hanging)
+    first = Span(" " * line.indent)
+    if width is None or cell_width(line.text) <= width:
+        return [(first, *line.spans)]
+    following = line.indent + line.hanging
+    text = "".join(span.text for span in line.spans)
+    lines: list[tuple[Span, ...]] = []
+    start = 0
+    while start < len(text):
+        indent = following if lines else line.indent
+        end = _end_of_line(text, start, max(1, width - indent))
+        kept = len(text[start:end].rstrip())
+        lines.append((Span(" " * indent), *_part(line.spans, start, start + kept)))
+        start = end + len(text[end:]) - len(text[end:].lstrip())
     return lines
 
 
-def _broken(text: str, width: int, indent: int) -> list[str]:
-    """Return a text that begins a line, broken wherever the line ends."""
-    lines, current, taken = [], "", 0
-    for character in text:
-        if taken + _width_of(character) > width and current.strip():
-            lines.append(current)
-            current, taken = " " * indent, indent
-        current += character
-        taken += _width_of(character)
-    return [*lines, current]
+def _end_of_line(text: str, start: int, room: int) -> int:
+    """Return where a line ends that begins at ``start``: between words, or within one that does not fit."""
+    end = start
+    while end < len(text) and room >= (taken := _width_of(text[end])):
+        room -= taken
+        end += 1
+    if end == len(text) or text[end].isspace():
+        return end
+    space = max(text.rfind(" ", start, end), start)
+    return space if text[start:space].strip() else max(end, start + 1)
 
 
+def _part(spans: Iterable[Span], start: int, end: int) -> Iterator[Span]:
+    """Yield what spans have from ``start`` to ``end``, counted over all of them."""
+    position = 0
+    for span in spans:
+        text = span.text[max(0, start - position) : max(0, end - position)]
+        position += len(span.text)
+        if text:
+            yield span._replace(text=text)
+
+
+_IS_POSIX: Final = os.name == "posix"
 #: The arguments of a command: quoted parts may hold spaces.
 _ARGUMENT: Final = re.compile(r"(?:[^\s'\"]|'[^']*'?|\"[^\"]*\"?)+")
 
@@ -254,11 +285,19 @@ _ARGUMENT: Final = re.compile(r"(?:[^\s'\"]|'[^']*'?|\"[^\"]*\"?)+")
 def command_lines(command: Command, width: int | None) -> list[str]:
     """Return a command over as many lines as it needs, each continued as a POSIX shell reads it.
 
+    Shells of Windows do not read it so: there a command stays on one line, which the terminal wraps.
+
     :param width: the width of the terminal; ``None``: the command stays on one line.
     """
+    if width is None or cell_width(command.whole) <= width:
+        return [command.whole]
+    if command.words:
+        words = wrapped(Line((Span(f"{command.words}:"),), command.indent, 3), width)
+        first = ["".join(span.text for span in part) for part in words]
+        return [*first, *command_lines(Command(command.text, command.indent + 3), width)]
+    if not _IS_POSIX:
+        return [command.whole]
     indent = " " * command.indent
-    if width is None or cell_width(indent + command.text) <= width:
-        return [indent + command.text]
     lines = [indent]
     for argument in _ARGUMENT.findall(command.text):
         is_first = lines[-1].isspace() or not lines[-1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_migration_state.domain.override import mark_of
-from pytest_migration_state.reports.blocks import EMPTY, Span, line, sections
+from pytest_migration_state.reports.blocks import EMPTY, Span, closed, line, sections
 from pytest_migration_state.reports.gate_report import detail, mark
 from pytest_migration_state.reports.status import ComponentCounts, override_in_words, status_of
 from pytest_migration_state.reports.times import when
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pytest_migration_state.domain.document import Document
     from pytest_migration_state.reports.blocks import Block, Form, Line, Style
+    from pytest_migration_state.reports.status import Status
     from pytest_migration_state.types import JsonObject, Key
 
 
@@ -44,16 +45,13 @@ def known_components(document: Document) -> set[str]:
     return names
 
 
-def component(document: Document, name: str, form: Form) -> Iterator[Block]:
-    """Yield what is on record of a component: its container, its process and its validations."""
-    counts = status_of(document).components.get(name, ComponentCounts())
-    first = _headline(name, counts, form)
-    whole = [*sections([first, *_origin(document, name)], _outstanding(document, name, form),
-                       _verdicts(document, name, form))]  # fmt: skip
-    yield from whole
-    if form.is_long(whole):
-        yield EMPTY
-        yield first
+def component_report(document: Document, name: str, form: Form) -> Iterator[Block]:
+    """Return what is on record of a component: its container, its process and its validations."""
+    status = status_of(document)
+    first = _headline(name, status.components.get(name, ComponentCounts()), form)
+    origin = [*_origin(document, name)]
+    validations = sections(_outstanding(document, name, form), _verdicts(document, name, status, form))
+    return closed(first, [*origin, EMPTY, *validations], form)
 
 
 def _headline(name: str, counts: ComponentCounts, form: Form) -> Line:
@@ -91,12 +89,11 @@ def _outstanding(document: Document, name: str, form: Form) -> Iterator[Line]:
             yield line(mark(form, "doubt"), words, hanging=4)
 
 
-def _verdicts(document: Document, name: str, form: Form) -> Iterator[Line]:
+def _verdicts(document: Document, name: str, status: Status, form: Form) -> Iterator[Line]:
     """Yield the verdicts, failed ones first."""
     own = [(key, verdict) for key, verdict in document.verdicts.items() if key[0] == name]
-    stale = status_of(document).stale
     for key, verdict in sorted(own, key=lambda item: bool(item[1]["passed"])):
-        yield from _verdict(key, verdict, form, is_stale=key in stale)
+        yield from _verdict(key, verdict, form, is_stale=key in status.stale)
 
 
 def _verdict(key: Key, verdict: JsonObject, form: Form, *, is_stale: bool) -> Iterator[Line]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pytest_migration_state.domain.gate import completion_in_words, let_pass
 from pytest_migration_state.domain.groups import RUNS, grouped, shared_causes
 from pytest_migration_state.domain.phases import Phase
-from pytest_migration_state.reports.blocks import EMPTY, Command, Line, Span, cell_width, line
+from pytest_migration_state.reports.blocks import EMPTY, Command, Line, Span, closed, line
 from pytest_migration_state.reports.status import notes_of, rewritten_names, status_of
 from pytest_migration_state.text import counted, to_printable
 from pytest_migration_state.types import Step
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 GROUPS: Final = 10
 CAUSES: Final = 3
 _SHARED: Final = 3
-_MARKS: Final = {"good": "good", "bad": "bad", "doubt": "doubt"}
 
 
 class Judged(NamedTuple):
@@ -55,9 +54,9 @@ def headline(judged: Judged, form: Form, component: str | None = None) -> Line:
 
 def mark(form: Form, style: Style) -> Span:
     """Return the symbol that stands before words of this style on a terminal."""
-    if form.width is None or style not in _MARKS:
-        return Span("")
     symbols = {"good": form.symbols.good, "bad": form.symbols.bad, "doubt": form.symbols.doubt}
+    if form.width is None or style not in symbols:
+        return Span("")
     return Span(f"{symbols[style]} ", style)
 
 
@@ -103,12 +102,7 @@ def gate_report(judged: Judged, form: Form, component: str | None = None) -> Ite
     :param component: show only the blockers of this component.
     """
     first = headline(judged, form, component)
-    yield first
-    rest = [*blockers(judged, form, component), *_notes(judged)]
-    yield from rest
-    if form.is_long(rest):
-        yield EMPTY
-        yield first
+    yield from closed(first, [*blockers(judged, form, component), *_notes(judged)], form)
 
 
 def _notes(judged: Judged) -> Iterator[Line]:
@@ -148,7 +142,7 @@ def blockers(
     if rest:
         yield EMPTY
         yield from _more(rest, judged.context, form)
-    if any(len(group.steps) > 1 for group in shown):
+    if any(len(blocker.steps) > 1 for group in shown for blocker in group.blockers):
         command = judged.context.commands(judged.context.state).gate(component, in_full=True)
         yield EMPTY
         yield from step_blocks(Step("every blocker, and what to do if its test is gone", command), form)
@@ -196,7 +190,7 @@ def detail(text: object) -> Iterator[Line]:
     """Yield the lines of a failed verdict's ``detail``."""
     if isinstance(text, str):
         for part in text.splitlines():
-            yield line(Span(part, "faint"), indent=6)
+            yield line(Span(part.expandtabs(), "faint"), indent=6)
 
 
 def same_date(first: Key, second: Key) -> str:
@@ -233,7 +227,7 @@ def group_blocks(group: Group, form: Form, limit: int = CAUSES) -> Iterator[Bloc
     if rest:
         number = sum(cause.number for cause in rest)
         yield line(Span(f"and {number} more, for {counted(len(rest), 'other cause')}", "faint"), indent=4)
-    yield from step_blocks(group.steps[0], form, indent=4)
+    yield from step_blocks(group.step, form, indent=4)
 
 
 def group_title(group: Group) -> str:
@@ -280,14 +274,9 @@ def _cause_lines(cause: Cause, form: Form, *, has_title: bool) -> Iterator[Line]
 
 
 def step_blocks(step: Step, form: Form, indent: int = 0) -> Iterator[Block]:
-    """Yield one way to deal with blockers, its command on a line of its own if both do not fit on one."""
-    words = f"{form.symbols.arrow} {step.words}"
-    if not step.command:
+    """Yield one way to deal with blockers."""
+    words = f"{form.symbols.arrow} {step.words}{step.rest}"
+    if step.command:
+        yield Command(step.command, indent, words)
+    else:
         yield line(words, indent=indent, hanging=3)
-        return
-    whole = f"{words}: {step.command}{step.rest}"
-    if form.width is not None and indent + cell_width(whole) <= form.width:
-        yield line(whole, indent=indent)
-        return
-    yield line(f"{words}{step.rest}:", indent=indent, hanging=3)
-    yield Command(step.command, indent + 3)

@@ -9,12 +9,12 @@ from pytest_migration_state.domain.phases import FINAL_PHASES, Phase
 from pytest_migration_state.domain.policy import COLLECTION
 from pytest_migration_state.domain.runs import run_in_words
 from pytest_migration_state.reports import times
-from pytest_migration_state.reports.blocks import EMPTY, Grid, Line, Span, line, sections
+from pytest_migration_state.reports.blocks import EMPTY, Grid, Line, Span, closed, line, sections
 from pytest_migration_state.reports.gate_report import blockers, headline, mark, same_date
 from pytest_migration_state.reports.records import entry_line, short_entry
 from pytest_migration_state.reports.status import ComponentCounts, notes_of, rewritten_names, status_of
 from pytest_migration_state.reports.times import duration, when
-from pytest_migration_state.text import and_more, counted, to_printable
+from pytest_migration_state.text import and_more, counted, to_printable, utc_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -51,23 +51,17 @@ class Overview(NamedTuple):
 
 
 def overview(found: Overview, form: Form) -> Iterator[Block]:
-    """Yield an overview of a migration."""
-    document = found.judged.document
-    first = headline(found.judged, form)
-    whole = [
-        *sections(
-            [first] if form.width is not None else [],
-            _fields(found, form),
-            _components(document, form),
-            _blockers(found.judged, form),
-            _runs(found.judged, form),
-            _last(found.last, form),
-        )
-    ]
-    yield from whole
-    if form.is_long(whole):
-        yield EMPTY
-        yield first
+    """Return an overview of a migration."""
+    rest = sections(
+        _fields(found, form),
+        _components(found.judged.document, form),
+        _blockers(found.judged, form),
+        _runs(found.judged, form),
+        _last(found.last, form),
+    )
+    if form.width is None:
+        return rest
+    return closed(headline(found.judged, form), [EMPTY, *rest], form)
 
 
 # --- fields -------------------------------------------------------------------------------------------------
@@ -93,7 +87,7 @@ def _fields(found: Overview, form: Form) -> Iterator[Line]:
     for stay in found.history:
         if stay.forced is not None:
             reason = to_printable(stay.forced) or "no reason given"
-            at = "" if stay.since is None else f" at {stay.since:%Y-%m-%d %H:%M:%SZ}"
+            at = "" if stay.since is None else f" at {utc_text(stay.since)}"
             yield _field("Forced", Span(f"to {stay.phase}{at} ({reason})", "doubt"))
     yield _field("Containers", f"{len(fields['docker_containers_removed'])} removed")
     yield _field("Processes", f"{len(fields['native_processes_started'])} started")
@@ -134,6 +128,8 @@ def _phases(found: Overview, form: Form) -> Iterator[Span]:
             yield Span(f"({phase} skipped)", "doubt")
         else:
             yield Span(words, "plain" if phase in known or is_past else "faint")
+    if not is_whole and len(found.history) > 1:
+        yield Span(" (what came before is not known)", "faint")
 
 
 def _time_in(phase: Phase, history: Sequence[Stay]) -> str:
@@ -144,9 +140,9 @@ def _time_in(phase: Phase, history: Sequence[Stay]) -> str:
     for stay in history:
         if stay.phase is phase:
             until = times.now() if stay is history[-1] else stay.until
-            if stay.since is None or until is None:
+            if stay.since is None or until is None or until < stay.since:
                 return ""
-            seconds += max(0.0, (until - stay.since).total_seconds())
+            seconds += (until - stay.since).total_seconds()
             is_known = True
     return duration(seconds) if is_known else ""
 

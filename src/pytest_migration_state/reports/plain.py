@@ -22,6 +22,6 @@ def plain(blocks: Iterable[Block], form: Form) -> Iterator[str]:
             case Grid():
                 yield from (line.text.rstrip() for line in block.lines(form))
             case Command():
-                yield " " * block.indent + block.text
+                yield block.whole
             case _:
                 yield block.text.rstrip()

@@ -14,7 +14,7 @@ from pytest_migration_state.text import and_more, counted, to_printable
 from pytest_migration_state.types import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pytest
@@ -29,11 +29,9 @@ if TYPE_CHECKING:
 
 #: How many lines the section has at most, its title included, however many blockers there are.
 LINES: Final = 25
-#: How many components, problems and lost verdicts, and flaky validations and notes are shown; the rest are
-#: counted.
-_COMPONENTS: Final = 4
-_PROBLEMS: Final = 4
-_LISTED: Final = 2
+#: How many lines there are for components, flaky validations, notes, problems, and lost verdicts. What they
+#: have no room for is counted.
+_COMPONENTS, _FLAKY, _NOTES, _PROBLEMS, _LOST = 5, 2, 3, 5, 3
 #: How many causes that groups of blockers share are shown.
 _SHARED: Final = 2
 #: The markup of pytest's terminal writer for each style.
@@ -49,7 +47,7 @@ _MARKUP: Final[dict[Style, dict[str, bool]]] = {
 _CI: Final = ("CI", "BUILD_NUMBER")
 
 
-class Judged(NamedTuple):
+class GateAndCounts(NamedTuple):
     """The gate's result, and the counts of the state that it judged, so that the two do not contradict."""
 
     gate: GateResult
@@ -71,7 +69,7 @@ class RunSummary(NamedTuple):
     """
 
     document: Document
-    judged: Judged | None
+    judged: GateAndCounts | None
     context: Context
     policy: Policy
     address: str
@@ -131,8 +129,8 @@ def lines(
     :param verbosity: pytest's: less than 0 for the result alone, more than 0 for every blocker.
     :param is_ci: whether the run's output is a log of a CI service.
     """
-    first = [*_head(summary, verbosity, is_ci=is_ci), *_gate_line(summary)]
-    last = [*_problems(summary, form), *_completion(summary)]
+    first = [*_head(summary, form, verbosity, is_ci=is_ci), *_gate_line(summary)]
+    last = [*_problems(summary, form), *_completion(summary, form)]
     taken = sum(len(_fitted(part, form)) for part in [*first, *last])
     for part in first:
         yield from _fitted(part, form)
@@ -148,13 +146,32 @@ def lines(
 
 def _fitted(part: tuple[str, Style], form: Form) -> list[tuple[str, Style]]:
     """Return a line over as many lines of the terminal as it needs."""
-    from pytest_migration_state.reports.blocks import wrapped
+    from pytest_migration_state.reports.blocks import Line, Span, wrapped
 
     text, style = part
-    return [(piece, style) for piece in wrapped(text, form.width, hanging=4)]
+    pieces = wrapped(Line((Span(text),), hanging=4), form.width)
+    return [("".join(span.text for span in piece), style) for piece in pieces]
 
 
-def _head(summary: RunSummary, verbosity: int, *, is_ci: bool) -> Iterator[tuple[str, Style]]:
+def _within(
+    limit: int, parts: Sequence[tuple[str, Style]], what: str, form: Form
+) -> Iterator[tuple[str, Style]]:
+    """Yield as many parts as there are lines for, each on two lines at most, and the number of the others.
+
+    :param what: what is said after that number.
+    """
+    room = limit
+    for number, (text, style) in enumerate(parts):
+        lines = [(text, style)] if form.is_full else _fitted((form.fitted(text, 4, 2), style), form)
+        is_last = number == len(parts) - 1
+        if not form.is_full and len(lines) > room - (not is_last):
+            yield f"and {len(parts) - number} more{what}", style
+            return
+        room -= len(lines)
+        yield from lines
+
+
+def _head(summary: RunSummary, form: Form, verbosity: int, *, is_ci: bool) -> Iterator[tuple[str, Style]]:
     """Yield what the section begins with: the state, the components, flaky validations and notes."""
     document = summary.document
     status = summary.judged.status if summary.judged else status_of(document)
@@ -163,51 +180,51 @@ def _head(summary: RunSummary, verbosity: int, *, is_ci: bool) -> Iterator[tuple
     if verbosity < 0:
         yield f"validations: {_totals(status)} in {_components_in_short(status)}", "plain"
     else:
-        yield from _component_lines(status, None if verbosity > 0 else _COMPONENTS)
-    limit = len(summary.flaky) if verbosity > 0 else _LISTED
-    flaky, more = and_more([*summary.flaky.items()], limit, " flaky validations")
-    for (component, test_name), attempts in flaky:
+        yield from _component_lines(status, form)
+    yield from _within(_FLAKY, [*_flaky(summary)], " flaky validations", form)
+    notices = [*summary.notices, *notes_of(document)]
+    notes: list[tuple[str, Style]] = [(f"note: {to_printable(notice)}", "doubt") for notice in notices]
+    yield from _within(_NOTES, notes, " notes; -v shows them", form)
+
+
+def _flaky(summary: RunSummary) -> Iterator[tuple[str, Style]]:
+    for (component, test_name), attempts in summary.flaky.items():
         which = f"'{to_printable(test_name)}' of '{to_printable(component)}'"
         yield f"flaky: {which} passed on attempt {attempts}", "doubt"
-    yield from ((words, "doubt") for words in more)
-    notices = [*summary.notices, *notes_of(document)]
-    shown, more = and_more(notices, len(notices) if verbosity > 0 else _LISTED, " notes; -v shows them")
-    yield from ((f"note: {to_printable(notice)}", "doubt") for notice in shown)
-    yield from ((words, "doubt") for words in more)
 
 
 def _components_in_short(status: Status) -> str:
     """Return the number of components, and the names of those with troubles."""
     words = counted(len(status.components), "component")
     troubled = [to_printable(name) for name, counts in status.components.items() if counts.is_troubled]
-    names, more = and_more(troubled, _COMPONENTS)
+    names, more = and_more(troubled, _COMPONENTS - 1)
     return "; not all passed: ".join(filter(None, [words, " ".join([", ".join(names), *more])]))
 
 
-def _component_lines(status: Status, limit: int | None) -> Iterator[tuple[str, Style]]:
+def _component_lines(status: Status, form: Form) -> Iterator[tuple[str, Style]]:
     """Yield a line for each component, in the order of their names; ``(collection)`` comes last.
 
     If there are too many, those with troubles come first, and the rest are counted.
     """
     from pytest_migration_state.reports.blocks import cell_width
 
-    names = list(status.components)
-    if limit is not None and len(names) > limit:
+    names = shown = list(status.components)
+    if not form.is_full and len(names) > _COMPONENTS:
         names.sort(key=lambda name: not status.components[name].is_troubled)
-    shown = names[:limit]
+        shown = names[: _COMPONENTS - 1]
     width = max((cell_width(to_printable(name)) for name in shown), default=0)
     for name in shown:
         counts = status.components[name]
         title = to_printable(name)
         padding = " " * (width - cell_width(title))
-        yield f"{title}{padding}  {_counts_in_words(counts)}", _style_of(counts)
+        yield form.fitted(f"{title}{padding}  {_counts_in_words(counts)}"), _style_of(counts)
     if rest := [status.components[name] for name in names[len(shown) :]]:
         troubled = sum(counts.is_troubled for counts in rest)
         what = counted(len(rest), "more component")
         if troubled:
-            yield f"and {what}, {troubled} of them with validations that did not pass", "bad"
+            yield f"and {what}, {troubled} of them not all passed", "bad"
         else:
-            yield f"and {what}, in which everything passed", "good"
+            yield f"and {what}, all passed", "good"
 
 
 def _counts_in_words(counts: ComponentCounts) -> str:
@@ -331,7 +348,7 @@ def _group_lines(group: Group, form: Form) -> Iterator[tuple[str, Style]]:
     if cause.number == 1:
         what = "such as " + ": ".join([*cause.names, cause_in_words(group, cause)])
     yield form.fitted(f"  {group_title(group)}: {counts_in_words(group)}; {what}"), "bad"
-    yield from _step_lines(group.steps[0], form)
+    yield from _step_lines(group.step, form)
 
 
 def _step_lines(step: Step, form: Form, before: str = "    -> ") -> Iterator[tuple[str, Style]]:
@@ -339,35 +356,36 @@ def _step_lines(step: Step, form: Form, before: str = "    -> ") -> Iterator[tup
 
     :param before: what its first line begins with.
     """
-    from pytest_migration_state.reports.blocks import Command, cell_width, command_lines
+    from pytest_migration_state.reports.blocks import Command, command_lines
 
-    whole = f"{before}{step.in_words()}"
-    if not step.command or form.width is None or cell_width(whole) <= form.width:
-        yield from _fitted((whole, "plain"), form)
-        return
-    yield from _fitted((f"{before}{step.words}{step.rest}:", "plain"), form)
-    yield from ((text, "plain") for text in command_lines(Command(step.command, 7), form.width))
+    indent = len(before) - len(before.lstrip())
+    words = f"{before.lstrip()}{step.words}"
+    if not step.command:
+        yield from _fitted((f"{' ' * indent}{words}", "plain"), form)
+    elif form.width is None:
+        yield f"{before}{step.in_words()}", "plain"
+    else:
+        command = Command(step.command, indent, f"{words}{step.rest}")
+        yield from ((text, "plain") for text in command_lines(command, form.width))
 
 
 # --- problems, completion -----------------------------------------------------------------------------------
 
 
 def _problems(summary: RunSummary, form: Form) -> Iterator[tuple[str, Style]]:
-    for problem in _shortened(summary.problems, form, " problems"):
-        yield f"problem: {to_printable(problem)}", "bad"
-    for details in _shortened(summary.unrecorded, form, " not recorded"):
-        yield f"  not recorded: {to_printable(details)}", "bad"
+    problems: list[tuple[str, Style]] = [(f"problem: {to_printable(one)}", "bad") for one in summary.problems]
+    yield from _within(_PROBLEMS, problems, " problems", form)
+    lost: list[tuple[str, Style]] = [
+        (f"  not recorded: {to_printable(details)}", "bad") for details in summary.unrecorded
+    ]
+    yield from _within(_LOST, lost, " not recorded", form)
 
 
-def _shortened(items: Sequence[str], form: Form, what: str) -> Iterable[str]:
-    shown, more = and_more(items, len(items) if form.is_full else _PROBLEMS, what)
-    return [*shown, *more]
-
-
-def _completion(summary: RunSummary) -> Iterator[tuple[str, Style]]:
+def _completion(summary: RunSummary, form: Form) -> Iterator[tuple[str, Style]]:
     if summary.completion:
         is_completed = summary.document.phase is Phase.COMPLETED
-        yield to_printable(summary.completion), "good" if is_completed else "bad"
+        text = form.fitted(to_printable(summary.completion), 4, 2)
+        yield text, "good" if is_completed else "bad"
 
 
 def write_fallback(sentences: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pytest_migration_state.reports.blocks import EMPTY, Span, line
+from pytest_migration_state.reports.blocks import Span, closed, line
 from pytest_migration_state.reports.gate_report import mark
 from pytest_migration_state.text import and_more, counted, in_utc, to_printable
 from pytest_migration_state.types import as_object
@@ -60,7 +60,7 @@ def short_entry(content: JsonObject, form: Form) -> Line:
     words = f"{level}: " if level in _LEVELS else ""
     return form.on_one_line(
         line(
-            Span(f"{to_printable(in_utc(str(content.get('timestamp') or '-')))[:19]}Z  ", "faint"),
+            Span(f"{to_printable(in_utc(str(content.get('timestamp') or '-'))):24}  ", "faint"),
             Span(f"{words}{to_printable(str(content.get('details') or '-'))}", _LEVELS.get(level, "plain")),
             indent=2,
         )
@@ -68,7 +68,7 @@ def short_entry(content: JsonObject, form: Form) -> Line:
 
 
 def verification(report: VerifyReport, form: Form) -> Iterator[Block]:
-    """Yield the result of a verification, with every problem and note."""
+    """Return the result of a verification, with every problem and note."""
     lines = "no line in the audit log"
     if report.lines:
         lines = f"{counted(report.lines, 'line')} in the audit log, "
@@ -81,9 +81,7 @@ def verification(report: VerifyReport, form: Form) -> Iterator[Block]:
     first = line(mark(form, style), Span(f"{verdict}: {lines}", style), hanging=2)
     rest = [line(f"- {problem.message}", indent=2, hanging=2) for problem in report.problems]
     rest += [line(f"note: {note}", hanging=2) for note in report.notes]
-    yield from (first, *rest)
-    if form.is_long(rest):
-        yield from (EMPTY, first)
+    return closed(first, rest, form)
 
 
 def backups(results: Sequence[BackupResult], form: Form) -> Iterator[Line]:

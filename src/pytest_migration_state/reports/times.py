@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final
 
 from pytest_migration_state.text import counted, in_utc, parse_time
-
-#: Each unit with its length in seconds, the longest first.
-_UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
 def now() -> datetime:
@@ -35,13 +31,11 @@ def ago(seconds: float) -> str:
 
 def duration(seconds: float) -> str:
     """Return a duration in its two largest units, such as ``2h5min``. Less than a second is ``0s``."""
-    rest = max(0, int(seconds))
-    for position, (unit, length) in enumerate(_UNITS):
-        if rest >= length or length == 1:
-            words = f"{rest // length}{unit}"
-            below = _UNITS[position + 1 : position + 2]
-            # Seconds say nothing beside minutes that a person can use.
-            if below and below[0][0] != "s" and (smaller := rest % length // below[0][1]):
-                words += f"{smaller}{below[0][0]}"
-            return words
-    raise AssertionError
+    minutes, seconds = divmod(max(0, int(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d{hours}h" if hours else f"{days}d"
+    if hours:
+        return f"{hours}h{minutes}min" if minutes else f"{hours}h"
+    return f"{minutes}min" if minutes else f"{seconds}s"

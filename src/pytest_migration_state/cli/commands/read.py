@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from pytest_migration_state.cli import output
-from pytest_migration_state.cli.arguments import add_json, add_policy, integer_from, one_of
+from pytest_migration_state.cli.arguments import (
+    LEVELS,
+    add_json,
+    add_policy,
+    component_name,
+    integer_from,
+    one_of,
+)
 from pytest_migration_state.cli.context import print_json, report, tracker_of
 from pytest_migration_state.cli.errors import UsageError
 from pytest_migration_state.cli.registry import command
@@ -12,8 +19,6 @@ from pytest_migration_state.domain.policy import SETTINGS, Policy
 TYPE_CHECKING = False  # type checkers read it as typing's, which is not loaded: --help would pay for it
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-
-    from pytest_migration_state.domain.document import Document
 
 
 # --- show ---------------------------------------------------------------------------------------------------
@@ -52,45 +57,24 @@ def show(options: Namespace) -> int:
         from pytest_migration_state.cli.following import watch
 
         return watch(options)
+    from pytest_migration_state.cli.views import check_component, judge, view_of
+
     tracker = tracker_of(options)
     document = tracker.read()
-    _check_component(document, options)
-    if options.json:
-        if options.component is None:
-            return report(options, document)
-        from pytest_migration_state.reports.component import component_object
-
-        print_json(component_object(document, options.component))
+    if options.json and options.component is None:
+        return report(options, document)
+    judged = judge(tracker, document)
+    check_component(judged, options)
+    if not options.json:
+        output.report(view_of(tracker, judged, options.component))
         return 0
-    from pytest_migration_state.cli.views import view_of
+    from pytest_migration_state.reports.component import component_object
 
-    output.report(view_of(tracker, document, options.component))
+    print_json(component_object(document, options.component))
     return 0
 
 
-def _check_component(document: Document, options: Namespace) -> None:
-    """Refuse a component of which nothing is on record: its name is misspelt.
-
-    :raises UsageError: nothing is on record of it.
-    """
-    if options.component is None:
-        return
-    from pytest_migration_state.reports.component import known_components
-    from pytest_migration_state.text import to_storable
-
-    known = known_components(document)
-    name = options.component = to_storable(options.component)
-    if name not in known:
-        from pytest_migration_state.cli.suggestions import did_you_mean
-
-        hint = did_you_mean(name, known) or "; 'migration-state show' lists those that are"
-        raise UsageError(f"nothing is on record of a component '{name}'{hint}")
-
-
 # --- audit --------------------------------------------------------------------------------------------------
-
-#: The levels of an entry of the audit log; those of :data:`~pytest_migration_state.domain.events.LEVELS`.
-_LEVELS = ("INFO", "WARNING", "ERROR")
 
 
 def _audit_arguments(parser: ArgumentParser) -> None:
@@ -100,7 +84,7 @@ def _audit_arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="print new entries as they come, until Completed or RolledBack; begins with the last 10",
     )
-    parser.add_argument("--level", metavar="LEVEL", type=one_of(_LEVELS), help=f"only {' or '.join(_LEVELS)}")
+    parser.add_argument("--level", metavar="LEVEL", type=one_of(LEVELS), help=f"only {' or '.join(LEVELS)}")
     add_json(parser, "print JSON Lines, each object as it is in the log")
 
 
@@ -134,7 +118,8 @@ def _gate_arguments(parser: ArgumentParser) -> None:
     add_policy(parser)
     add_json(parser, "print the result, its blockers, overrides and acceptances as JSON")
     parser.add_argument("-v", "--verbose", action="store_true", help="every blocker, and why its test failed")
-    parser.add_argument("--component", metavar="NAME", help="only the blockers of this component")
+    help_text = "only the blockers of this component"
+    parser.add_argument("--component", metavar="NAME", type=component_name, help=help_text)
 
 
 @command(
@@ -149,27 +134,24 @@ def gate(options: Namespace) -> int:
 
     Exit status 0 means open, 1 shut, whichever component is asked for.
     """
-    from pytest_migration_state.domain.gate import evaluate
-    from pytest_migration_state.reports.gate_report import Judged, gate_report
+    from pytest_migration_state.cli.views import check_component, judge
+    from pytest_migration_state.reports.gate_report import gate_report
 
     policy = Policy.of({setting.name: getattr(options, setting.name) for setting in SETTINGS})
     tracker = tracker_of(options)
-    document = tracker.read()
-    if options.component not in policy.require:
-        _check_component(document, options)
-    context = tracker.context(document)
-    result = evaluate(document, policy, context)
+    judged = judge(tracker, tracker.read(), policy)
+    check_component(judged, options)
     if options.json:
         from pytest_migration_state.reports.status import gate_object
 
-        found = gate_object(document, result)
+        found = gate_object(judged.document, judged.gate)
         if options.component is not None:
-            found["blockers"] = [one for one in found["blockers"] if one["component"] == options.component]
+            own = [one for one in found["blockers"] if one["component"] == options.component]
+            found |= {"blockers": own, "other_blockers": len(found["blockers"]) - len(own)}
         print_json(found)
     else:
-        judged = Judged(document, result, context, policy)
         output.report(lambda form: gate_report(judged, form, options.component), is_full=options.verbose)
-    return 0 if result.open else 1
+    return 0 if judged.gate.open else 1
 
 
 # --- verify -------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pytest_migration_state.cli import output
 from pytest_migration_state.cli.arguments import (
+    LEVELS,
     add_json,
     add_policy,
     add_validation,
@@ -11,7 +12,7 @@ from pytest_migration_state.cli.arguments import (
     one_of,
     operand,
 )
-from pytest_migration_state.cli.context import on_terminal, report, state_path, tracker_of
+from pytest_migration_state.cli.context import report, state_path, tracker_of
 from pytest_migration_state.cli.errors import UsageError
 from pytest_migration_state.cli.registry import command
 from pytest_migration_state.domain.phases import PHASES
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
     from pytest_migration_state.cli.arguments import Parser
 
-#: The levels of an entry of the audit log; those of :data:`~pytest_migration_state.domain.events.LEVELS`.
-_LEVELS: Final = ("INFO", "WARNING", "ERROR")
 _AVAILABILITY: Final = ("available", "unavailable")
 
 
@@ -78,7 +77,7 @@ def init(options: Namespace) -> int:
     """
     sentence = f"Migration state initialized: {state_path(options)}"
     status = _commit(options, sentence, "initialize", force=options.force)
-    if not options.json and on_terminal():
+    if not options.json and output.is_terminal():
         output.lines(_next_steps(options))
     return status
 
@@ -278,7 +277,7 @@ def error(options: Namespace) -> int:
     if options.clear and options.message is not None:
         raise UsageError("--clear takes the error off the record; leave it out, or the message")
     if options.clear:
-        document, events = tracker_of(options, create=True).carry_out([{"operation": "clear_error"}])
+        document, events = tracker_of(options).carry_out([{"operation": "clear_error"}])
         return report(options, document, events[0].details if events else "There is no error to clear")
     if options.message is None:
         raise UsageError("say what went wrong, or take the error off the record with --clear")
@@ -289,8 +288,8 @@ def _log_arguments(parser: ArgumentParser) -> None:
     _add_document(parser)
     parser.add_argument("action", metavar="ACTION", help="what kind of entry it is, in one word")
     parser.add_argument("details", metavar="DETAILS", help="the entry in words")
-    levels = f"{', '.join(_LEVELS)}; INFO if not given"
-    parser.add_argument("--level", metavar="LEVEL", type=one_of(_LEVELS), default="INFO", help=levels)
+    levels = f"{', '.join(LEVELS)}; INFO if not given"
+    parser.add_argument("--level", metavar="LEVEL", type=one_of(LEVELS), default="INFO", help=levels)
 
 
 @command(
