@@ -439,7 +439,9 @@ def test_options_of_pytest(suite: Suite, options: str, how: str) -> None:
     suite.write('@component\ndef test():\n    print("said")\n    assert 1 == 2, "why"')
     suite.run(*options.split(), how=how)
     detail = str(details(suite)["test"])
-    assert (beginning, True) == (detail.splitlines()[0], "AssertionError: why" in detail)
+    # Python's own traceback names every file of pytest, and may be cut where the paths are long.
+    assert detail.splitlines()[0] in ({beginning, "[…]"} if "native" in options else {beginning})
+    assert "AssertionError: why" in detail
     assert has_output is ("--- Captured stdout call ---\nsaid" in detail)
 
 

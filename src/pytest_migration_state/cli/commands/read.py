@@ -25,12 +25,8 @@ if TYPE_CHECKING:
 
 
 def _show_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "component",
-        metavar="COMPONENT",
-        nargs="?",
-        help="only this component: its verdicts, and why they failed",
-    )
+    help_text = "only this component: its verdicts, and why they failed"
+    parser.add_argument("component", metavar="COMPONENT", nargs="?", type=component_name, help=help_text)
     add_json(parser, "print the state document, or what it holds of the component")
     parser.add_argument(
         "--watch", action="store_true", help="show it anew every 2 seconds, until Completed or RolledBack"
