@@ -14,7 +14,6 @@ from pytest_migration_state.domain.gate import Context, evaluate
 from pytest_migration_state.domain.phase_history import Stay
 from pytest_migration_state.domain.phases import Phase
 from pytest_migration_state.domain.policy import Policy
-from pytest_migration_state.reports import times
 from pytest_migration_state.reports.blocks import ASCII, UNICODE, Form
 from pytest_migration_state.reports.gate_report import Judged, gate_report
 from pytest_migration_state.reports.overview import Overview, overview
@@ -162,7 +161,6 @@ class Screen:
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("FORCE_COLOR" if self.is_coloured else "NO_COLOR", "1")
         buffer = io.BytesIO()
-        monkeypatch.setattr(times, "now", lambda: NOW)
         file = _File(buffer, self.encoding, errors="strict", newline="\n")
         Terminal(file, is_full=is_full).print(blocks)
         file.flush()

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from screens import NAMES, SEQUENCE, Screen, gate, section, show, state
+from screens import NAMES, NOW, SEQUENCE, Screen, gate, section, show, state
 
+from pytest_migration_state.reports import times
 from pytest_migration_state.reports.blocks import cell_width
 from pytest_migration_state.reports.pytest_summary import LINES
 
@@ -28,6 +29,12 @@ BLOCKERS = (0, 1, 30, 5_000)
 REPORTS: dict[str, Callable[[Document, Form], Iterable[Block]]] = {"show": show, "gate": gate}
 #: A screen of more lines says at its end what its beginning says.
 LONG = 24
+
+
+@pytest.fixture(autouse=True)
+def frozen_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ages and durations are always the same."""
+    monkeypatch.setattr(times, "now", lambda: NOW)
 
 
 def compare(name: str, printed: str) -> None:
