@@ -157,6 +157,7 @@ def test_ascii_terminal_is_given_ascii(failed: Path) -> None:
 # --- show --watch -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(("phase", "status"), [("Completed", 0), ("RolledBack", 1)])
 def test_watch_ends_with_the_migration(run: Run, failed: Path, phase: str, status: int) -> None:
     """It shows each change, ends with the exit status of ``gate``, and leaves the last screen."""
@@ -186,6 +187,8 @@ def test_watch_ends_cleanly_with_ctrl_c(failed: Path) -> None:
     assert terminal.printed.rindex("\x1b[?25h") > terminal.printed.rindex("\x1b[?25l")
 
 
+@pytest.mark.deep
+@pytest.mark.sample  # in a pipe it is tested without waiting
 def test_watch_goes_on_while_the_state_cannot_be_read(run: Run, failed: Path) -> None:
     """Another program may be writing it: what was last read stays, and the reason is above it."""
     path = failed / "migration-state.json"

@@ -98,6 +98,7 @@ def test_log_of_a_ci_service_says_where_the_state_is(suite: Suite, arguments: tu
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals in Python")
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("columns", [60, 120])
 def test_section_fits_the_terminal_and_is_coloured_as_pytest_is(suite: Suite, columns: int) -> None:
     """``--color=no`` leaves the colours out."""

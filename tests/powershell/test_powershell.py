@@ -28,6 +28,8 @@ TEXTS = [
 ]
 
 
+@pytest.mark.deep
+@pytest.mark.sample  # the example suite of operators is a whole migration, too
 def test_whole_migration_works(powershell: PowerShell) -> None:
     """A whole migration works as in operators' scripts. Functions without a return value print nothing."""
     printed = powershell("""

@@ -92,6 +92,7 @@ def context() -> Context:
     return Context("migration-state.json", {"7f3c": "alive", "8a1d": "dead"})
 
 
+@lru_cache
 def judged(document: Document) -> Judged:
     """The state with the gate's result."""
     return Judged(document, evaluate(document, None, context()), context())

@@ -74,8 +74,8 @@ def test_section(blockers: int, width: int) -> None:
 
 @pytest.mark.parametrize("problems", [0, 9])
 @pytest.mark.parametrize("verbosity", [-1, 0, 1])
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("blockers", BLOCKERS)
+@pytest.mark.parametrize("width", [WIDTHS[0], WIDTHS[-1]])
+@pytest.mark.parametrize("blockers", [1, 30, 2_000])
 def test_section_is_short_however_many_blockers_there_are(
     blockers: int, width: int, verbosity: int, problems: int
 ) -> None:

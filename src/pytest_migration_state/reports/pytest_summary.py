@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 LINES: Final = 25
 #: How many lines there are for components, flaky validations, notes, problems, and lost verdicts. What they
 #: have no room for is counted.
-_COMPONENTS, _FLAKY, _NOTES, _PROBLEMS, _LOST = 5, 2, 3, 5, 3
+_COMPONENTS, _FLAKY, _NOTES, _PROBLEMS, _LOST = 5, 2, 3, 4, 5
 #: How many causes that groups of blockers share are shown.
 _SHARED: Final = 2
 #: The markup of pytest's terminal writer for each style.
