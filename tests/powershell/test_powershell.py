@@ -10,6 +10,8 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from powershell_runner import LONG, quoted
 from pytest_migration_state import MigrationTracker
 from pytest_migration_state.domain.keys import in_one_case
