@@ -40,7 +40,7 @@ from pytest_migration_state import Phase
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytestmark = pytest.mark.quick_cases(2)
+pytestmark = pytest.mark.quick_cases(1)
 
 #: xdist itself stops if the node id of a report differs from that of the assigned test.
 XDIST_CANNOT = (ALONE,)

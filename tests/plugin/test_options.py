@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from recorded import Suite
 
-pytestmark = pytest.mark.quick_cases(2)
+pytestmark = pytest.mark.quick_cases(1)
 
 GOOD = "@component\ndef test_good(): pass\n"
 BAD = "@component\ndef test_bad(): assert 0\n"

@@ -16,7 +16,7 @@ from recorded import ALONE, COMPONENT, XDIST
 if TYPE_CHECKING:
     from recorded import Suite
 
-pytestmark = pytest.mark.quick_cases(2)
+pytestmark = pytest.mark.quick_cases(1)
 
 SUITE = (
     "@component\ndef test_a(): pass\n@component\ndef test_b(): assert 0\n@component\n"

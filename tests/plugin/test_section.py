@@ -43,7 +43,8 @@ def section(lines: list[str]) -> list[str]:
     return found if found[-1] else found[:-1]
 
 
-@pytest.mark.parametrize("how", [ALONE, XDIST])
+@pytest.mark.quick_cases(1)
+@pytest.mark.parametrize("how", [XDIST, ALONE])
 def test_section_has_at_most_25_lines(suite: Suite, how: str) -> None:
     """However many blockers there are; the most frequent cause and the first groups are named."""
     suite.write({f"test_{file}.py": MANY.format(file=file) for file in "abcdefghijkl"})
@@ -116,7 +117,8 @@ def test_section_fits_the_terminal_and_is_coloured_as_pytest_is(suite: Suite, co
     assert "gate: shut, 120 blockers; phase Validation" in plain.lines
 
 
-@pytest.mark.parametrize("how", [ALONE, XDIST])
+@pytest.mark.quick_cases(1)
+@pytest.mark.parametrize("how", [XDIST, ALONE])
 def test_recorded_run_does_not_load_rich(suite: Suite, how: str) -> None:
     """Its import would cost each run more than the recording does."""
     suite.write(

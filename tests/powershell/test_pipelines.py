@@ -133,6 +133,7 @@ def test_one_object_that_is_refused_refuses_all(powershell: PowerShell) -> None:
     assert document["data_preserved"] == {}
 
 
+@LONG
 def test_validations_are_removed_by_names_and_patterns(powershell: PowerShell) -> None:
     """Several names, patterns, the whole component, and objects: what is empty never means everything."""
     printed = powershell("""
