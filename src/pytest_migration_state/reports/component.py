@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pytest_migration_state.domain.override import mark_of
 from pytest_migration_state.reports.blocks import EMPTY, Span, closed, line, sections
 from pytest_migration_state.reports.gate_report import detail, mark
-from pytest_migration_state.reports.status import ComponentCounts, override_in_words, status_of
+from pytest_migration_state.reports.status import ComponentCounts, override_in_words, status_of, style_of
 from pytest_migration_state.reports.times import when
 from pytest_migration_state.text import first_line, to_printable
 
@@ -62,11 +62,7 @@ def _headline(name: str, counts: ComponentCounts, form: Form) -> Line:
         "stale": counts.stale,
     }
     words = ", ".join(f"{number} {group}" for group, number in numbers.items() if number)
-    style: Style = "good" if counts.passed else "doubt"
-    if counts.failed:
-        style = "bad"
-    elif counts.outstanding or counts.stale:
-        style = "doubt"
+    style = style_of(counts, of_nothing="doubt")
     return line(mark(form, style), Span(f"{to_printable(name)}: {words or 'nothing validated'}", style))
 
 

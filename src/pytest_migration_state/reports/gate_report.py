@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pytest_migration_state.domain.gate import completion_in_words, let_pass
+from pytest_migration_state.domain.gate import completion_in_words
 from pytest_migration_state.domain.groups import RUNS, grouped, shared_causes
 from pytest_migration_state.domain.phases import Phase
 from pytest_migration_state.reports.blocks import EMPTY, Command, Line, Span, closed, line
-from pytest_migration_state.reports.status import notes_of, rewritten_names, status_of
+from pytest_migration_state.reports.status import allowed_in_words, notes_of, rewritten_names, status_of
 from pytest_migration_state.text import counted, to_printable
 from pytest_migration_state.types import Step
 
@@ -71,7 +71,7 @@ def result_in_words(judged: Judged, component: str | None = None) -> tuple[str, 
         words = "open: nothing keeps this migration from Completed"
         if phase is Phase.COMPLETED:
             words = "open: the migration is in phase Completed"
-        return words + allowed_in_words(judged), "good"
+        return words + allowed_in_words(document, judged.policy), "good"
     if gate.is_shut_by_phase_alone:
         if phase is Phase.ROLLED_BACK:
             return "shut: the migration is rolled back", "bad"
@@ -83,14 +83,6 @@ def result_in_words(judged: Judged, component: str | None = None) -> tuple[str, 
     if phase is Phase.COMPLETED:
         return f"{words}, although the phase is Completed: {completion_in_words(document)}", "bad"
     return f"{words}; phase {phase}", "bad"
-
-
-def allowed_in_words(judged: Judged) -> str:
-    """Return, as the end of a sentence, how much the policy lets pass; empty if nothing."""
-    passed_over = let_pass(judged.document, judged.policy)
-    if not passed_over:
-        return ""
-    return "; allowed: " + ", ".join(f"{count} {reason}" for reason, count in passed_over.items())
 
 
 # --- the whole report ---------------------------------------------------------------------------------------

@@ -12,7 +12,13 @@ from pytest_migration_state.reports import times
 from pytest_migration_state.reports.blocks import EMPTY, Grid, Line, Span, closed, line, sections
 from pytest_migration_state.reports.gate_report import blockers, headline, mark, same_date
 from pytest_migration_state.reports.records import entry_line, short_entry
-from pytest_migration_state.reports.status import ComponentCounts, notes_of, rewritten_names, status_of
+from pytest_migration_state.reports.status import (
+    ComponentCounts,
+    notes_of,
+    rewritten_names,
+    status_of,
+    style_of,
+)
 from pytest_migration_state.reports.times import duration, when
 from pytest_migration_state.text import and_more, counted, to_printable, utc_text
 
@@ -203,9 +209,7 @@ def _in_order(counts: dict[str, ComponentCounts], form: Form) -> list[str]:
 
 
 def _row(name: str, counts: ComponentCounts, form: Form, *, has_stale: bool) -> list[Span]:
-    style: Style = "good" if counts.passed else "faint"
-    if counts.is_troubled:
-        style = "bad" if counts.failed else "doubt"
+    style = style_of(counts, of_nothing="faint")
     title = f"{mark(form, style).text}{to_printable(name)}"
     if not mark(form, style).text and form.width is not None:
         title = f"  {title}"

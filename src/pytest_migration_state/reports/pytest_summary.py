@@ -7,9 +7,9 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pytest_migration_state.domain.gate import completion_in_words, let_pass
+from pytest_migration_state.domain.gate import completion_in_words
 from pytest_migration_state.domain.phases import Phase
-from pytest_migration_state.reports.status import notes_of, status_of
+from pytest_migration_state.reports.status import allowed_in_words, notes_of, status_of, style_of
 from pytest_migration_state.text import and_more, counted, to_printable
 from pytest_migration_state.types import Step
 
@@ -129,19 +129,18 @@ def lines(
     :param verbosity: pytest's: less than 0 for the result alone, more than 0 for every blocker.
     :param is_ci: whether the run's output is a log of a CI service.
     """
-    first = [*_head(summary, form, verbosity, is_ci=is_ci), *_gate_line(summary)]
-    last = [*_problems(summary, form), *_completion(summary, form)]
-    taken = sum(len(_fitted(part, form)) for part in [*first, *last])
-    for part in first:
-        yield from _fitted(part, form)
+    head = [*_head(summary, form, verbosity, is_ci=is_ci), *_gate_line(summary)]
+    first = [piece for part in head for piece in _fitted(part, form)]
+    end = [*_problems(summary, form), *_completion(summary, form)]
+    last = [piece for part in end for piece in _fitted(part, form)]
+    yield from first
     if verbosity > 0:
         yield from _every_blocker(summary, form)
     elif verbosity == 0:
-        yield from _groups(summary, form, LINES - 1 - taken)
+        yield from _groups(summary, form, LINES - 1 - len(first) - len(last))
     elif _blockers(summary):
         yield from _step_lines(Step("see", _gate_command(summary)), form, "")
-    for part in last:
-        yield from _fitted(part, form)
+    yield from last
 
 
 def _fitted(part: tuple[str, Style], form: Form) -> list[tuple[str, Style]]:
@@ -217,7 +216,7 @@ def _component_lines(status: Status, form: Form) -> Iterator[tuple[str, Style]]:
         counts = status.components[name]
         title = to_printable(name)
         padding = " " * (width - cell_width(title))
-        yield form.fitted(f"{title}{padding}  {_counts_in_words(counts)}"), _style_of(counts)
+        yield form.fitted(f"{title}{padding}  {_counts_in_words(counts)}"), style_of(counts)
     if rest := [status.components[name] for name in names[len(shown) :]]:
         troubled = sum(counts.is_troubled for counts in rest)
         what = counted(len(rest), "more component")
@@ -229,12 +228,6 @@ def _component_lines(status: Status, form: Form) -> Iterator[tuple[str, Style]]:
 
 def _counts_in_words(counts: ComponentCounts) -> str:
     return ", ".join(f"{count} {group}" for group, count in asdict(counts).items() if count)
-
-
-def _style_of(counts: ComponentCounts) -> Style:
-    if counts.failed:
-        return "bad"
-    return "doubt" if counts.is_troubled else "good"
 
 
 # --- the gate -----------------------------------------------------------------------------------------------
@@ -252,9 +245,7 @@ def _gate_line(summary: RunSummary) -> Iterator[tuple[str, Style]]:
     if summary.judged is None:
         return
     gate, phase = summary.judged.gate, summary.document.phase
-    allowed = let_pass(summary.document, summary.policy)
-    counts = ", ".join(f"{count} {reason}" for reason, count in allowed.items())
-    passed_over = f"; allowed: {counts}" if counts else ""
+    passed_over = allowed_in_words(summary.document, summary.policy)
     if gate.open:
         yield f"gate: open; phase {phase}{passed_over}", "good"
     elif gate.is_shut_by_phase_alone:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_migration_state.domain.acceptance import acceptances
 from pytest_migration_state.domain.facts import normalize_dates, time_of
+from pytest_migration_state.domain.gate import let_pass
 from pytest_migration_state.domain.override import mark_of
 from pytest_migration_state.domain.policy import COLLECTION
 from pytest_migration_state.domain.staleness import is_stale
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from pytest_migration_state.domain.document import Document
     from pytest_migration_state.domain.gate import GateResult
+    from pytest_migration_state.domain.policy import Policy
+    from pytest_migration_state.reports.blocks import Style
     from pytest_migration_state.types import JsonObject, Key
 
 #: How many overrides are named; the rest are counted.
@@ -93,6 +96,24 @@ def status_of(document: Document) -> Status:
     names = sorted(components, key=lambda name: (name == COLLECTION, name))
     status.components = {name: components[name] for name in names}
     return status
+
+
+def style_of(counts: ComponentCounts, of_nothing: Style = "good") -> Style:
+    """Return the style in which a component is shown.
+
+    :param of_nothing: that of a component of which nothing has been validated.
+    """
+    if counts.failed:
+        return "bad"
+    if counts.is_troubled:
+        return "doubt"
+    return "good" if counts.passed else of_nothing
+
+
+def allowed_in_words(document: Document, policy: Policy | None) -> str:
+    """Return, as the end of a sentence, how much the policy lets pass; empty if nothing."""
+    counts = ", ".join(f"{count} {reason}" for reason, count in let_pass(document, policy).items())
+    return f"; allowed: {counts}" if counts else ""
 
 
 def rewritten_names(document: Document) -> Iterator[tuple[Key, Key]]:
