@@ -110,6 +110,7 @@ def test_gate_of_a_component_shows_its_blockers(run: Run, state: Path) -> None:
     assert blocker.startswith("  - 'jobs' of 'worker-aider' failed: a job was lost -> ")
     found = json.loads(run("gate", "--component", "worker-aider", "--json").out)
     assert (found["open"], [one["test_name"] for one in found["blockers"]]) == (False, ["jobs"])
+    assert found["other_blockers"] == 2
     run("result", "worker-aider", "jobs", "--passed")
     assert run("gate", "--component", "worker-aider")[:2] == (
         1,

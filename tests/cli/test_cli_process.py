@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from commandline import document
+
+from pytest_migration_state.cli import output
 
 if TYPE_CHECKING:
     from commandline import Run, Start
@@ -160,3 +163,20 @@ def test_path_that_is_not_utf8_is_used_unchanged(start: Start, folder: Path) -> 
     assert start("init", b"-s", name) == (0, f"Migration state initialized: {folder}/st\\udcffte.json\n", "")
     assert start("show", b"-s", name).status == 0
     assert os.path.exists(name)  # noqa: PTH110  # bytes
+
+
+@pytest.mark.parametrize(
+    ("platform", "number", "is_gone"),
+    [
+        ("linux", errno.EPIPE, True),
+        ("linux", errno.EINVAL, False),
+        ("win32", errno.EINVAL, True),
+        ("win32", errno.ENOSPC, False),
+    ],
+)
+def test_closed_pipe_is_known_on_every_system(
+    monkeypatch: pytest.MonkeyPatch, platform: str, number: int, is_gone: bool
+) -> None:
+    """Windows reports it as an invalid argument."""
+    monkeypatch.setattr(sys, "platform", platform)
+    assert output._is_gone(OSError(number, "it failed")) is is_gone

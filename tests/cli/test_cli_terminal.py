@@ -114,6 +114,16 @@ def test_columns_is_obeyed(failed: Path) -> None:
     assert max(map(cell_width, lines)) <= 60 < cell_width(" ".join(lines))
 
 
+@pytest.mark.parametrize("environment", [{"COLUMNS": "0"}, {"COLUMNS": "wide"}, {"TERM": "dumb"}], ids=str)
+def test_width_is_that_of_the_terminal_if_nothing_better_is_known(
+    failed: Path, environment: dict[str, str]
+) -> None:
+    """A width of nothing is none, and a terminal without colours has a width, too."""
+    lines = at_terminal(failed, PROGRAM, "show", columns=60, environment=environment).lines
+    assert "✗ shut: 1 blocker; phase Validation" in lines
+    assert max(map(cell_width, lines)) <= 60
+
+
 @pytest.mark.parametrize(
     ("environment", "is_coloured"),
     [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],

@@ -133,7 +133,7 @@ def gate(document: Document, form: Form) -> Iterable[Block]:
     return gate_report(judged(document), form)
 
 
-class _File(io.TextIOWrapper):
+class TerminalFile(io.TextIOWrapper):
     """A file that is a terminal."""
 
     def isatty(self) -> bool:
@@ -162,7 +162,7 @@ class Screen:
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("FORCE_COLOR" if self.is_coloured else "NO_COLOR", "1")
         buffer = io.BytesIO()
-        file = _File(buffer, self.encoding, errors="strict", newline="\n")
+        file = TerminalFile(buffer, self.encoding, errors="strict", newline="\n")
         Terminal(file, is_full=is_full).print(blocks)
         file.flush()
         return buffer.getvalue().decode(self.encoding)

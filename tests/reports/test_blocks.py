@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_migration_state.reports import blocks
 from pytest_migration_state.reports.blocks import (
     Command,
     Form,
@@ -98,6 +99,15 @@ def test_command_is_broken_between_arguments() -> None:
         "     tests/test_a.py::test_one",
     ]
     assert command_lines(command, None) == ["   " + command.text]
+
+
+def test_command_stays_on_one_line_where_no_shell_reads_continued_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On Windows the terminal wraps it, and it is copied as a whole; the words before it are wrapped."""
+    monkeypatch.setattr(blocks, "_IS_POSIX", False)
+    command = Command("pytest --migration-state=a/migration-state.json tests/test_a.py::test_one", 3, "run")
+    assert command_lines(command, 60) == ["   run:", "      " + command.text]
 
 
 # --- forms --------------------------------------------------------------------------------------------------

@@ -6,16 +6,18 @@ before they are committed.
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from screens import NAMES, NOW, SEQUENCE, Screen, gate, section, show, state
+from screens import NAMES, NOW, SEQUENCE, Screen, TerminalFile, gate, section, show, state
 
 from pytest_migration_state.reports import times
-from pytest_migration_state.reports.blocks import cell_width
+from pytest_migration_state.reports.blocks import ASCII, UNICODE, cell_width
 from pytest_migration_state.reports.pytest_summary import LINES
+from pytest_migration_state.reports.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -119,3 +121,12 @@ def test_every_blocker_with_verbose(monkeypatch: pytest.MonkeyPatch, width: int)
     assert joined.count("pytest --migration-state=migration-state.json") == 30
     assert joined.count("migration-state forget -s migration-state.json") == 31
     assert [text for text in printed.splitlines() if cell_width(text) > width] == []
+
+
+def test_old_console_of_windows_is_given_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its fonts may not have the symbols, and its last column begins a new line."""
+    monkeypatch.setenv("COLUMNS", "80")
+    terminal = Terminal(TerminalFile(io.BytesIO(), "utf-8"))
+    assert terminal.form[:2] == (80, UNICODE)
+    terminal.console.legacy_windows = True
+    assert terminal.form[:2] == (79, ASCII)
